@@ -1,0 +1,164 @@
+/* What a fine-tuning method is: its options, the tensors it declares, and the hooks it hangs into the model. One file per method, one word
+ * in the registry (methods.c); the command line, the page's controls, the counter, the file format and the tests follow from these tables. */
+#ifndef PL_PEFT_METHODS_H
+#define PL_PEFT_METHODS_H
+
+#include "base/layout.h"
+#include "model/model.h"
+
+enum { PL_OPTIONS_MAX = 24, PL_PATTERNS_MAX = 64 };
+
+typedef enum pl_option_type {
+    PL_OPTION_INT,
+    PL_OPTION_REAL,
+    PL_OPTION_BOOL,
+    PL_OPTION_CHOICE,  /* text, one of choices "a|b|c"; number holds its index */
+    PL_OPTION_TEXT,    /* free text */
+    PL_OPTION_TARGETS, /* which linear maps; see pl_options.targets */
+    PL_OPTION_PATTERN  /* module name -> number (rank_pattern, alpha_pattern) */
+} pl_option_type;
+
+typedef struct pl_option {
+    const char *name; /* the word of peft: "rank" is spelled "r" there; files.c maps both */
+    pl_option_type type;
+    double minimum, maximum, step, initial; /* numbers, bool as 0/1, choice as index */
+    const char *choices;                    /* PL_OPTION_CHOICE: "a|b|c" */
+    const char *initial_text;               /* PL_OPTION_TEXT, PL_OPTION_TARGETS ("q_proj,v_proj") */
+    const char *label, *help;               /* for people */
+    int32_t level;                          /* 0 student, 1 explorer, 2 developer */
+} pl_option;
+
+typedef struct pl_pattern {
+    char key[80]; /* plain module name or dotted path tail: "q_proj", "layers.3.mlp.up_proj"; never a regular expression */
+    double value;
+} pl_pattern;
+
+struct pl_method;
+
+/* Values for the options of one method; index i belongs to method->options[i]. Plain data: copying it is fine as long as texts live. */
+typedef struct pl_options {
+    const struct pl_method *method;
+    double number[PL_OPTIONS_MAX];
+    const char *text[PL_OPTIONS_MAX];
+    uint8_t targets[PL_LAYERS_MAX]; /* [layer]: bit s set = site s is targeted (target_modules, layers_to_transform, exclude_modules resolved) */
+    pl_pattern patterns[PL_PATTERNS_MAX];
+    int32_t pattern_option[PL_PATTERNS_MAX]; /* which option each pattern belongs to */
+    int32_t pattern_count;
+    const int32_t *init_tokens; /* token ids of an initial text (prompt/prefix from text), or NULL */
+    int32_t init_token_count;
+} pl_options;
+
+/* Defaults of every option; targets from initial_text in every layer. */
+void pl_options_default(const struct pl_method *method, const pl_config *config, pl_options *options);
+int32_t pl_option_index(const struct pl_method *method, const char *name); /* PL_NONE when unknown */
+double pl_option_number(const pl_options *options, const char *name);      /* the option must exist */
+/* Value of a pattern option for one site: first key that equals the path or is its dotted tail wins; else fallback. */
+double pl_option_pattern(const pl_options *options, const char *name, int32_t layer, pl_site site, double fallback);
+/* Range check of every number against the table, then the method's own check(). */
+pl_status pl_options_check(const pl_options *options, const pl_config *config, pl_error *error);
+bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site);
+
+typedef struct pl_needs {
+    int32_t virtual_tokens, memory_tokens;
+    bool memory_shifts;
+    int32_t first_layer;
+    uint8_t input_sites;
+} pl_needs;
+
+/* One instance of a method: tensors, gradients, buffers. Optimiser state belongs to the trainer. */
+typedef struct pl_module {
+    const struct pl_method *method;
+    pl_memory *memory;
+    char name[64];      /* adapter name, unique in a session */
+    pl_options options;
+    pl_config config;
+    pl_layout layout;   /* trainable tensors */
+    real *values;       /* block of layout */
+    real *gradients;    /* same shape; NULL when frozen */
+    pl_layout scratch;  /* buffers for passes up to extent */
+    real *buffers;      /* block of scratch */
+    pl_extent extent;   /* what buffers were planned for */
+    real weight;        /* factor on the module's contribution (1 by default); methods that cannot be scaled refuse others */
+    void *state;        /* the method's own, from memory */
+    int32_t *index;     /* [(layer+1), (site+1), slot] -> tensor, see pl_module_tensor */
+    int32_t *scratch_index;
+    uint64_t tag;       /* dropout stream of this module */
+} pl_module;
+
+typedef struct pl_method {
+    const char *name;    /* JSON key: "lora" */
+    const char *label;   /* "LoRA" */
+    const char *summary; /* one sentence for a student */
+    const char *paper;   /* "Hu et al. 2021, arXiv:2106.09685" */
+    const pl_option *options;
+    int32_t option_count;
+    const char *cannot_merge; /* NULL when merge works; else the reason, for people */
+
+    pl_status (*check)(const pl_options *options, const pl_config *config, pl_error *error); /* beyond the table's ranges; may be NULL */
+    pl_status (*declare)(const pl_options *options, const pl_config *config, pl_layout *layout);
+    void (*needs)(const pl_options *options, const pl_config *config, pl_needs *needs);
+    /* buffers for a pass; layer/site/slot as in declare (own slot numbers); may be NULL */
+    pl_status (*scratch)(const pl_options *options, const pl_config *config, const pl_extent *extent, pl_layout *layout);
+    /* PL_INIT_CUSTOM tensors, from the base weights; may be NULL. The model's own values must be in place (nothing merged). */
+    pl_status (*start)(pl_module *module, pl_model *model, uint64_t seed, pl_error *error);
+    void (*prepare)(pl_module *module, const pl_model *model); /* after values changed, before a pass: packing, norms, projections */
+    void (*finish)(pl_module *module);                         /* after the last backward of a step: chain gradients through projections */
+    double (*flops)(const pl_options *options, const pl_config *config, int32_t context); /* extra forward FLOPs per token, unmerged */
+
+    /* hooks of model/hooks.h; self is the pl_module */
+    void (*embed_forward)(void *self, const pl_pass *pass, real *x);
+    void (*embed_backward)(void *self, const pl_pass *pass, const real *dx);
+    void (*memory_kv)(void *self, int32_t layer, pl_memory_kv *out);
+    void (*input_forward)(void *self, const pl_linear_at *at, real *x);
+    void (*input_backward)(void *self, const pl_linear_at *at, real *dx);
+    void (*linear_forward)(void *self, const pl_linear_at *at, const real *x, real *y);
+    void (*linear_backward)(void *self, const pl_linear_at *at, const real *x, real *dy, real *dx);
+    void (*block_forward)(void *self, const pl_block_at *at, const real *x, real *h);
+    void (*block_backward)(void *self, const pl_block_at *at, const real *x, real *dh, real *dx);
+
+    /* w[out, in] becomes the merged weight of one targeted site (w already holds the base or earlier merges). NULL = cannot. */
+    pl_status (*merge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w, pl_error *error);
+} pl_method;
+
+/* The registry, in the order the page shows. */
+extern const pl_method *const PL_METHODS[];
+extern const int32_t PL_METHOD_COUNT;
+const pl_method *pl_method_find(const char *name);
+
+/* ---- module.c ---- */
+
+/* Checks options, declares, allocates, initialises (layout fill + start). */
+pl_status pl_module_create(pl_memory *memory, pl_model *model, const pl_options *options, const char *name, uint64_t seed,
+                           pl_module **module, pl_error *error);
+void pl_module_free(pl_module *module);
+/* Allocates (or releases) the gradient block. */
+pl_status pl_module_trainable(pl_module *module, bool trainable, pl_error *error);
+/* Makes buffers large enough for passes of this extent. */
+pl_status pl_module_plan(pl_module *module, const pl_extent *extent, pl_error *error);
+/* Values of tensor (layer, site, slot); layer/site may be PL_NONE. NULL when not declared. */
+real *pl_module_values(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
+real *pl_module_gradients(const pl_module *module, int32_t layer, int32_t site, int32_t slot); /* NULL when frozen */
+real *pl_module_buffer(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
+const pl_tensor *pl_module_tensor(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
+
+/* ---- stack.c ---- */
+
+/* Fills hooks for the model from active modules in order. Two owners of one place either add up or are refused with a sentence. */
+pl_status pl_stack_build(pl_module *const *modules, int32_t count, pl_stack *stack, pl_error *error);
+/* prepare()/finish() of every module of the list. */
+void pl_stack_prepare(pl_module *const *modules, int32_t count, const pl_model *model);
+void pl_stack_finish(pl_module *const *modules, int32_t count);
+
+/* ---- merge.c: transactional ---- */
+
+typedef struct pl_merged pl_merged; /* the kept base values of every changed map */
+
+/* Merges modules (in order) into the model: scratch copy, finite check, commit, repack. On error the model is untouched.
+   If a tied head would change, it is untied first (not needed for the seven sites). */
+pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count, pl_merged **merged, pl_error *error);
+/* Restores the kept base bit for bit. */
+void pl_unmerge(pl_model *model, pl_merged *merged);
+/* The other way, for the lesson about rounding: largest |(W + d) - d - W| over all merged maps, without changing the model. */
+double pl_unmerge_residual(const pl_model *model, const pl_merged *merged, pl_module *const *modules, int32_t count, pl_error *error);
+
+#endif
