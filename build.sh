@@ -1,0 +1,281 @@
+#!/usr/bin/env bash
+# peftlab: one script for everything. `./build.sh help` lists the commands.
+# It installs what is missing (Debian and Ubuntu; elsewhere it names the one thing to install), and builds only what changed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+NODE_WANT="20.19"      # Vite's minimum
+NODE_LOCAL="22"        # what setup fetches from npm where the distribution's Node is older
+TOOLS=$PWD/build/tools # local tools; ignored by git
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    say "build.sh: $*"
+    exit 2
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+help() {
+    cat <<'TEXT'
+./build.sh serve [--port N] [--built]    build what is needed and show the page (the way in for a first look)
+./build.sh test [PART [FILTER]]          run every test; PART is lint, unit, double, fuzz, wasm, node or browser
+./build.sh setup [--all-browsers]        install what is missing (also done by the other commands); also Firefox and WebKit
+./build.sh wasm                          build/wasm/peftlab.wasm, the engine
+./build.sh native                        build/native/peftlab-native, for profiling
+./build.sh dist                          dist/: the site, the elements as a library, the single file
+./build.sh bench [--peers]               speed as ratios measured in one run
+./build.sh fuzz [SECONDS]                fuzz every target for SECONDS (default 600)
+./build.sh fmt                           format the C sources
+TEXT
+}
+
+# ---- finding tools: no output, no side effects, together well under a second ----------------------------------------------
+
+find_tools() {
+    if [ -d "$TOOLS/node_modules/.bin" ]; then PATH="$TOOLS/node_modules/.bin:$PATH"; fi
+    if ! have emcc && [ -n "${EMSDK:-}" ]; then PATH="$PATH:$EMSDK/upstream/emscripten"; fi
+    # Debian's Emscripten looks for acorn with Node's resolver, which does not know Debian's folder.
+    if [ -d /usr/share/nodejs/acorn ]; then export NODE_PATH="${NODE_PATH:+$NODE_PATH:}/usr/share/nodejs"; fi
+    export PATH EMCC="${EMCC:-emcc}"
+}
+
+node_ok() { have node && have npm && node -e '
+    const [a, b] = process.versions.node.split(".").map(Number), [x, y] = process.argv[1].split(".").map(Number);
+    process.exit(a > x || (a === x && b >= y) ? 0 : 1)' "$NODE_WANT"; }
+
+find_clang() { # sets CLANG to a clang with the sanitizer and libFuzzer runtimes
+    local c dir
+    for c in ${PEFTLAB_CLANG:-} clang clang-{14..22}; do
+        have "$c" || continue
+        dir=$("$c" -print-resource-dir 2>/dev/null) || continue
+        if compgen -G "$dir/lib/*/libclang_rt.fuzzer*.a" >/dev/null && compgen -G "$dir/lib/*/libclang_rt.asan*.a" >/dev/null; then
+            CLANG=$c
+            return 0
+        fi
+    done
+    return 1
+}
+
+find_format() { # formatting differs between versions, so only version 14 counts
+    local f
+    for f in clang-format-14 clang-format; do
+        if have "$f" && "$f" --version | grep -q 'version 14\.'; then
+            FORMAT=$f
+            return 0
+        fi
+    done
+    return 1
+}
+
+find_chromium() {
+    local c
+    for c in "${CHROME:-}" chromium google-chrome google-chrome-stable chromium-browser \
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+        # Ubuntu's chromium-browser without snapd is a script that only says so.
+        if [ -n "$c" ] && have "$c" && ! { grep -aq 'snap install' "$(command -v "$c")" 2>/dev/null && ! have snap; }; then
+            CHROME=$(command -v "$c")
+            export CHROME
+            return 0
+        fi
+    done
+    return 1
+}
+
+tool_ok() {
+    case $1 in
+    make) have make ;;
+    cc) have cc || have gcc || have clang ;;
+    emcc) have "$EMCC" ;;
+    node) node_ok ;;
+    clang) find_clang ;;
+    format) find_format ;;
+    chromium) find_chromium ;;
+    firefox) have firefox-esr || have firefox ;;
+    webkit) have WebKitWebDriver && have Xvfb && have dbus-run-session ;;
+    modules) cmp -s package-lock.json node_modules/.peftlab-lock ;;
+    esac
+}
+
+# ---- installing --------------------------------------------------------------------------------------------------------
+
+is_debian() { [ -r /etc/os-release ] && grep -qE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release && have apt-get; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif have sudo; then sudo "$@"; else die "needs root: run this once as root, or install sudo"; fi
+}
+
+apt_updated=
+apt_update() {
+    [ -z "$apt_updated" ] || return 0
+    apt_updated=1
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update || say "apt-get update reported an error; going on with the lists there are"
+}
+apt_known() { apt-cache show "$1" 2>/dev/null | grep '^Package:' >/dev/null; } # no grep -q: it would break the pipe
+apt_install() {
+    say "  apt: $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        install --no-install-recommends "$@" >&2
+}
+
+apt_packages() { # the Debian packages of a tool
+    local version
+    case $1 in
+    make) echo make ;;
+    cc) echo gcc libc6-dev ;;
+    emcc) echo emscripten ;;
+    clang)
+        version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9][0-9]*\)$/\1/p' | head -n 1)
+        echo clang libc6-dev
+        if [ -n "$version" ] && apt_known "libclang-rt-$version-dev"; then echo "libclang-rt-$version-dev"; fi
+        ;;
+    format) if apt_known clang-format-14; then echo clang-format-14; fi ;;
+    chromium) if apt_known chromium && ! grep -q '^ID=ubuntu' /etc/os-release; then echo chromium; fi ;;
+    firefox) if apt_known firefox-esr; then echo firefox-esr; fi ;;
+    webkit) echo webkit2gtk-driver xvfb xauth dbus ;;
+    esac
+}
+
+# Node from apt where it is new enough; else apt's npm fetches the Node binary that npm itself distributes, into build/tools.
+install_node() {
+    local machine
+    if ! have node || ! have npm; then
+        apt_install nodejs
+        have npm || apt_install npm
+        hash -r
+    fi
+    node_ok && return 0
+    case $(uname -m) in x86_64) machine=x64 ;; aarch64) machine=arm64 ;; *) die "Node $NODE_WANT or newer is missing: install it from nodejs.org" ;; esac
+    say "  npm: node-linux-$machine@$NODE_LOCAL and npm@10 into build/tools (this system's Node is $(node --version))"
+    mkdir -p "$TOOLS"
+    [ -e "$TOOLS/package.json" ] || echo '{"private":true}' >"$TOOLS/package.json"
+    npm install --prefix "$TOOLS" --no-fund --no-audit --loglevel=error "node-linux-$machine@$NODE_LOCAL" npm@10 >&2
+    mkdir -p "$TOOLS/node_modules/.bin"
+    ln -sf "../node-linux-$machine/bin/node" "$TOOLS/node_modules/.bin/node"
+    find_tools
+    hash -r
+}
+
+install_modules() {
+    say "  npm ci: the packages of package-lock.json"
+    PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-fund --no-audit --loglevel=error >&2
+    cp package-lock.json node_modules/.peftlab-lock
+}
+
+name_it() { # the one thing to install, for systems we do not install on
+    case $1 in
+    make) echo "make" ;;
+    cc) echo "a C compiler (gcc or clang)" ;;
+    emcc) echo "Emscripten 3.1.6 or newer (emscripten.org; 'brew install emscripten' on macOS), with emcc on PATH or EMSDK set" ;;
+    node) echo "Node $NODE_WANT or newer with npm (nodejs.org)" ;;
+    clang) echo "clang with its sanitizer and libFuzzer runtimes" ;;
+    chromium) echo "Chromium or Google Chrome (or set CHROME to its path)" ;;
+    firefox) echo "Firefox" ;;
+    webkit) echo "WebKitWebDriver, Xvfb and dbus-run-session" ;;
+    *) echo "$1" ;;
+    esac
+}
+
+optional() { case $1 in format | clang | firefox | webkit) true ;; *) false ;; esac }
+
+ensure() { # ensure TOOL...: installs those that are missing, dies with one sentence if one stays missing
+    local tool missing=() packages=()
+    for tool in "$@"; do tool_ok "$tool" || missing+=("$tool"); done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "build.sh: installing what is missing: ${missing[*]}"
+    if is_debian; then
+        for tool in "${missing[@]}"; do
+            [ "$tool" = modules ] || apt_update
+            # shellcheck disable=SC2207
+            packages+=($(apt_packages "$tool"))
+        done
+        [ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}"
+        hash -r
+        find_tools
+    fi
+    for tool in "${missing[@]}"; do
+        case $tool in
+        node) if is_debian; then install_node; fi ;;
+        modules) if node_ok; then install_modules; fi ;;
+        esac
+        tool_ok "$tool" || optional "$tool" || die "please install $(name_it "$tool")"
+    done
+}
+
+# ---- commands ----------------------------------------------------------------------------------------------------------
+
+jobs_count() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
+run_make() { make -s -j"$(jobs_count)" -f src/Makefile "$@"; }
+
+build_wasm() {
+    ensure make emcc
+    run_make MODE=wasm wasm
+    local file=build/wasm/peftlab.wasm
+    say "$file: $(wc -c <$file | tr -d ' ') bytes, $(gzip -9c $file | wc -c | tr -d ' ') gzip"
+}
+
+build_native() {
+    ensure make cc
+    local cc=cc
+    have cc || cc=$(command -v gcc || command -v clang)
+    run_make MODE=native CC_NATIVE="${CC:-$cc}" cli
+}
+
+test_tools() { # exports what tests/run.mjs needs to know
+    ensure make cc emcc clang format node modules
+    tool_ok chromium || ensure_browser
+    export CC_SAN="gcc" HAVE_FUZZER=
+    if find_clang; then export CC_SAN="$CLANG" HAVE_FUZZER=1; else say "build.sh: no clang with libFuzzer here; gcc runs the seeds only"; fi
+    export CLANG_FORMAT=
+    if find_format; then CLANG_FORMAT=$FORMAT; fi
+}
+
+ensure_browser() { # the browser tests say themselves that they found no browser, so a machine without one still runs the rest
+    (ensure chromium) || true
+    tool_ok chromium || true
+}
+
+cmd=${1:-help}
+[ $# -eq 0 ] || shift
+find_tools
+case $cmd in
+setup)
+    ensure make cc emcc clang format node modules chromium
+    if [ "${1:-}" = --all-browsers ]; then ensure firefox webkit; fi
+    say "build.sh: everything is installed"
+    ;;
+wasm) build_wasm ;;
+native) build_native ;;
+serve)
+    ensure node modules
+    build_wasm
+    exec node web/serve.mjs "$@"
+    ;;
+test)
+    test_tools
+    exec node tests/run.mjs "$@"
+    ;;
+fuzz)
+    test_tools
+    exec node tests/run.mjs fuzz --seconds "${1:-600}"
+    ;;
+bench)
+    ensure node modules
+    build_wasm
+    exec node tests/bench/run.mjs "$@"
+    ;;
+dist)
+    ensure node modules
+    build_wasm
+    exec node web/build.mjs "$@"
+    ;;
+fmt)
+    ensure format
+    find_format || die "please install clang-format 14 (other versions format differently)"
+    find src tests -name '*.[ch]' -not -path 'src/vendor/*' -exec "$FORMAT" -i {} +
+    ;;
+help | -h | --help) help ;;
+*)
+    help >&2
+    die "unknown command '$cmd'"
+    ;;
+esac
