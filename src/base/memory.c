@@ -6,15 +6,15 @@
 enum { PL_ALIGN = 64 };
 
 /* Sits in the PL_ALIGN bytes in front of the payload. */
-struct pl_block {
-    pl_block *next, *previous;
+struct pl_chunk {
+    pl_chunk *next, *previous;
     void *raw; /* what malloc returned */
     size_t bytes;
 };
 
-_Static_assert(sizeof(pl_block) <= PL_ALIGN, "the header must fit in front of the payload");
+_Static_assert(sizeof(pl_chunk) <= PL_ALIGN, "the header must fit in front of the payload");
 
-static pl_block *block_of(void *pointer) { return (pl_block *)(void *)((char *)pointer - PL_ALIGN); }
+static pl_chunk *chunk_of(void *pointer) { return (pl_chunk *)(void *)((char *)pointer - PL_ALIGN); }
 
 void *pl_memory_alloc(pl_memory *memory, size_t count, size_t size) {
     memory->allocation_count++;
@@ -31,8 +31,8 @@ void *pl_memory_alloc(pl_memory *memory, size_t count, size_t size) {
     size_t skew = (PL_ALIGN - ((uintptr_t)raw & (PL_ALIGN - 1))) & (PL_ALIGN - 1);
     char *payload = raw + skew + PL_ALIGN;
     memset(payload, 0, bytes);
-    pl_block *block = block_of(payload);
-    *block = (pl_block){.next = memory->blocks, .raw = raw, .bytes = bytes};
+    pl_chunk *block = chunk_of(payload);
+    *block = (pl_chunk){.next = memory->blocks, .raw = raw, .bytes = bytes};
     if (memory->blocks)
         memory->blocks->previous = block;
     memory->blocks = block;
@@ -45,7 +45,7 @@ void *pl_memory_alloc(pl_memory *memory, size_t count, size_t size) {
 void pl_memory_free(pl_memory *memory, void *pointer) {
     if (!pointer)
         return;
-    pl_block *block = block_of(pointer);
+    pl_chunk *block = chunk_of(pointer);
     if (block->previous)
         block->previous->next = block->next;
     else

@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct pl_block pl_block; /* header in front of every block; memory.c */
+typedef struct pl_chunk pl_chunk; /* header in front of every block; memory.c */
 
 typedef struct pl_memory {
-    pl_block *blocks;          /* doubly linked list of live blocks */
+    pl_chunk *blocks;          /* doubly linked list of live blocks */
     size_t bytes, peak_bytes;  /* live and largest total payload */
     size_t limit_bytes;        /* 0 = no limit of our own */
     int64_t allocation_count;  /* allocations made so far */
