@@ -1,0 +1,148 @@
+/* peftlab.h: the only public header. One opaque session owns a base model, its tokenizer, fine-tuning modules, data sets and one training
+ * run. There are no globals, no printf, no clock: same calls, same bytes.
+ *
+ * Conventions of every function
+ *  - returns PL_OK (0) or a pl_status; pl_last_error() then is a sentence that names the value, the limit and the fix. After any error what was
+ *    loaded before is still loaded and usable.
+ *  - requests and reports are JSON texts in UTF-8; bulk data are bytes. A call that produces something leaves it in the session's result
+ *    (pl_result, pl_result_size), valid until the next call.
+ *  - int32_t across the boundary; lengths in bytes.
+ */
+#ifndef PL_SESSION_PEFTLAB_H
+#define PL_SESSION_PEFTLAB_H
+
+#include <stdint.h>
+
+typedef struct pl_session pl_session;
+
+/* ---- life ------------------------------------------------------------------------------------------------------------------------ */
+
+pl_session *pl_session_new(void);         /* NULL when memory is refused */
+void pl_session_free(pl_session *s);      /* NULL allowed */
+const char *pl_last_error(const pl_session *s);
+const char *pl_last_error_code(const pl_session *s); /* "range", "format", … (status.h) */
+const uint8_t *pl_result(const pl_session *s);
+int32_t pl_result_size(const pl_session *s);
+
+/* Memory for handing bytes in (also from JavaScript). NULL when refused. */
+void *pl_buffer_new(int32_t size);
+void pl_buffer_free(void *buffer);
+
+/* Fault injection and checks for tests: JSON {"bytes":live,"peak_bytes":…,"allocations":count}; fail_at > 0 makes that allocation fail. */
+int32_t pl_session_memory(pl_session *s);
+int32_t pl_session_fail_at(pl_session *s, int32_t allocation);
+/* Known-answer test of every kernel: 0 when this machine computes the stored bits. */
+int32_t pl_selftest(void);
+
+/* ---- what is there --------------------------------------------------------------------------------------------------------------- */
+
+/* Static tables: {"methods":[{name,label,summary,paper,can_merge,cannot_merge,options:[{name,type,min,max,step,default,choices,label,help,level}]}],
+   "shapes":[{name,label,config…}],"sites":[…],"mix_types":[…],"schedules":[…]} */
+int32_t pl_describe_static(pl_session *s);
+/* The session now: {"model":{config…,parameters,tied,merged:[ids]}|null,"tokenizer":{…}|null,"modules":[{id,name,method,options,active,trainable,weight,
+   merged,parameters,file_parameters,tensors:[{name,shape,layer,site}]}],"data":{split:{…}},"run":{…}|null,
+   "counts":{"trainable":…,"total":…,"percent":…}} : what the page draws */
+int32_t pl_describe(pl_session *s);
+
+/* ---- base model (Hugging Face folder) ---------------------------------------------------------------------------------------------- */
+
+/* A new model is built aside and swapped in by pl_model_commit, which also drops all modules, data and the run. */
+int32_t pl_model_begin(pl_session *s, const char *config_json, int32_t length);
+int32_t pl_model_weights(pl_session *s, const uint8_t *safetensors, int32_t size); /* one file; call once per shard */
+int32_t pl_model_tokenizer(pl_session *s, const char *tokenizer_json, int32_t length); /* optional */
+int32_t pl_model_commit(pl_session *s); /* missing or unexpected tensors are an error that lists them; {"parameters":…,"ignored":[…]} */
+void pl_model_cancel(pl_session *s);
+/* Current weights (merged modules included; a full fine-tuning module that is active counts as the weights) as model.safetensors. dtype "F32", "F16", "BF16". */
+int32_t pl_model_export(pl_session *s, const char *dtype);
+int32_t pl_model_config(pl_session *s, const char *dtype); /* config.json to go with it */
+
+/* ---- fine-tuning modules --------------------------------------------------------------------------------------------------------------- */
+
+/* {"method":"lora","name":"default","seed":1,"trainable":true,"options":{"rank":8,"target_modules":["q_proj","v_proj"],…}} -> {"id":1,…as in pl_describe}.
+   Unknown options are an error that lists the known ones. Text options that need tokens (init text) are encoded here. */
+int32_t pl_module_add(pl_session *s, const char *json, int32_t length);
+int32_t pl_module_remove(pl_session *s, int32_t id);
+/* {"active":bool,"weight":number,"trainable":bool}: any of them */
+int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t length);
+/* Order in which active modules run: JSON array of ids. */
+int32_t pl_module_order(pl_session *s, const char *json, int32_t length);
+/* An adapter folder: adapter_config.json + adapter_model.safetensors (peft) or adapter.safetensors (AdapterHub).
+   -> the module plus {"ignored":[config keys],"notes":[…]} ; name NULL takes the file's. */
+int32_t pl_module_import(pl_session *s, const char *name, const char *config_json, int32_t length, const uint8_t *safetensors, int32_t size);
+int32_t pl_module_export_config(pl_session *s, int32_t id);  /* adapter_config.json */
+int32_t pl_module_export_weights(pl_session *s, int32_t id); /* the safetensors file, F32 */
+/* Raw values of one trainable tensor, float32. */
+int32_t pl_module_tensor(pl_session *s, int32_t id, const char *name);
+/* Overwrites one tensor (tests, property checks): float32 values of its size. */
+int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values, int32_t size);
+/* ΔW of one site for inspection: "what" is "base", "delta", "merged", "A", "B": float32 matrix [rows, cols] row-major (see pl_module_spectrum for shape). */
+int32_t pl_module_matrix(pl_session *s, int32_t id, int32_t layer, const char *site, const char *what);
+/* {"rows":…,"cols":…,"singular_values":[…],"effective_rank":…,"frobenius":…,"relative":|ΔW|/|W|} */
+int32_t pl_module_spectrum(pl_session *s, int32_t id, int32_t layer, const char *site);
+/* {"type":"cat","name":"mix","modules":[{"id":1,"weight":0.5},…],"density":…,"svd_rank":…,"seed":…,"compat":false} -> new module + {"exact":bool,"relative_error":…} */
+int32_t pl_module_mix(pl_session *s, const char *json, int32_t length);
+/* A trained prompt compiled into an equivalent prefix (a new module). */
+int32_t pl_module_compile_prompt(pl_session *s, int32_t id, const char *name);
+
+/* ---- merging ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Merges active modules (JSON array of ids, order kept) into the base weights. -> {"merged":[…],"residual_of_subtracting":…} */
+int32_t pl_merge_modules(pl_session *s, const char *json, int32_t length);
+int32_t pl_unmerge_modules(pl_session *s); /* restores the kept base bit for bit */
+
+/* ---- text and logits ------------------------------------------------------------------------------------------------------------------------ */
+
+int32_t pl_encode(pl_session *s, const char *text, int32_t length, int32_t add_special); /* -> int32 ids */
+int32_t pl_decode(pl_session *s, const int32_t *tokens, int32_t count, int32_t skip_special); /* -> UTF-8 */
+/* float32 logits[count, vocab_size] of the base plus active modules. */
+int32_t pl_logits(pl_session *s, const int32_t *tokens, int32_t count);
+/* {"max_new_tokens":80,"temperature":0.7,"top_k":0,"top_p":1,"seed":1,"stop_at_eos":true} */
+int32_t pl_generate_begin(pl_session *s, const int32_t *tokens, int32_t count, const char *json, int32_t length);
+/* Next token id, or -1 at the end, or -2 on error. */
+int32_t pl_generate_next(pl_session *s);
+
+/* ---- data --------------------------------------------------------------------------------------------------------------------------------------- */
+
+/* split: "train", "validation", "test" … (<= 8 splits). max_length in tokens, learned rows excluded; 0 = the context length less what active modules need. */
+int32_t pl_data_begin(pl_session *s, const char *split, int32_t max_length);
+/* One example: loss on the completion and EOS only; prompt NULL (prompt_length -1): plain text, loss on everything, longer text becomes several windows. */
+int32_t pl_data_add(pl_session *s, const char *split, const char *prompt, int32_t prompt_length, const char *completion, int32_t completion_length);
+/* As above with token ids: tokens[count], labels from index label_from on (the first token is never a target). bytes: text bytes the labels stand for. */
+int32_t pl_data_add_tokens(pl_session *s, const char *split, const int32_t *tokens, int32_t count, int32_t label_from, int32_t bytes);
+/* {"examples":…,"tokens":…,"labelled_tokens":…,"labelled_bytes":…,"truncated":…,"windows":…,"duplicates":…,"longest":…,"fingerprint":"…"} */
+int32_t pl_data_stats(pl_session *s, const char *split);
+/* Loss of examples [from, to): {"sum":nats,"labels":…,"bytes":…}. */
+int32_t pl_data_loss(pl_session *s, const char *split, int32_t from, int32_t to);
+
+/* ---- training --------------------------------------------------------------------------------------------------------------------------------- */
+
+/* {"steps":120,"batch_size":8,"shards":4,"gradient_accumulation_steps":1,"lr":1e-3,"schedule":"cosine|linear|constant","warmup_steps":5,
+   "weight_decay":0,"beta1":0.9,"beta2":0.999,"eps":1e-8,"max_grad_norm":1,"seed":1,"split":"train"} : trains every active trainable module jointly.
+   -> {"steps":…,"shards":…,"trainable":…,"gradient_bytes":…} */
+int32_t pl_train_begin(pl_session *s, const char *json, int32_t length);
+/* One whole step in this session: {"step":n (steps done),"loss":mean nats,"lr":…,"grad_norm":…,"tokens":…,"labels":…}. */
+int32_t pl_train_step(pl_session *s);
+/* The same step spread over workers: every worker computes some shards, all get all shards' bytes (in shard order) and apply the same update. */
+int32_t pl_train_shard(pl_session *s, int32_t shard);                     /* -> bytes of this shard's gradient and loss */
+int32_t pl_train_apply(pl_session *s, const uint8_t *shards, int32_t size); /* all shards, concatenated in order -> as pl_train_step */
+int32_t pl_train_end(pl_session *s); /* drops gradients and optimiser state; modules stay */
+/* Modules, optimiser state, step, options: a safetensors file with a JSON header. Restoring needs the same base model and data (checked by fingerprint). */
+int32_t pl_snapshot(pl_session *s);
+int32_t pl_restore(pl_session *s, const uint8_t *bytes, int32_t size);
+/* Loss and gradients of one batch without an update, for tests: the gradients can be read by pl_module_gradient. -> {"loss":…,"labels":…} */
+int32_t pl_gradients(pl_session *s, const char *split, int32_t from, int32_t to);
+int32_t pl_module_gradient(pl_session *s, int32_t id, const char *name); /* float32 */
+
+/* ---- calculators (no model needed) ----------------------------------------------------------------------------------------------------------- */
+
+/* {"shape":"llama-2-7b" | "config":{…config.json…} | absent = the loaded model,"method":"lora","options":{…}} or {"methods":[{…},{…}]} for a stack
+   -> {"trainable":…,"total":…,"percent":…,"file_bytes":{"fp32":…,"fp16":…},"flops_per_token":{…},"assumptions":[…]} */
+int32_t pl_count(pl_session *s, const char *json, int32_t length);
+/* … plus "dtype":"bf16","optimizer":"adamw","batch":1,"seq":2048,"checkpointing":false,"assume":"chapter"|absent -> breakdown in bytes with assumptions */
+int32_t pl_memory_estimate(pl_session *s, const char *json, int32_t length);
+/* The chapter's decision tree: {"latency":"no","compute":"limited","task":"classification","multitask":"no"} -> {"method","options","why":[…],"path":[…]} */
+int32_t pl_advise(pl_session *s, const char *json, int32_t length);
+/* The coach: {"history":[{"step","loss","val_loss"}…],"options":{…},"method":…} -> {"state":"underfitting|…","why":…,"suggestion":{…}|null,"rules":[…]} */
+int32_t pl_coach(pl_session *s, const char *json, int32_t length);
+
+#endif
