@@ -1,0 +1,41 @@
+// Files of at most 400 lines, C functions of at most 60: longer ones want to be split by meaning.
+import { cSources, topLevel } from './source.mjs';
+
+const FILE_LINES = 400;
+const FUNCTION_LINES = 60;
+
+export const fileSize = {
+  name: `source files have at most ${FILE_LINES} lines`,
+  /** @param {Map<string, string>} files @returns {string[]} */
+  check(files) {
+    const problems = [];
+    for (const [path, text] of files) {
+      if (!/^(src|web|tests)\/.*\.(c|h|js|mjs)$/.test(path) || path.startsWith('src/vendor/')) continue;
+      const lines = text.split('\n').length - 1;
+      if (lines > FILE_LINES) problems.push(`${path}: ${lines} lines`);
+    }
+    return problems;
+  },
+  bad: { 'src/base/a.c': 'int x;\n'.repeat(401), 'web/b.js': '\n'.repeat(500) },
+  good: { 'src/base/a.c': 'int x;\n'.repeat(400), 'src/vendor/cjson/cJSON.c': '\n'.repeat(3000) },
+};
+
+export const functionSize = {
+  name: `C functions have at most ${FUNCTION_LINES} lines`,
+  /** @param {Map<string, string>} files @returns {string[]} */
+  check(files) {
+    const problems = [];
+    for (const [path, text] of cSources(files)) {
+      for (const piece of topLevel(text)) {
+        const lines = piece.lastLine - piece.line + 1;
+        const isFunction = piece.body !== null && /\)$/.test(piece.head) && !piece.head.includes('=');
+        if (isFunction && lines > FUNCTION_LINES) problems.push(`${path}:${piece.line}: ${lines} lines in ${piece.head.replace(/\s+/g, ' ').slice(-60)}`);
+      }
+    }
+    return problems;
+  },
+  bad: { 'src/base/a.c': `static int f(int x) {\n${'    x++; /* } */\n'.repeat(60)}    return x;\n}\n` },
+  good: {
+    'src/base/a.c': `#define M(x) \\\n  { \\\nstatic const int t[] = {\n${'  1,\n'.repeat(100)}};\nint f(int x) {\n${'    x += "{"[0];\n'.repeat(50)}    return x;\n}\n`,
+  },
+};
