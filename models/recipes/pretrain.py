@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Step 3 of 4: pre-train one of the shapes in shapes.json. Stop it at any time; the same command resumes.
+
+    python pretrain.py --model stories-1m --clean WORK/clean --tokenizer WORK/tokenizer-2048 --out WORK/stories-1m --minutes 90
+
+The budget is training minutes (or --tokens). The learning rate warms up over 2 %, stays, and falls linearly to zero
+over the last --decay share of the budget. With --minutes the schedule depends on the machine's speed, with --tokens
+it does not; data order and initial weights depend on --seed only. log.jsonl holds the curve.
+"""
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from llama import Llama
+
+HERE = Path(__file__).parent
+END = "<|endoftext|>"
+
+
+def encode(clean, name, tokenizer, cache):
+    """[count] ids: every document as 0, tokens. Cached beside the checkpoint."""
+    path = cache / f"{name}.npy"
+    if not path.exists():
+        docs = [d for d in (clean / f"{name}.txt").read_text().split(f"\n{END}\n") if d]
+        packed = [np.array([0] + e.ids, np.uint16) for e in tokenizer.encode_batch(docs)]
+        np.save(path, np.concatenate(packed))
+    return np.load(path)
+
+
+class Batches:
+    """Documents of all sources shuffled anew each epoch, joined, cut into windows. State: epoch and position."""
+
+    def __init__(self, sources, window, batch, seed):
+        self.documents = []
+        for ids in sources:
+            starts = np.flatnonzero(ids == 0)
+            self.documents += np.split(ids, starts[1:])
+        self.window, self.batch, self.seed, self.epoch, self.at = window, batch, seed, 0, 0
+        self.stream = None
+
+    def next(self):
+        need = self.window * self.batch
+        if self.stream is None or self.at + need + 1 > len(self.stream):
+            if self.stream is not None:
+                self.epoch, self.at = self.epoch + 1, 0
+            self.shuffle()
+        piece = self.stream[self.at:self.at + need + 1].astype(np.int64)
+        self.at += need
+        return (torch.from_numpy(piece[:-1]).view(self.batch, self.window),
+                torch.from_numpy(piece[1:]).view(self.batch, self.window))
+
+    def shuffle(self):
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.documents))
+        self.stream = np.concatenate([self.documents[i] for i in order])
+
+    def state(self):
+        return {"epoch": self.epoch, "at": self.at}
+
+    def restore(self, state):
+        self.epoch, self.at = state["epoch"], state["at"]
+        self.shuffle()
+
+
+@torch.no_grad()
+def bits_per_byte(model, tokenizer, clean, stories):
+    """Mean over held-out stories, each alone after <|endoftext|>, its end included; cut at the context."""
+    model.eval()
+    nats = bytes_seen = 0
+    for story in [s for s in (clean / "heldout.txt").read_text().split(f"\n{END}\n") if s][:stories]:
+        encoding = tokenizer.encode(story)
+        ids = [0] + encoding.ids + [0]
+        ids = torch.tensor(ids[:model.c["context"] + 1])[None]
+        logits = model(ids[:, :-1])
+        nats += F.cross_entropy(logits[0].float(), ids[0, 1:], reduction="sum").item()
+        covered = ids.shape[1] - 1
+        bytes_seen += len(story.encode()) if covered > len(encoding.ids) else encoding.offsets[covered - 1][1]
+    model.train()
+    return nats / math.log(2) / bytes_seen
+
+
+def optimizers(model, lr, muon_lr, decay):
+    """Muon (orthogonalised momentum) for the matrices inside the blocks, AdamW for embeddings and norms."""
+    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
+    tables = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" in n]
+    norms = [p for p in model.parameters() if p.dim() == 1]
+    adam = [{"params": tables, "weight_decay": decay}, {"params": norms, "weight_decay": 0.0}]
+    if muon_lr:
+        pair = [torch.optim.Muon(matrices, lr=muon_lr, momentum=0.95, nesterov=True, weight_decay=decay,
+                                 adjust_lr_fn="match_rms_adamw")]
+    else:
+        adam.append({"params": matrices, "weight_decay": decay})
+        pair = []
+    pair.append(torch.optim.AdamW(adam, lr=lr, betas=(0.9, 0.98), eps=1e-8, fused=True))
+    return pair
+
+
+def rate(share, warmup, decay):
+    """Factor on the learning rate at this share (0..1) of the budget."""
+    return min(1.0, share / warmup, max(0.0, (1 - share) / decay))
+
+
+def main():
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("clean", "tokenizer", "out"):
+        cli.add_argument(f"--{name}", type=Path, required=True)
+    cli.add_argument("--model", required=True, help="a name in shapes.json")
+    cli.add_argument("--mix", default="stories,picture,fables,primer", help="files of the clean folder")
+    cli.add_argument("--minutes", type=float, default=60)
+    cli.add_argument("--tokens", type=float, help="budget in tokens instead of minutes")
+    cli.add_argument("--window", type=int, default=256)
+    cli.add_argument("--batch", type=int, default=16)
+    cli.add_argument("--long-window", type=int, default=512, help="window of the decay phase, at the same tokens a step")
+    cli.add_argument("--lr", type=float, default=6e-3)
+    cli.add_argument("--muon-lr", type=float, default=1e-2, help="0: AdamW for everything")
+    cli.add_argument("--weight-decay", type=float, default=0.02)
+    cli.add_argument("--decay", type=float, default=0.4)
+    cli.add_argument("--threads", type=int, default=1)
+    cli.add_argument("--seed", type=int, default=1)
+    cli.add_argument("--save-every", type=float, default=120, help="seconds between checkpoints")
+    cli.add_argument("--eval-stories", type=int, default=100)
+    cli.add_argument("--compile", action="store_true")
+    args = cli.parse_args()
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
+    shape = json.loads((HERE / "shapes.json").read_text())[args.model]
+    model = Llama(shape)
+    run = torch.compile(model) if args.compile else model
+    opts = optimizers(model, args.lr, args.muon_lr, args.weight_decay)
+    peak = [[g["lr"] for g in o.param_groups] for o in opts]
+    batches = Batches([encode(args.clean, n, tokenizer, args.out) for n in args.mix.split(",")],
+                      args.window, args.batch, args.seed)
+    done = {"step": 0, "tokens": 0, "seconds": 0.0}
+    checkpoint = args.out / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint)
+        model.load_state_dict(saved["model"])
+        for o, s in zip(opts, saved["optimizers"]):
+            o.load_state_dict(s)
+        batches.restore(saved["data"])
+        done = saved["done"]
+    print(f"{args.model}: {model.parameters_count():,} parameters, from step {done['step']}", flush=True)
+
+    def save():
+        torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in opts],
+                    "data": batches.state(), "done": done, "shape": shape, "name": args.model,
+                    "mix": args.mix, "arguments": {k: str(v) for k, v in vars(args).items()}}, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").replace(checkpoint)
+
+    last, saved_at, losses, first = time.monotonic(), time.monotonic(), [], done["step"]
+    while True:
+        share = done["tokens"] / args.tokens if args.tokens else done["seconds"] / 60 / args.minutes
+        if share >= 1:
+            break
+        factor = rate(share, 0.02, args.decay) if done["step"] else 0.01
+        for o, lrs in zip(opts, peak):
+            for g, lr in zip(o.param_groups, lrs):
+                g["lr"] = lr * factor
+        if share >= 1 - args.decay:
+            batches.window, batches.batch = args.long_window, args.window * args.batch // args.long_window
+        x, y = batches.next()
+        loss = F.cross_entropy(run(x).view(-1, shape["vocab"]), y.view(-1))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for o in opts:
+            o.step()
+            o.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        now = time.monotonic()
+        done = {"step": done["step"] + 1, "tokens": done["tokens"] + y.numel(), "seconds": done["seconds"] + now - last}
+        last = now
+        if done["step"] % 100 == 0 or done["step"] == first + 10:
+            line = {"step": done["step"], "tokens": done["tokens"], "seconds": round(done["seconds"], 1), "epoch": batches.epoch,
+                    "lr_factor": round(factor, 4), "loss": round(sum(losses) / len(losses), 4)}
+            losses = []
+            if done["step"] % 500 == 0:
+                line["heldout_bits_per_byte"] = round(bits_per_byte(model, tokenizer, args.clean, args.eval_stories), 4)
+            with (args.out / "log.jsonl").open("a") as f:
+                f.write(json.dumps(line) + "\n")
+            print(line, flush=True)
+            last = time.monotonic()
+        if now - saved_at > args.save_every:
+            save()
+            saved_at = last = time.monotonic()
+    save()
+    print("held-out bits per byte:", round(bits_per_byte(model, tokenizer, args.clean, args.eval_stories), 4))
+
+
+if __name__ == "__main__":
+    main()
