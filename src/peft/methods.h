@@ -58,6 +58,25 @@ double pl_option_pattern(const pl_options *options, const char *name, int32_t la
 pl_status pl_options_check(const pl_options *options, const pl_config *config, pl_error *error);
 bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site);
 
+/* Setting options, every failure with a sentence: PL_ERR_ARGUMENT for an unknown name or word, PL_ERR_RANGE for a number outside the table.
+   Numbers, switches (0 or 1) and choices (by index). */
+pl_status pl_options_set_number(pl_options *options, const char *name, double value, pl_error *error);
+/* Any type from text: "8", "true", "gaussian", "q_proj,v_proj" or "all-linear" (targets, in every layer; call pl_options_limit afterwards).
+   Texts are not copied here (pl_module_create does). */
+pl_status pl_options_set_text(pl_options *options, const pl_config *config, const char *name, const char *value, pl_error *error);
+/* Appends key -> value to a pattern option; a key that matches no linear map of the model is an error. */
+pl_status pl_options_set_pattern(pl_options *options, const pl_config *config, const char *name, const char *key, double value,
+                                 pl_error *error);
+/* Narrows the targets: to these layers (layers_to_transform; count 0: all), and without the maps in the comma list exclude (exclude_modules;
+   NULL: none). */
+pl_status pl_options_limit(pl_options *options, const pl_config *config, const int32_t *layers, int32_t count, const char *exclude,
+                           pl_error *error);
+
+/* Full path of one linear map, as peft matches it: "model.layers.3.mlp.up_proj". */
+void pl_site_path(int32_t layer, pl_site site, char path[PL_NAME_SIZE]);
+/* peft's rule for plain words: one of the comma list equals the path, or is a dotted tail of it ("q_proj", "layers.3.mlp.up_proj"). */
+bool pl_path_listed(const char *path, const char *list);
+
 typedef struct pl_needs {
     int32_t virtual_tokens, memory_tokens;
     bool memory_shifts;
@@ -70,7 +89,8 @@ typedef struct pl_module {
     const struct pl_method *method;
     pl_memory *memory;
     char name[64];      /* adapter name, unique in a session */
-    pl_options options;
+    pl_options options; /* its texts are the module's own copies; init_tokens is gone once start() has run */
+    char *texts;        /* block of those copies */
     pl_config config;
     pl_layout layout;   /* trainable tensors */
     real *values;       /* block of layout */
@@ -78,9 +98,9 @@ typedef struct pl_module {
     pl_layout scratch;  /* buffers for passes up to extent */
     real *buffers;      /* block of scratch */
     pl_extent extent;   /* what buffers were planned for */
-    real weight;        /* factor on the module's contribution (1 by default); methods that cannot be scaled refuse others */
+    real weight;        /* factor on the module's contribution (1 by default); needs method->can_scale; takes effect in prepare() */
     void *state;        /* the method's own, from memory */
-    int32_t *index;     /* [(layer+1), (site+1), slot] -> tensor, see pl_module_tensor */
+    int32_t *index;     /* {layers+1, sites+1, slots} then [(layer+1), (site+1), slot] -> tensor, see pl_module_shape */
     int32_t *scratch_index;
     uint64_t tag;       /* dropout stream of this module */
 } pl_module;
@@ -93,6 +113,7 @@ typedef struct pl_method {
     const pl_option *options;
     int32_t option_count;
     const char *cannot_merge; /* NULL when merge works; else the reason, for people */
+    bool can_scale;           /* pl_module.weight may differ from 1 */
 
     pl_status (*check)(const pl_options *options, const pl_config *config, pl_error *error); /* beyond the table's ranges; may be NULL */
     pl_status (*declare)(const pl_options *options, const pl_config *config, pl_layout *layout);
@@ -118,6 +139,9 @@ typedef struct pl_method {
 
     /* w[out, in] becomes the merged weight of one targeted site (w already holds the base or earlier merges). NULL = cannot. */
     pl_status (*merge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w, pl_error *error);
+    /* The inverse by arithmetic, as peft does it (for the lesson about rounding). NULL = none. Tensors that `replace` base tensors need
+       neither: merging copies them. */
+    void (*unmerge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w);
 } pl_method;
 
 /* The registry, in the order the page shows. */
@@ -139,7 +163,15 @@ pl_status pl_module_plan(pl_module *module, const pl_extent *extent, pl_error *e
 real *pl_module_values(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 real *pl_module_gradients(const pl_module *module, int32_t layer, int32_t site, int32_t slot); /* NULL when frozen */
 real *pl_module_buffer(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
-const pl_tensor *pl_module_tensor(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
+const pl_tensor *pl_module_shape(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
+
+/* Modules whose tensors `replace` base tensors (full and norm fine-tuning) take part by lending the model their values and gradients; for
+   all others these three do nothing. Attach before a pass (again after pl_module_trainable, which moves the gradients), refresh after the
+   values changed, detach before the module is freed or merged. Two modules cannot replace the same tensor: PL_ERR_STATE. */
+pl_status pl_module_attach(pl_model *model, pl_module *module, pl_error *error);
+void pl_module_refresh(pl_model *model, const pl_module *module);
+void pl_module_detach(pl_model *model, const pl_module *module);
+bool pl_module_replaces(const pl_module *module); /* has such tensors */
 
 /* ---- stack.c ---- */
 
@@ -153,12 +185,16 @@ void pl_stack_finish(pl_module *const *modules, int32_t count);
 
 typedef struct pl_merged pl_merged; /* the kept base values of every changed map */
 
-/* Merges modules (in order) into the model: scratch copy, finite check, commit, repack. On error the model is untouched.
-   If a tied head would change, it is untied first (not needed for the seven sites). */
+/* Merges modules (in stack order) into the model: prepare, scratch copy, finite check, commit, repack. On error the model is untouched.
+   Values of modules that replace tensors are taken over first (they are what the other modules' changes come on top of); such modules are
+   detached by the merge, attach them again after pl_unmerge. No site of a tied head is ever changed alone, so nothing needs untying. */
 pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count, pl_merged **merged, pl_error *error);
-/* Restores the kept base bit for bit. */
+/* Restores the kept base bit for bit and frees merged. */
 void pl_unmerge(pl_model *model, pl_merged *merged);
-/* The other way, for the lesson about rounding: largest |(W + d) - d - W| over all merged maps, without changing the model. */
+/* The other way, for the lesson about rounding: subtracts (DoRA, IA3: divides) the modules again in reverse order on a copy and reports the
+   largest |W'' - W| over all merged maps. The model is not changed. -1 when memory is refused (see error). */
 double pl_unmerge_residual(const pl_model *model, const pl_merged *merged, pl_module *const *modules, int32_t count, pl_error *error);
+/* Keeps the merge for good: frees the kept base. */
+void pl_merged_free(pl_merged *merged);
 
 #endif
