@@ -11,15 +11,32 @@ pl_layout pl_layout_make(pl_memory *memory, pl_error *error) {
     return (pl_layout){.memory = memory, .error = error};
 }
 
-pl_tensor pl_tensor_matrix(int32_t layer, int32_t site, int32_t slot, int64_t rows, int64_t cols, pl_init init,
-                           double scale) {
-    return (pl_tensor){.layer = layer, .site = site, .slot = slot, .dims = 2, .rows = rows, .cols = cols, .init = init,
-                       .scale = scale, .lr_scale = 1.0F, .decay = true};
+pl_tensor pl_tensor_matrix(int32_t layer, int32_t site, int32_t slot, int64_t rows, int64_t cols,
+                           pl_init init, double scale) {
+    return (pl_tensor){.layer = layer,
+                       .site = site,
+                       .slot = slot,
+                       .dims = 2,
+                       .rows = rows,
+                       .cols = cols,
+                       .init = init,
+                       .scale = scale,
+                       .lr_scale = 1.0F,
+                       .decay = true};
 }
 
-pl_tensor pl_tensor_vector(int32_t layer, int32_t site, int32_t slot, int64_t size, pl_init init, double scale) {
-    return (pl_tensor){.layer = layer, .site = site, .slot = slot, .dims = 1, .rows = size, .cols = 1, .init = init,
-                       .scale = scale, .lr_scale = 1.0F, .decay = false};
+pl_tensor pl_tensor_vector(int32_t layer, int32_t site, int32_t slot, int64_t size, pl_init init,
+                           double scale) {
+    return (pl_tensor){.layer = layer,
+                       .site = site,
+                       .slot = slot,
+                       .dims = 1,
+                       .rows = size,
+                       .cols = 1,
+                       .init = init,
+                       .scale = scale,
+                       .lr_scale = 1.0F,
+                       .decay = false};
 }
 
 void pl_tensor_name(pl_tensor *tensor, const char *format, ...) {
@@ -31,8 +48,8 @@ void pl_tensor_name(pl_tensor *tensor, const char *format, ...) {
 
 static pl_status layout_fail(pl_layout *layout, pl_status status, const pl_tensor *tensor, const char *why) {
     layout->status = status;
-    return pl_fail(layout->error, status, "tensor %s of %lld x %lld: %s", tensor->name, (long long)tensor->rows,
-                   (long long)tensor->cols, why);
+    return pl_fail(layout->error, status, "tensor %s of %lld x %lld: %s", tensor->name,
+                   (long long)tensor->rows, (long long)tensor->cols, why);
 }
 
 static pl_status layout_grow(pl_layout *layout) {
@@ -52,7 +69,8 @@ pl_status pl_layout_add(pl_layout *layout, const pl_tensor *tensor) {
     if (layout->status != PL_OK)
         return layout->status;
     if (tensor->rows < 1 || tensor->cols < 1 || tensor->rows > INT64_MAX / 4 / tensor->cols)
-        return layout_fail(layout, PL_ERR_RANGE, tensor, "every dimension must be positive and the product must fit");
+        return layout_fail(layout, PL_ERR_RANGE, tensor,
+                           "every dimension must be positive and the product must fit");
     if (layout->memory && layout->count == layout->capacity && layout_grow(layout) != PL_OK)
         return layout_fail(layout, PL_ERR_MEMORY, tensor, "no memory left for the list of tensors");
     int64_t size = tensor->rows * tensor->cols;

@@ -24,30 +24,31 @@ typedef enum pl_init {
 } pl_init;
 
 typedef struct pl_tensor {
-    char name[PL_NAME_SIZE]; /* as in the file without PEFT's "base_model.model." e.g. "model.layers.0.self_attn.q_proj.lora_A.weight" */
-    int32_t layer;           /* 0-based, PL_NONE when it belongs to no layer */
-    int32_t site;            /* pl_site, or a block number; PL_NONE when neither */
-    int32_t slot;            /* which tensor of its owner: a small enum of the method, for O(1) look-up */
-    int32_t dims;            /* 1 or 2 */
-    int64_t rows, cols;      /* [rows, cols]; a vector of n has dims 1, rows n, cols 1 */
+    char name
+        [PL_NAME_SIZE]; /* as in the file without PEFT's "base_model.model." e.g. "model.layers.0.self_attn.q_proj.lora_A.weight" */
+    int32_t layer;      /* 0-based, PL_NONE when it belongs to no layer */
+    int32_t site;       /* pl_site, or a block number; PL_NONE when neither */
+    int32_t slot;       /* which tensor of its owner: a small enum of the method, for O(1) look-up */
+    int32_t dims;       /* 1 or 2 */
+    int64_t rows, cols; /* [rows, cols]; a vector of n has dims 1, rows n, cols 1 */
     pl_init init;
-    double scale;     /* of init */
-    float lr_scale;   /* learning-rate multiplier of its optimiser group (LoRA+); 1 by default */
-    bool decay;       /* weight decay applies (by default: 2-D tensors) */
-    bool replaces;    /* stands in for the base tensor of the same name (full and norm fine-tuning) */
-    bool transient;   /* trained, but never written to a file (re-parameterisation networks) */
-    int64_t offset;   /* in elements from the start of the block; set by pl_layout_add */
+    double scale;   /* of init */
+    float lr_scale; /* learning-rate multiplier of its optimiser group (LoRA+); 1 by default */
+    bool decay;     /* weight decay applies (by default: 2-D tensors) */
+    bool replaces;  /* stands in for the base tensor of the same name (full and norm fine-tuning) */
+    bool transient; /* trained, but never written to a file (re-parameterisation networks) */
+    int64_t offset; /* in elements from the start of the block; set by pl_layout_add */
 } pl_tensor;
 
 typedef struct pl_layout {
-    pl_memory *memory;    /* NULL: count only, tensors stays NULL */
+    pl_memory *memory; /* NULL: count only, tensors stays NULL */
     pl_tensor *tensors;
     int32_t count, capacity;
-    int64_t elements;     /* sum of rows*cols: what the counter shows */
-    int64_t extent;       /* elements of the block incl. alignment of each tensor to 16 elements */
+    int64_t elements; /* sum of rows*cols: what the counter shows */
+    int64_t extent;   /* elements of the block incl. alignment of each tensor to 16 elements */
     int64_t transient_elements, file_elements;
-    pl_error *error;      /* where the first failure is explained; may be NULL */
-    pl_status status;     /* first failure; later calls are no-ops, so a declare() may check once at the end */
+    pl_error *error;  /* where the first failure is explained; may be NULL */
+    pl_status status; /* first failure; later calls are no-ops, so a declare() may check once at the end */
 } pl_layout;
 
 /* A counting layout (memory NULL) or a listing one. */
@@ -57,8 +58,10 @@ pl_layout pl_layout_make(pl_memory *memory, pl_error *error);
 pl_status pl_layout_add(pl_layout *layout, const pl_tensor *tensor);
 
 /* [rows, cols] with a printf-style name; returns the prepared tensor to adjust and add. */
-pl_tensor pl_tensor_matrix(int32_t layer, int32_t site, int32_t slot, int64_t rows, int64_t cols, pl_init init, double scale);
-pl_tensor pl_tensor_vector(int32_t layer, int32_t site, int32_t slot, int64_t size, pl_init init, double scale);
+pl_tensor pl_tensor_matrix(int32_t layer, int32_t site, int32_t slot, int64_t rows, int64_t cols,
+                           pl_init init, double scale);
+pl_tensor pl_tensor_vector(int32_t layer, int32_t site, int32_t slot, int64_t size, pl_init init,
+                           double scale);
 void pl_tensor_name(pl_tensor *tensor, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Index of the tensor with this name, or PL_NONE. */

@@ -13,11 +13,11 @@
 typedef struct pl_chunk pl_chunk; /* header in front of every block; memory.c */
 
 typedef struct pl_memory {
-    pl_chunk *blocks;          /* doubly linked list of live blocks */
-    size_t bytes, peak_bytes;  /* live and largest total payload */
-    size_t limit_bytes;        /* 0 = no limit of our own */
-    int64_t allocation_count;  /* allocations made so far */
-    int64_t fail_at;           /* > 0: the allocation with this number returns NULL (fault injection) */
+    pl_chunk *blocks;         /* doubly linked list of live blocks */
+    size_t bytes, peak_bytes; /* live and largest total payload */
+    size_t limit_bytes;       /* 0 = no limit of our own */
+    int64_t allocation_count; /* allocations made so far */
+    int64_t fail_at;          /* > 0: the allocation with this number returns NULL (fault injection) */
 } pl_memory;
 
 /* Zeroed, aligned to 64 bytes. NULL when count*size overflows, the limit is passed, or malloc refuses. count 0 gives a

@@ -12,7 +12,9 @@ static uint64_t finalize(uint64_t z) {
 
 uint64_t pl_rng_mix(uint64_t a, uint64_t b) { return finalize(finalize(a + GOLDEN) ^ (b * GOLDEN + 1)); }
 
-pl_rng pl_rng_stream(uint64_t seed, uint64_t stream) { return (pl_rng){.key = pl_rng_mix(seed, stream), .counter = 0}; }
+pl_rng pl_rng_stream(uint64_t seed, uint64_t stream) {
+    return (pl_rng){.key = pl_rng_mix(seed, stream), .counter = 0};
+}
 
 uint64_t pl_rng_u64(pl_rng *rng) { return finalize(rng->key + GOLDEN * ++rng->counter); }
 

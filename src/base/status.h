@@ -5,14 +5,15 @@
 
 typedef enum pl_status {
     PL_OK = 0,
-    PL_ERR_ARGUMENT = 1,    /* unknown name, malformed request */
-    PL_ERR_RANGE = 2,       /* a number outside its limits */
-    PL_ERR_FORMAT = 3,      /* a file or text that breaks its format */
-    PL_ERR_MISMATCH = 4,    /* well-formed, but does not belong to the loaded model (shape, vocabulary, tensor names) */
-    PL_ERR_MEMORY = 5,      /* an allocation was refused; what was loaded stays loaded */
-    PL_ERR_STATE = 6,       /* the call is not possible now (nothing loaded, already merged, no run started) */
-    PL_ERR_NUMERIC = 7,     /* NaN or infinity: diverged run, non-finite weights */
-    PL_ERR_UNSUPPORTED = 8  /* valid elsewhere (e.g. in peft), but not offered here */
+    PL_ERR_ARGUMENT = 1, /* unknown name, malformed request */
+    PL_ERR_RANGE = 2,    /* a number outside its limits */
+    PL_ERR_FORMAT = 3,   /* a file or text that breaks its format */
+    PL_ERR_MISMATCH =
+        4, /* well-formed, but does not belong to the loaded model (shape, vocabulary, tensor names) */
+    PL_ERR_MEMORY = 5,     /* an allocation was refused; what was loaded stays loaded */
+    PL_ERR_STATE = 6,      /* the call is not possible now (nothing loaded, already merged, no run started) */
+    PL_ERR_NUMERIC = 7,    /* NaN or infinity: diverged run, non-finite weights */
+    PL_ERR_UNSUPPORTED = 8 /* valid elsewhere (e.g. in peft), but not offered here */
 } pl_status;
 
 typedef struct pl_error {
@@ -27,11 +28,11 @@ pl_status pl_fail(pl_error *error, pl_status status, const char *format, ...)
 /* The stable name of a status for machines: "PL_ERR_RANGE" -> "range". */
 const char *pl_status_name(pl_status status);
 
-#define PL_TRY(expression)                                                                                             \
-    do {                                                                                                               \
-        pl_status pl_try_status = (expression);                                                                        \
-        if (pl_try_status != PL_OK)                                                                                    \
-            return pl_try_status;                                                                                      \
+#define PL_TRY(expression)                                                                                   \
+    do {                                                                                                     \
+        pl_status pl_try_status = (expression);                                                              \
+        if (pl_try_status != PL_OK)                                                                          \
+            return pl_try_status;                                                                            \
     } while (0)
 
 #endif

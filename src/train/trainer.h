@@ -1,0 +1,90 @@
+/* The training loop as a state machine: one call, one step. A step's sequences are cut into a fixed number of shards; each shard's gradient is computed
+ * from zero and the shards are added in order. So the result depends on `shards` (part of the run), never on how many workers
+ * computed them, and a PEFT gradient is a few thousand floats: that is all workers have to exchange. */
+#ifndef PL_TRAIN_TRAINER_H
+#define PL_TRAIN_TRAINER_H
+
+#include "peft/methods.h"
+#include "train/dataset.h"
+#include "train/schedule.h"
+
+enum { PL_SHARDS_MAX = 64, PL_BATCH_MAX = 256, PL_STEPS_MAX = 1000000 };
+
+typedef struct pl_train_options {
+    int32_t steps;
+    int32_t batch_size;                  /* sequences per micro-batch */
+    int32_t gradient_accumulation_steps; /* an optimiser step sees batch_size * this many sequences */
+    int32_t shards;                      /* per micro-batch, <= batch_size */
+    double lr, weight_decay, beta1, beta2, eps, max_grad_norm; /* max_grad_norm 0: no clipping */
+    pl_schedule schedule;
+    int32_t warmup_steps;
+    uint64_t seed; /* of the data order and of dropout */
+} pl_train_options;
+
+/* Values that work for a start: 100 steps of 8 sequences in 4 shards, lr 1e-3, cosine, AdamW (0.9, 0.999, 1e-8), no decay, clipping at 1. */
+pl_train_options pl_train_options_default(void);
+pl_status pl_train_options_check(const pl_train_options *options, pl_error *error);
+
+typedef struct pl_step_report {
+    int32_t step;     /* steps done, this one included */
+    double loss;      /* mean nats per target over the step's sequences, before the update */
+    double lr;        /* learning rate used */
+    double grad_norm; /* global L2 norm before clipping */
+    int32_t labels, tokens;
+} pl_step_report;
+
+typedef struct pl_trainer {
+    pl_memory *memory;
+    pl_model *model;
+    pl_module *modules
+        [PL_STACK_MAX]; /* every active module in stack order; those with gradients are trained, jointly */
+    int32_t module_count;
+    pl_stack stack;
+    const pl_dataset *dataset;
+    pl_train_options options;
+    int32_t step;         /* optimiser steps done */
+    int32_t shard_count;  /* shards * gradient_accumulation_steps */
+    int32_t shard_seqs;   /* most sequences in one shard */
+    int64_t size;         /* reals of all gradients, module after module */
+    int64_t trainable;    /* elements, without alignment gaps */
+    real *total;          /* [size] sum over shards */
+    real *first, *second; /* [size] Adam's moments */
+    pl_workspace *workspace;
+    pl_batch_buffer buffer;
+    int32_t *order, order_epoch; /* data order of the current epoch */
+} pl_trainer;
+
+/* Plans everything a step needs; steps allocate nothing. The modules must stay alive and unchanged in number while the trainer lives.
+   Errors: nothing trainable, empty data set, options out of range, memory. */
+pl_status pl_trainer_create(pl_memory *memory, pl_model *model, pl_module *const *modules,
+                            int32_t module_count, const pl_dataset *dataset, const pl_train_options *options,
+                            pl_trainer **trainer, pl_error *error);
+void pl_trainer_free(pl_trainer *trainer);
+
+/* What one shard contributes to a step. The gradients follow it in memory when shards travel between workers. */
+typedef struct pl_shard {
+    double loss_sum; /* nats over the shard's targets */
+    int32_t labels, tokens;
+} pl_shard;
+
+/* Computes shard (0 .. shard_count-1) of the coming step: gradients of the mean loss over ALL targets of the step end up in the modules' gradient blocks.
+   Does not change weights, so shards can be computed anywhere in any order. */
+pl_status pl_trainer_shard(pl_trainer *trainer, int32_t shard, pl_shard *result, pl_error *error);
+/* Copies the modules' gradient blocks to gradients[size], or adds them to trainer->total. */
+void pl_trainer_copy_gradients(const pl_trainer *trainer, real *gradients);
+/* Starts a sum over shards; then one call per shard in shard order. */
+void pl_trainer_sum_begin(pl_trainer *trainer);
+void pl_trainer_sum_add(pl_trainer *trainer, const real *gradients); /* NULL: the modules' own blocks */
+
+/* Clips, updates every trained tensor, advances the step. A loss or norm that is not finite is PL_ERR_NUMERIC and changes nothing. */
+pl_status pl_trainer_update(pl_trainer *trainer, const pl_shard *sum, pl_step_report *report,
+                            pl_error *error);
+
+/* One whole step in this process: all shards, sum, update. */
+pl_status pl_trainer_step(pl_trainer *trainer, pl_step_report *report, pl_error *error);
+
+/* Gradients of examples [from, to) into the modules' blocks, normalised by their own targets; no dropout, no update. For tests and inspection. */
+pl_status pl_trainer_gradients(pl_trainer *trainer, int32_t from, int32_t to, pl_shard *result,
+                               pl_error *error);
+
+#endif
