@@ -19,7 +19,10 @@ const C_LAYERS = {
   cli: ['base', 'simd', 'kernels', 'model', 'peft', 'text', 'io', 'train', 'account', 'advise', 'session'],
 };
 
-/** What a folder of web may import, besides itself; '.' is web's own files: the pages. `npm` = packages. */
+/**
+ * What a folder of web may import, besides itself. '.' is web's own .js files: the pages; its .mjs files and vite.config.js are
+ * tools of the build and may import anything. `npm` = packages.
+ */
 const JS_LAYERS = {
   engine: { folders: [], npm: false },
   lib: { folders: ['engine'], npm: true },
@@ -77,7 +80,7 @@ export const jsLayers = {
     const problems = [];
     const importing = /(?:^|[\s;])(?:import|export)\s*(?:[\w*{}\s,$]+\sfrom\s*)?["']([^"'\n]+)["']|(?<!@type \{|[.{|]\s*)\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
     for (const [path, raw] of files) {
-      if (!/^web\/.*\.m?js$/.test(path)) continue;
+      if (!/^web\/.*\.m?js$/.test(path) || /^web\/([^/]+\.mjs|vite\.config\.js)$/.test(path)) continue;
       const text = raw.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' ')); // JSDoc types may import
       const parts = path.split('/');
       const folder = parts.length > 2 ? parts[1] : '.';

@@ -1,0 +1,182 @@
+// Browsers for the tests. Chromium (playwright-core with the system's own binary) does the page tests; Firefox and WebKit join
+// the cross-engine tests where they are installed (./build.sh setup --all-browsers). Every launch has a fresh profile.
+import assert from 'node:assert/strict';
+import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { startStaticServer } from '../../../web/cli/static-server.mjs';
+import { launchFirefox } from './firefox.mjs';
+import { launchWebKit } from './webkit.mjs';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
+const CHROMIUM_FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+
+/** The first of these programs that exists, with its path, or ''. @param {string[]} names */
+export function findProgram(names) {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  for (const name of names.filter(Boolean)) {
+    for (const path of name.includes('/') ? [name] : folders.map((folder) => join(folder, name))) {
+      try {
+        accessSync(path, constants.X_OK);
+        return path;
+      } catch { /* the next one */ }
+    }
+  }
+  return '';
+}
+
+export const findChromium = () => findProgram([
+  process.env.CHROME ?? '', 'chromium', 'google-chrome', 'google-chrome-stable', 'chromium-browser',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+]);
+export const findFirefox = () => findProgram(['firefox-esr', 'firefox', '/Applications/Firefox.app/Contents/MacOS/firefox']);
+export function findWebKit() {
+  const tools = ['WebKitWebDriver', 'Xvfb', 'dbus-run-session'].every((name) => findProgram([name]));
+  const folders = readdirSafe('/usr/lib').flatMap((name) => readdirSafe(`/usr/lib/${name}`).filter((sub) => sub.startsWith('webkit2gtk-')).map((sub) => `/usr/lib/${name}/${sub}/MiniBrowser`));
+  return tools ? findProgram(folders) : '';
+}
+
+/** @param {string} path */
+function readdirSafe(path) {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Serves the built site (dist/site), or with raw: true the repository itself, so that web/engine can be loaded unbundled
+ * at /web/engine/index.js.
+ * @param {{raw?: boolean, headers?: Record<string, string>}} [options]
+ */
+export function startSite({ raw = false, headers } = {}) {
+  return startStaticServer({ root: raw ? root : join(root, 'dist/site'), headers });
+}
+
+/**
+ * @typedef {object} Watched a page and what went wrong on it
+ * @property {import('playwright-core').Page} page
+ * @property {string[]} errors console errors, uncaught exceptions, failed requests
+ * @property {string[]} foreign requests to any other origin
+ * @property {() => void} assertClean throws if there is an error or a foreign request
+ */
+
+/**
+ * Chromium. `open(url, contextOptions)` gives a watched page in a context of its own (nothing shared, nothing stored);
+ * `persistent` keeps one profile for all pages instead, for tests of what survives a reload.
+ * @param {{persistent?: boolean, args?: string[]}} [options]
+ */
+export async function launchChromium({ persistent = false, args = [] } = {}) {
+  const executablePath = findChromium();
+  assert.ok(executablePath, 'no Chromium found: run ./build.sh setup, or set CHROME to its path');
+  const profile = mkdtempSync(join(tmpdir(), 'peftlab-chromium-'));
+  const launch = { executablePath, headless: true, args: [...CHROMIUM_FLAGS, ...args] };
+  const browser = persistent ? null : await chromium.launch(launch);
+  const shared = persistent ? await chromium.launchPersistentContext(profile, launch) : null;
+  return {
+    context: shared,
+    /** @param {string} url @param {import('playwright-core').BrowserContextOptions} [options] @returns {Promise<Watched>} */
+    async open(url, options = {}) {
+      const context = shared ?? (await /** @type {import('playwright-core').Browser} */ (browser).newContext(options));
+      const page = await context.newPage();
+      const watched = watch(page, new URL(url).origin);
+      await page.goto(url);
+      return watched;
+    },
+    async close() {
+      await (shared ?? browser)?.close();
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** @param {import('playwright-core').Page} page @param {string} origin @returns {Watched} */
+function watch(page, origin) {
+  /** @type {string[]} */
+  const errors = [];
+  /** @type {string[]} */
+  const foreign = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(`console: ${message.text()} (${message.location().url})`);
+  });
+  page.on('pageerror', (error) => errors.push(`uncaught: ${error.message}`));
+  page.on('crash', () => errors.push('the page crashed'));
+  page.on('requestfailed', (request) => {
+    // A request that the page itself gave up (navigation, AbortSignal) is no error.
+    if (request.failure()?.errorText !== 'net::ERR_ABORTED') errors.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
+  });
+  page.on('request', (request) => {
+    const url = request.url();
+    if (/^https?:|^wss?:/.test(url) && new URL(url).origin !== origin) foreign.push(url);
+  });
+  const assertClean = () => {
+    assert.deepEqual(errors, [], 'errors in the page');
+    assert.deepEqual(foreign, [], 'requests to other origins');
+  };
+  return { page, errors, foreign, assertClean };
+}
+
+/**
+ * axe-core on the page as it is now; throws with one line per violation.
+ * @param {import('playwright-core').Page} page @param {{include?: string, tags?: string[]}} [options]
+ */
+export async function checkAxe(page, { include, tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] } = {}) {
+  const source = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  await page.evaluate(source);
+  const violations = await page.evaluate(async ({ selector, values }) => {
+    const axe = /** @type {any} */ (globalThis).axe;
+    const result = await axe.run(selector ?? document, { runOnly: { type: 'tag', values } });
+    return result.violations.map((/** @type {any} */ item) => `${item.id} (${item.impact}): ${item.help} at ${item.nodes.slice(0, 4).map((/** @type {any} */ node) => node.target.flat().join(' ')).join(' | ')}`);
+  }, { selector: include, values: tags });
+  assert.deepEqual(violations, [], 'accessibility');
+}
+
+/** Saves build/screenshots/<name>.png. @param {import('playwright-core').Page} page @param {string} name @param {{fullPage?: boolean}} [options] */
+export async function screenshot(page, name, { fullPage = false } = {}) {
+  const folder = join(root, 'build/screenshots');
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `${name}.png`);
+  await page.screenshot({ path, fullPage });
+  return path;
+}
+
+/**
+ * @typedef {object} Driver the least that all three engines can do
+ * @property {string} name
+ * @property {(url: string) => Promise<void>} open
+ * @property {(expression: string) => Promise<any>} evaluate awaits the expression in the page; its value must be JSON
+ * @property {() => Promise<void>} close
+ */
+
+/** @returns {Promise<Driver>} */
+async function chromiumDriver() {
+  const browser = await launchChromium();
+  /** @type {import('playwright-core').Page | undefined} */
+  let page;
+  return {
+    name: 'chromium',
+    async open(url) {
+      ({ page } = await browser.open(url));
+    },
+    evaluate: (expression) => /** @type {import('playwright-core').Page} */ (page).evaluate(expression),
+    close: () => browser.close(),
+  };
+}
+
+/** The engines of this machine; Chromium is always among them, and its launch fails where it is missing. */
+export function engines() {
+  const firefox = findFirefox();
+  const webkit = findWebKit();
+  /** @type {{name: string, launch: () => Promise<Driver>}[]} */
+  const found = [{ name: 'chromium', launch: chromiumDriver }];
+  if (firefox) found.push({ name: 'firefox', launch: () => launchFirefox(firefox) });
+  if (webkit) found.push({ name: 'webkit', launch: () => launchWebKit(webkit) });
+  return found;
+}

@@ -1,0 +1,87 @@
+// WebKitGTK through WebKitWebDriver: a display of its own (Xvfb), a message bus of its own, and the few WebDriver calls we need.
+// It is not Safari: no SharedArrayBuffer by default, no navigator.storage.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** @returns {Promise<number>} */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject).listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** Starts Xvfb on a free display. @returns {Promise<{display: string, stop: () => void}>} */
+function startDisplay() {
+  return new Promise((resolve, reject) => {
+    const child = spawn('Xvfb', ['-displayfd', '1', '-screen', '0', '1280x900x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const timer = setTimeout(() => reject(new Error('Xvfb gave no display within 20 s')), 20_000);
+    child.on('error', reject);
+    child.stdout.once('data', (data) => {
+      clearTimeout(timer);
+      resolve({ display: `:${String(data).trim()}`, stop: () => child.kill() });
+    });
+  });
+}
+
+/** Ends a process and everything it started (it leads its own group). @param {import('node:child_process').ChildProcess} child */
+function endGroup(child) {
+  try {
+    if (child.pid) process.kill(-child.pid, 'SIGTERM');
+  } catch { /* it has ended already */ }
+}
+
+/** @param {string} browser path of MiniBrowser @returns {Promise<import('./browser.mjs').Driver>} */
+export async function launchWebKit(browser) {
+  const [port, screen] = [await freePort(), await startDisplay()];
+  const folder = mkdtempSync(join(tmpdir(), 'peftlab-webkit-')); // mode 0700, as XDG_RUNTIME_DIR must be
+  const child = spawn('dbus-run-session', ['--', 'WebKitWebDriver', `--port=${port}`, '--host=127.0.0.1'], {
+    detached: true,
+    stdio: 'ignore',
+    env: {
+      ...process.env, DISPLAY: screen.display, XDG_RUNTIME_DIR: folder, HOME: folder, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1',
+      WEBKIT_DISABLE_COMPOSITING_MODE: '1', LIBGL_ALWAYS_SOFTWARE: '1',
+    },
+  });
+  const base = `http://127.0.0.1:${port}`;
+  /** @param {string} method @param {string} path @param {object} [body] */
+  async function call(method, path, body) {
+    const response = await fetch(base + path, { method, body: body && JSON.stringify(body) });
+    const { value } = /** @type {{value: any}} */ (await response.json());
+    if (!response.ok) throw new Error(`WebKitWebDriver: ${value?.error}: ${value?.message}`);
+    return value;
+  }
+  for (let tries = 0; ; tries++) {
+    if (await call('GET', '/status').catch(() => null)) break;
+    if (tries > 100) throw new Error('WebKitWebDriver did not answer within 10 s');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const options = { 'webkitgtk:browserOptions': { binary: browser, args: ['--automation'] } };
+  const { sessionId } = await call('POST', '/session', { capabilities: { alwaysMatch: options } });
+  const session = `/session/${sessionId}`;
+  await call('POST', `${session}/timeouts`, { script: 300_000, pageLoad: 60_000 });
+  return {
+    name: 'webkit',
+    async open(url) {
+      await call('POST', `${session}/url`, { url });
+    },
+    async evaluate(expression) {
+      const script = `const done = arguments[arguments.length - 1];
+        (async () => (${expression}))().then((value) => done({ value }), (error) => done({ error: String(error) }));`;
+      const { value, error } = await call('POST', `${session}/execute/async`, { script, args: [] });
+      if (error) throw new Error(error);
+      return value;
+    },
+    async close() {
+      await call('DELETE', session).catch(() => {});
+      endGroup(child);
+      screen.stop();
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
