@@ -2,7 +2,8 @@
 """Makes every golden fixture under tests/golden from real transformers + peft (+ adapters, + tokenizers).
 
     python3 -m venv venv && venv/bin/pip install -r tests/golden/requirements.txt
-    venv/bin/python tests/golden/make_fixtures.py [base peft …]        (no argument: all groups)
+    venv/bin/python tests/golden/make_fixtures.py [base peft …]        (no argument: all but adapters)
+    venv-adapters/bin/python tests/golden/make_fixtures.py adapters         (requirements-adapters.txt)
 
 Deterministic: fixed seeds, one thread. Nothing here is needed to run the tests; they read the committed files.
 """
@@ -25,7 +26,9 @@ GROUPS = dict(base="base", peft="peft_cases", combos="combos", weighted="weighte
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", help=" ".join(GROUPS))
-    groups = parser.parse_args().groups or list(GROUPS)
+    parser.add_argument("--text", help="training text for the tokenizers; without it the committed ones are kept")
+    args = parser.parse_args()
+    groups = args.groups or [g for g in GROUPS if g != "adapters"]
     if os.environ.get("PYTHONHASHSEED") != "0":  # peft writes target_modules in set order
         os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ, PYTHONHASHSEED="0"))
     import torch
@@ -36,7 +39,7 @@ def main():
     transformers.utils.logging.disable_progress_bar()
     double.install()
     for group in groups:
-        importlib.import_module("fixturelib." + GROUPS[group]).run()
+        importlib.import_module("fixturelib." + GROUPS[group]).run(*([args.text] if group == "tokenizers" else []))
     write_index()
 
 
