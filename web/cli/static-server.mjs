@@ -55,7 +55,7 @@ export async function startStaticServer({ root, mounts = {}, port = 0, host = '1
     }
     requests.push(path);
     let file = path.includes('\0') ? null : locate(path, root, mounts);
-    let info = file && (await stat(file).catch(() => null));
+    let info = file === null ? null : await stat(file).catch(() => null);
     if (file && info?.isDirectory()) {
       if (!path.endsWith('/')) return response.writeHead(301, { Location: `${encodeURI(path).replace(/^\/+/, '/')}/` }).end();
       file = join(file, 'index.html');
