@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+/**
+ * Writes the task folders: `node make.mjs [TASK…] [--out DIR] [--seed N]`. Without arguments: all tasks, to ../../tasks, seed 1.
+ * The same seed gives the same bytes; presets.json and results.json beside this file end up in task.json and the card.
+ */
+import { mkdirSync, readFileSync, existsSync, writeFileSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { SPECS } from './specs.mjs';
+
+const beside = (/** @type {string} */ name) => new URL(name, import.meta.url);
+const readJson = (/** @type {string} */ name) => (existsSync(beside(name)) ? JSON.parse(readFileSync(beside(name), 'utf8')) : {});
+
+/** Task names in the chapter's order. */
+export const TASKS = Object.keys(SPECS);
+
+/**
+ * @param {string} name
+ * @param {number} seed
+ * @returns {Promise<Map<string, string>>} file name -> content
+ */
+export async function taskFiles(name, seed) {
+    const spec = SPECS[name];
+    if (!spec) throw new RangeError(`there is no task "${name}"; there are ${TASKS.join(', ')}`);
+    const { build } = await import(`./${name}.mjs`);
+    const splits = build(seed);
+    const files = new Map();
+    const counts = {};
+    for (const [split, items] of Object.entries(splits)) {
+        files.set(`${split}.jsonl`, items.map((item) => `${JSON.stringify(item)}\n`).join(''));
+        counts[split] = items.length;
+    }
+    const { extra_files: extra = {}, loss_on, splits: splitText, limits, ...head } = spec;
+    const presets = Object.entries(readJson('presets.json')[name] ?? {}).map(([method, preset]) => ({ method, ...preset }));
+    const results = readJson('results.json')[name] ?? null;
+    const task = {
+        name, ...head, seed,
+        files: { train: 'train.jsonl', validation: 'validation.jsonl', test: 'test.jsonl', ...extra },
+        counts, example: splits.train[0], presets, results,
+    };
+    files.set('task.json', `${JSON.stringify(task, null, 2)}\n`);
+    files.set('README.md', card(name, { ...spec, loss_on, splits: splitText, limits }, counts, splits, presets, results));
+    return files;
+}
+
+/** @param {any} item */
+function show(item) {
+    return '```\n' + (item.text ?? `${item.prompt}»${item.completion}`) + '\n```';
+}
+
+function card(name, spec, counts, splits, presets, results) {
+    const percent = (/** @type {number} */ x) => `${(100 * x).toFixed(1)} %`;
+    const table = results
+        ? `## Measured\n${results.note}\n\n| method | trainable | ${spec.metric.name}, test | spread | test loss | seconds |\n|---|---|---|---|---|---|\n` +
+          results.rows.map((r) => `| ${r.method} | ${r.trainable.toLocaleString('en')} | ${percent(r.score.mean)} | ${r.score.spread === null ? '–' : `± ${percent(r.score.spread)}`} | ${r.loss.toFixed(3)} | ${r.seconds.toFixed(1)} |`).join('\n') + '\n'
+        : '## Measured\nNot yet: no numbers are shown until they have been measured.\n';
+    const settings = presets.length
+        ? '| method | options | steps | batch | learning rate |\n|---|---|---|---|---|\n' +
+          presets.map((p) => `| ${p.method} | ${Object.entries(p.options).map(([k, v]) => `${k} ${v}`).join(', ') || 'defaults'} | ${p.steps} | ${p.batch_size} | ${p.lr} |`).join('\n')
+        : 'None yet.';
+    const examples = splits.train.slice(0, 3).map(show).join('\n');
+    const asked = name === 'ship-log' ? `\nA question of the test:\n${show(splits['facts.test'][0])}\n` : '';
+    return `# ${spec.title} (\`${name}\`)
+
+${spec.story} Chapter heading: *${spec.chapter}*.
+
+| | |
+|---|---|
+| examples | ${Object.entries(counts).map(([k, v]) => `${k} ${v}`).join(', ')} |
+| metric | ${spec.metric.name} (\`${spec.metric.id}\`), computed by \`web/engine/metrics/\` from greedy generation |
+| loss on | ${spec.loss_on}, end of text included |
+
+The first training examples (» marks where the completion begins):
+${examples}
+${asked}
+## Splits
+${spec.splits}
+
+All sentences are this project's own; the generator \`models/recipes/tasks/${name}.mjs\` makes the same bytes again:
+\`node models/recipes/tasks/make.mjs ${name}\`.
+
+## Presets
+${settings}
+
+${table}
+## Limits
+${spec.limits}
+`;
+}
+
+async function main() {
+    const { values, positionals } = parseArgs({
+        allowPositionals: true,
+        options: { out: { type: 'string', default: fileURLToPath(beside('../../tasks')) }, seed: { type: 'string', default: '1' } },
+    });
+    for (const name of positionals.length ? positionals : TASKS) {
+        const folder = `${values.out}/${name}`;
+        mkdirSync(folder, { recursive: true });
+        for (const [file, content] of await taskFiles(name, Number(values.seed))) writeFileSync(`${folder}/${file}`, content);
+        console.log(folder);
+    }
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main();
