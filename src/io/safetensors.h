@@ -28,9 +28,10 @@ typedef struct pl_file_tensor {
 
 typedef struct pl_safetensors {
     pl_memory *memory;
-    pl_file_tensor *tensors;
+    pl_file_tensor *tensors; /* sorted by name, in byte order */
     int32_t count;
     char *metadata; /* __metadata__ as JSON text, or NULL */
+    char *names;    /* the text of all names, in one block */
 } pl_safetensors;
 
 /* Opens bytes[size] without copying tensor data: bytes must outlive the object. what names the file in messages. */
