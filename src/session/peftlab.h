@@ -17,8 +17,8 @@ typedef struct pl_session pl_session;
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------------ */
 
-pl_session *pl_session_new(void);         /* NULL when memory is refused */
-void pl_session_free(pl_session *s);      /* NULL allowed */
+pl_session *pl_session_new(void);    /* NULL when memory is refused */
+void pl_session_free(pl_session *s); /* NULL allowed */
 const char *pl_last_error(const pl_session *s);
 const char *pl_last_error_code(const pl_session *s); /* "range", "format", … (status.h) */
 const uint8_t *pl_result(const pl_session *s);
@@ -48,9 +48,12 @@ int32_t pl_describe(pl_session *s);
 
 /* A new model is built aside and swapped in by pl_model_commit, which also drops all modules, data and the run. */
 int32_t pl_model_begin(pl_session *s, const char *config_json, int32_t length);
-int32_t pl_model_weights(pl_session *s, const uint8_t *safetensors, int32_t size); /* one file; call once per shard */
+int32_t pl_model_weights(pl_session *s, const uint8_t *safetensors,
+                         int32_t size); /* one file; call once per shard */
 int32_t pl_model_tokenizer(pl_session *s, const char *tokenizer_json, int32_t length); /* optional */
-int32_t pl_model_commit(pl_session *s); /* missing or unexpected tensors are an error that lists them; {"parameters":…,"ignored":[…]} */
+int32_t pl_model_commit(
+    pl_session
+        *s); /* missing or unexpected tensors are an error that lists them; {"parameters":…,"ignored":[…]} */
 void pl_model_cancel(pl_session *s);
 /* Current weights (merged modules included; a full fine-tuning module that is active counts as the weights) as model.safetensors. dtype "F32", "F16", "BF16". */
 int32_t pl_model_export(pl_session *s, const char *dtype);
@@ -68,13 +71,15 @@ int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t lengt
 int32_t pl_module_order(pl_session *s, const char *json, int32_t length);
 /* An adapter folder: adapter_config.json + adapter_model.safetensors (peft) or adapter.safetensors (AdapterHub).
    -> the module plus {"ignored":[config keys],"notes":[…]} ; name NULL takes the file's. */
-int32_t pl_module_import(pl_session *s, const char *name, const char *config_json, int32_t length, const uint8_t *safetensors, int32_t size);
+int32_t pl_module_import(pl_session *s, const char *name, const char *config_json, int32_t length,
+                         const uint8_t *safetensors, int32_t size);
 int32_t pl_module_export_config(pl_session *s, int32_t id);  /* adapter_config.json */
 int32_t pl_module_export_weights(pl_session *s, int32_t id); /* the safetensors file, F32 */
 /* Raw values of one trainable tensor, float32. */
 int32_t pl_module_tensor(pl_session *s, int32_t id, const char *name);
 /* Overwrites one tensor (tests, property checks): float32 values of its size. */
-int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values, int32_t size);
+int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values,
+                             int32_t size);
 /* ΔW of one site for inspection: "what" is "base", "delta", "merged", "A", "B": float32 matrix [rows, cols] row-major (see pl_module_spectrum for shape). */
 int32_t pl_module_matrix(pl_session *s, int32_t id, int32_t layer, const char *site, const char *what);
 /* {"rows":…,"cols":…,"singular_values":[…],"effective_rank":…,"frobenius":…,"relative":|ΔW|/|W|} */
@@ -97,7 +102,8 @@ int32_t pl_decode(pl_session *s, const int32_t *tokens, int32_t count, int32_t s
 /* float32 logits[count, vocab_size] of the base plus active modules. */
 int32_t pl_logits(pl_session *s, const int32_t *tokens, int32_t count);
 /* {"max_new_tokens":80,"temperature":0.7,"top_k":0,"top_p":1,"seed":1,"stop_at_eos":true} */
-int32_t pl_generate_begin(pl_session *s, const int32_t *tokens, int32_t count, const char *json, int32_t length);
+int32_t pl_generate_begin(pl_session *s, const int32_t *tokens, int32_t count, const char *json,
+                          int32_t length);
 /* Next token id, or -1 at the end, or -2 on error. */
 int32_t pl_generate_next(pl_session *s);
 
@@ -106,12 +112,14 @@ int32_t pl_generate_next(pl_session *s);
 /* split: "train", "validation", "test" … (<= 8 splits). max_length in tokens, learned rows excluded; 0 = the context length less what active modules need. */
 int32_t pl_data_begin(pl_session *s, const char *split, int32_t max_length);
 /* One example: loss on the completion and EOS only; prompt NULL (prompt_length -1): plain text, loss on everything, longer text becomes several windows. */
-int32_t pl_data_add(pl_session *s, const char *split, const char *prompt, int32_t prompt_length, const char *completion, int32_t completion_length);
+int32_t pl_data_add(pl_session *s, const char *split, const char *prompt, int32_t prompt_length,
+                    const char *completion, int32_t completion_length);
 /* As above with token ids: tokens[count], labels from index label_from on (the first token is never a target). bytes: text bytes the labels stand for. */
-int32_t pl_data_add_tokens(pl_session *s, const char *split, const int32_t *tokens, int32_t count, int32_t label_from, int32_t bytes);
+int32_t pl_data_add_tokens(pl_session *s, const char *split, const int32_t *tokens, int32_t count,
+                           int32_t label_from, int32_t bytes);
 /* {"examples":…,"tokens":…,"labelled_tokens":…,"labelled_bytes":…,"truncated":…,"windows":…,"duplicates":…,"longest":…,"fingerprint":"…"} */
 int32_t pl_data_stats(pl_session *s, const char *split);
-/* Loss of examples [from, to): {"sum":nats,"labels":…,"bytes":…}. */
+/* Loss of examples [from, to): {"examples":[nats of each],"sum":nats,"labels":…,"bytes":…}. */
 int32_t pl_data_loss(pl_session *s, const char *split, int32_t from, int32_t to);
 
 /* ---- training --------------------------------------------------------------------------------------------------------------------------------- */
@@ -123,9 +131,10 @@ int32_t pl_train_begin(pl_session *s, const char *json, int32_t length);
 /* One whole step in this session: {"step":n (steps done),"loss":mean nats,"lr":…,"grad_norm":…,"tokens":…,"labels":…}. */
 int32_t pl_train_step(pl_session *s);
 /* The same step spread over workers: every worker computes some shards, all get all shards' bytes (in shard order) and apply the same update. */
-int32_t pl_train_shard(pl_session *s, int32_t shard);                     /* -> bytes of this shard's gradient and loss */
-int32_t pl_train_apply(pl_session *s, const uint8_t *shards, int32_t size); /* all shards, concatenated in order -> as pl_train_step */
-int32_t pl_train_end(pl_session *s); /* drops gradients and optimiser state; modules stay */
+int32_t pl_train_shard(pl_session *s, int32_t shard); /* -> bytes of this shard's gradient and loss */
+int32_t pl_train_apply(pl_session *s, const uint8_t *shards,
+                       int32_t size); /* all shards, concatenated in order -> as pl_train_step */
+int32_t pl_train_end(pl_session *s);  /* drops gradients and optimiser state; modules stay */
 /* Modules, optimiser state, step, options: a safetensors file with a JSON header. Restoring needs the same base model and data (checked by fingerprint). */
 int32_t pl_snapshot(pl_session *s);
 int32_t pl_restore(pl_session *s, const uint8_t *bytes, int32_t size);

@@ -1,0 +1,170 @@
+/* Hugging Face's config.json <-> pl_config. Both spellings of RoPE are read: rope_theta + rope_scaling (transformers 4) and rope_parameters
+ * (transformers 5). */
+#include <string.h>
+
+#include "session/internal.h"
+
+static const char *const WHAT = "config.json";
+
+static pl_status read_dims(const pl_json *root, pl_config *c, pl_error *error) {
+    const struct {
+        const char *key;
+        int32_t *value;
+        bool required;
+        int64_t maximum;
+    } fields[] = {
+        {"vocab_size", &c->vocab_size, true, 1 << 20},
+        {"hidden_size", &c->hidden_size, true, 1 << 16},
+        {"intermediate_size", &c->intermediate_size, true, 1 << 18},
+        {"num_hidden_layers", &c->num_hidden_layers, true, PL_LAYERS_MAX},
+        {"num_attention_heads", &c->num_attention_heads, true, 1024},
+        {"num_key_value_heads", &c->num_key_value_heads, false, 1024},
+        {"head_dim", &c->head_dim, false, 1024},
+        {"max_position_embeddings", &c->max_position_embeddings, false, 1 << 20},
+    };
+    c->max_position_embeddings = 2048; /* LlamaConfig's default */
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        int64_t value = *fields[i].value;
+        if (!fields[i].required && pl_json_is_null(pl_json_get(root, fields[i].key)))
+            continue;
+        PL_TRY(pl_json_get_int(root, WHAT, fields[i].key, fields[i].required, 1, fields[i].maximum, &value,
+                               error));
+        *fields[i].value = (int32_t)value;
+    }
+    if (c->num_key_value_heads == 0)
+        c->num_key_value_heads = c->num_attention_heads;
+    if (c->head_dim == 0)
+        c->head_dim = c->hidden_size / c->num_attention_heads;
+    return PL_OK;
+}
+
+static pl_status read_rope(const pl_json *root, pl_config *c, pl_error *error) {
+    const pl_json *scaling = pl_json_get(root, "rope_scaling");
+    const pl_json *parameters = pl_json_get(root, "rope_parameters");
+    const pl_json *node = pl_json_is_object(parameters) ? parameters : scaling;
+    c->rope_theta = 10000.0;
+    PL_TRY(pl_json_get_number(root, WHAT, "rope_theta", false, 1.0, 1e9, &c->rope_theta, error));
+    if (!pl_json_is_object(node))
+        return PL_OK;
+    PL_TRY(pl_json_get_number(node, WHAT, "rope_theta", false, 1.0, 1e9, &c->rope_theta, error));
+    const char *kind = pl_json_string(pl_json_get(node, "rope_type"));
+    if (!kind)
+        kind = pl_json_string(pl_json_get(node, "type"));
+    if (!kind || strcmp(kind, "default") == 0)
+        return PL_OK;
+    PL_TRY(pl_json_get_number(node, WHAT, "factor", true, 1.0, 1e4, &c->rope_factor, error));
+    if (strcmp(kind, "linear") == 0) {
+        c->rope_kind = PL_ROPE_LINEAR;
+        return PL_OK;
+    }
+    if (strcmp(kind, "llama3") != 0)
+        return pl_fail(error, PL_ERR_UNSUPPORTED,
+                       "config.json: RoPE scaling \"%s\" is not supported; default, linear and llama3 are",
+                       kind);
+    c->rope_kind = PL_ROPE_LLAMA3;
+    int64_t original = 0;
+    PL_TRY(
+        pl_json_get_number(node, WHAT, "low_freq_factor", true, 1e-3, 1e4, &c->rope_low_freq_factor, error));
+    PL_TRY(pl_json_get_number(node, WHAT, "high_freq_factor", true, 1e-3, 1e4, &c->rope_high_freq_factor,
+                              error));
+    PL_TRY(
+        pl_json_get_int(node, WHAT, "original_max_position_embeddings", true, 1, 1 << 20, &original, error));
+    c->rope_original_positions = (int32_t)original;
+    return PL_OK;
+}
+
+/* What would make the numbers wrong if it were ignored. */
+static pl_status refuse_foreign(const pl_json *root, pl_error *error) {
+    const char *type = pl_json_string(pl_json_get(root, "model_type"));
+    if (type && strcmp(type, "llama") != 0)
+        return pl_fail(error, PL_ERR_UNSUPPORTED,
+                       "config.json: model_type \"%s\" is not supported; only \"llama\" is", type);
+    const char *act = pl_json_string(pl_json_get(root, "hidden_act"));
+    if (act && strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0)
+        return pl_fail(error, PL_ERR_UNSUPPORTED,
+                       "config.json: hidden_act \"%s\" is not supported; only \"silu\" is", act);
+    if (pl_json_bool(pl_json_get(root, "attention_bias")) || pl_json_bool(pl_json_get(root, "mlp_bias")))
+        return pl_fail(
+            error, PL_ERR_UNSUPPORTED,
+            "config.json: attention_bias and mlp_bias must be false: linear maps have no bias here");
+    return PL_OK;
+}
+
+static pl_status read_token(const pl_json *root, const char *key, const pl_config *c, int32_t *id,
+                            pl_error *error) {
+    const pl_json *node = pl_json_get(root, key);
+    *id = PL_NONE;
+    if (pl_json_is_array(node)) /* Llama-3 lists several ends; the first is the document's */
+        node = pl_json_first(node);
+    if (!node || pl_json_is_null(node))
+        return PL_OK;
+    double value = pl_json_is_number(node) ? pl_json_number(node) : -1.0;
+    if (value < 0 || value >= c->vocab_size || value != (double)(int32_t)value)
+        return pl_fail(error, PL_ERR_FORMAT,
+                       "config.json: %s must be a token id below the vocabulary size %d", key, c->vocab_size);
+    *id = (int32_t)value;
+    return PL_OK;
+}
+
+pl_status session_read_config(const pl_json *root, pl_config *config, pl_error *error) {
+    if (!pl_json_is_object(root))
+        return pl_fail(error, PL_ERR_FORMAT, "config.json: must be a JSON object");
+    *config = (pl_config){.rms_norm_eps = 1e-6};
+    PL_TRY(refuse_foreign(root, error));
+    PL_TRY(read_dims(root, config, error));
+    PL_TRY(pl_json_get_number(root, WHAT, "rms_norm_eps", false, 1e-12, 1e-1, &config->rms_norm_eps, error));
+    if (!pl_json_is_null(pl_json_get(root, "tie_word_embeddings")))
+        PL_TRY(
+            pl_json_get_bool(root, WHAT, "tie_word_embeddings", false, &config->tie_word_embeddings, error));
+    PL_TRY(read_rope(root, config, error));
+    PL_TRY(read_token(root, "bos_token_id", config, &config->bos_token_id, error));
+    PL_TRY(read_token(root, "eos_token_id", config, &config->eos_token_id, error));
+    return pl_config_check(config, error);
+}
+
+static void write_rope(pl_text *out, const pl_config *c) {
+    pl_write_key_number(out, "rope_theta", c->rope_theta);
+    pl_write_key(out, "rope_scaling");
+    if (c->rope_kind == PL_ROPE_DEFAULT) {
+        pl_write_null(out);
+        return;
+    }
+    pl_write_begin(out, '{');
+    pl_write_key_string(out, "rope_type", c->rope_kind == PL_ROPE_LINEAR ? "linear" : "llama3");
+    pl_write_key_number(out, "factor", c->rope_factor);
+    if (c->rope_kind == PL_ROPE_LLAMA3) {
+        pl_write_key_number(out, "low_freq_factor", c->rope_low_freq_factor);
+        pl_write_key_number(out, "high_freq_factor", c->rope_high_freq_factor);
+        pl_write_key_int(out, "original_max_position_embeddings", c->rope_original_positions);
+    }
+    pl_write_end(out, '}');
+}
+
+void session_write_config(pl_text *out, const pl_config *c, const char *torch_dtype) {
+    pl_write_begin(out, '{');
+    pl_write_key(out, "architectures");
+    pl_write_begin(out, '[');
+    pl_write_string(out, "LlamaForCausalLM");
+    pl_write_end(out, ']');
+    pl_write_key_string(out, "model_type", "llama");
+    pl_write_key_string(out, "torch_dtype", torch_dtype);
+    pl_write_key_string(out, "hidden_act", "silu");
+    pl_write_key_int(out, "vocab_size", c->vocab_size);
+    pl_write_key_int(out, "hidden_size", c->hidden_size);
+    pl_write_key_int(out, "intermediate_size", c->intermediate_size);
+    pl_write_key_int(out, "num_hidden_layers", c->num_hidden_layers);
+    pl_write_key_int(out, "num_attention_heads", c->num_attention_heads);
+    pl_write_key_int(out, "num_key_value_heads", c->num_key_value_heads);
+    pl_write_key_int(out, "head_dim", c->head_dim);
+    pl_write_key_int(out, "max_position_embeddings", c->max_position_embeddings);
+    pl_write_key_number(out, "rms_norm_eps", c->rms_norm_eps);
+    write_rope(out, c);
+    pl_write_key_bool(out, "tie_word_embeddings", c->tie_word_embeddings);
+    pl_write_key_bool(out, "attention_bias", false);
+    pl_write_key_bool(out, "mlp_bias", false);
+    pl_write_key(out, "bos_token_id");
+    c->bos_token_id >= 0 ? pl_write_int(out, c->bos_token_id) : pl_write_null(out);
+    pl_write_key(out, "eos_token_id");
+    c->eos_token_id >= 0 ? pl_write_int(out, c->eos_token_id) : pl_write_null(out);
+    pl_write_end(out, '}');
+}

@@ -1,0 +1,129 @@
+/* The inside of a session, shared by the files of this folder only. */
+#ifndef PL_SESSION_INTERNAL_H
+#define PL_SESSION_INTERNAL_H
+
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "model/model.h"
+#include "peft/methods.h"
+#include "session/peftlab.h"
+#include "text/tokenizer.h"
+#include "train/dataset.h"
+#include "train/evaluate.h"
+#include "train/trainer.h"
+
+enum { PL_SESSION_MODULES_MAX = 32, PL_SESSION_SPLITS_MAX = 8, PL_SPLIT_NAME_SIZE = 32 };
+
+typedef struct pl_entry {
+    int32_t id; /* unique for the life of the session, never reused */
+    pl_module *module;
+    bool active;    /* takes part in every pass (unless merged) */
+    bool trainable; /* gets gradients in the next run */
+    bool merged;
+    uint64_t seed;
+} pl_entry;
+
+typedef struct pl_split {
+    char name[PL_SPLIT_NAME_SIZE];
+    pl_dataset *dataset;
+} pl_split;
+
+/* A model being loaded, aside from the one in use. */
+typedef struct pl_loading {
+    pl_model *model;
+    pl_tokenizer *tokenizer;
+    bool *filled;    /* [layout.count] */
+    pl_text ignored; /* JSON array of tensor names of no use to us */
+} pl_loading;
+
+typedef struct pl_generation {
+    pl_decoder *decoder;
+    pl_sampling sampling;
+    pl_rng rng;
+    real *logits;     /* [vocab_size] */
+    int32_t *scratch; /* [vocab_size] */
+    int32_t left;     /* tokens still allowed */
+    bool stop_at_eos;
+    bool running;
+    int32_t pending; /* token sampled but not fed yet, or PL_NONE */
+} pl_generation;
+
+struct pl_session {
+    pl_memory memory;
+    pl_error error;
+    pl_text result;
+
+    pl_model *model;
+    pl_tokenizer *tokenizer;
+    pl_loading loading;
+
+    pl_entry entries[PL_SESSION_MODULES_MAX]; /* in stack order */
+    int32_t entry_count, next_id;
+    pl_merged *merged;
+
+    pl_split splits[PL_SESSION_SPLITS_MAX];
+    int32_t split_count;
+    pl_trainer *trainer;
+    char trainer_split[PL_SPLIT_NAME_SIZE];
+
+    /* What a pass needs; rebuilt by session_ready after anything changed. */
+    bool ready;
+    int32_t ready_rows;
+    pl_stack stack;
+    pl_module *active[PL_STACK_MAX];
+    int32_t active_count;
+    pl_evaluator evaluator;
+    pl_workspace *logits_workspace;
+    int32_t logits_rows;
+    pl_generation generation;
+};
+
+/* session.c */
+void session_begin(pl_session *s); /* clears error and result: first line of every public function */
+int32_t session_end(pl_session *s,
+                    pl_status status);  /* last line: turns a failed result into PL_ERR_MEMORY */
+void session_invalidate(pl_session *s); /* anything about model, modules or their values changed */
+pl_status session_need_model(pl_session *s);
+pl_status session_need_idle(pl_session *s, const char *what); /* no run in progress */
+/* Builds the stack of active modules, plans their buffers for passes of `rows` rows, attaches and prepares them. */
+pl_status session_ready(pl_session *s, int32_t rows);
+int32_t session_learned_rows(
+    const pl_session *s); /* virtual + memory rows of active modules: positions that text cannot use */
+void session_drop_run(pl_session *s);
+/* Parses a request; the root must be freed by the caller when PL_OK. */
+pl_status session_parse(pl_session *s, const char *json, int32_t length, pl_json **root);
+
+/* config_file.c */
+pl_status session_read_config(const pl_json *root, pl_config *config, pl_error *error);
+void session_write_config(pl_text *out, const pl_config *config, const char *torch_dtype);
+
+/* model_folder.c */
+void session_drop_model(pl_session *s);
+void session_drop_loading(pl_session *s);
+
+/* options_json.c */
+/* {"rank":8,…} -> options. tokenizer may be NULL (then texts that must become tokens are an error unless counting). *tokens receives the
+   init text's ids (owned by memory) or NULL. */
+pl_status session_read_options(pl_memory *memory, const pl_json *node, const pl_method *method,
+                               const pl_config *config, const pl_tokenizer *tokenizer, pl_options *options,
+                               int32_t **tokens, pl_error *error);
+void session_write_options(pl_text *out, const pl_options *options, const pl_config *config);
+
+/* modules.c */
+pl_entry *session_entry(pl_session *s, int32_t id); /* NULL with error set */
+pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool trainable,
+                        pl_entry **entry);                      /* takes ownership, also on error */
+void session_write_entry(pl_session *s, const pl_entry *entry); /* one JSON object into the result */
+void session_drop_modules(pl_session *s);
+int64_t session_entry_parameters(const pl_entry *entry);
+pl_status session_free_name(pl_session *s, const char *wanted, char name[64]); /* unique adapter name */
+
+/* data.c */
+pl_dataset *session_split(pl_session *s, const char *name); /* NULL with error set */
+void session_drop_data(pl_session *s);
+
+/* training.c */
+pl_status session_begin_run(pl_session *s, const pl_json *root); /* from the JSON of pl_train_begin */
+void session_write_run(pl_text *out, const pl_session *s);
+
+#endif

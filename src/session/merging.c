@@ -1,0 +1,99 @@
+/* Merging modules into the base weights and taking them out again. */
+#include "session/internal.h"
+
+static pl_status mark(pl_session *s, const pl_json *ids, bool wanted[PL_SESSION_MODULES_MAX]) {
+    bool all = !ids || pl_json_size(ids) == 0;
+    for (int32_t i = 0; i < s->entry_count; i++)
+        wanted[i] = s->entries[i].merged ||
+                    (all && s->entries[i].active && !s->entries[i].module->method->cannot_merge);
+    for (const pl_json *item = pl_json_first(ids); item; item = pl_json_next(item)) {
+        pl_entry *entry = session_entry(s, (int32_t)pl_json_number(item));
+        if (!entry)
+            return s->error.status;
+        if (entry->module->method->cannot_merge)
+            return pl_fail(&s->error, PL_ERR_UNSUPPORTED, "%s cannot be merged: %s",
+                           entry->module->method->label, entry->module->method->cannot_merge);
+        wanted[entry - s->entries] = true;
+    }
+    return PL_OK;
+}
+
+static void unmerge_all(pl_session *s) {
+    if (!s->merged)
+        return;
+    session_invalidate(s);
+    pl_unmerge(s->model, s->merged);
+    s->merged = NULL;
+    for (int32_t i = 0; i < s->entry_count; i++)
+        s->entries[i].merged = false;
+}
+
+static pl_status merge_wanted(pl_session *s, const bool wanted[PL_SESSION_MODULES_MAX], double *residual) {
+    pl_module *modules[PL_SESSION_MODULES_MAX];
+    int32_t count = 0;
+    for (int32_t i = 0; i < s->entry_count; i++)
+        if (wanted[i])
+            modules[count++] = s->entries[i].module;
+    *residual = 0;
+    if (count == 0)
+        return pl_fail(&s->error, PL_ERR_STATE, "no active module can be merged; LoRA and (IA)3 can");
+    session_invalidate(s);
+    PL_TRY(pl_merge(&s->memory, s->model, modules, count, &s->merged, &s->error));
+    for (int32_t i = 0; i < s->entry_count; i++)
+        s->entries[i].merged = wanted[i];
+    *residual = pl_unmerge_residual(s->model, s->merged, modules, count, &s->error);
+    return PL_OK;
+}
+
+static pl_status merge_parsed(pl_session *s, const pl_json *ids) {
+    bool before[PL_SESSION_MODULES_MAX] = {false}, wanted[PL_SESSION_MODULES_MAX] = {false};
+    double residual;
+    PL_TRY(mark(s, ids, wanted));
+    for (int32_t i = 0; i < s->entry_count; i++)
+        before[i] = s->entries[i].merged;
+    bool had = s->merged != NULL;
+    unmerge_all(s); /* what was merged is merged again together with the new ones, in stack order */
+    pl_status status = merge_wanted(s, wanted, &residual);
+    if (status != PL_OK) {
+        pl_error kept = s->error;
+        if (had && merge_wanted(s, before, &residual) != PL_OK)
+            unmerge_all(s);
+        s->error = kept;
+        return status;
+    }
+    pl_write_begin(&s->result, '{');
+    pl_write_key(&s->result, "merged");
+    pl_write_begin(&s->result, '[');
+    for (int32_t i = 0; i < s->entry_count; i++)
+        if (s->entries[i].merged)
+            pl_write_int(&s->result, s->entries[i].id);
+    pl_write_end(&s->result, ']');
+    pl_write_key_number(&s->result, "residual_of_subtracting", residual);
+    pl_write_end(&s->result, '}');
+    return PL_OK;
+}
+
+int32_t pl_merge_modules(pl_session *s, const char *json, int32_t length) {
+    pl_json *root = NULL;
+    session_begin(s);
+    pl_status status = session_need_model(s);
+    if (status == PL_OK)
+        status = session_need_idle(s, "merge");
+    if (status == PL_OK)
+        status = session_parse(s, json, length, &root);
+    if (status == PL_OK) {
+        status = merge_parsed(s, root);
+        pl_json_free(root);
+    }
+    return session_end(s, status);
+}
+
+int32_t pl_unmerge_modules(pl_session *s) {
+    session_begin(s);
+    pl_status status = session_need_model(s);
+    if (status == PL_OK)
+        status = session_need_idle(s, "unmerge");
+    if (status == PL_OK)
+        unmerge_all(s);
+    return session_end(s, status);
+}

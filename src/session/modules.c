@@ -1,0 +1,334 @@
+/* Fine-tuning modules of a session: add, remove, switch, order, read and write tensors. */
+#include <stdio.h>
+#include <string.h>
+
+#include "session/internal.h"
+
+pl_entry *session_entry(pl_session *s, int32_t id) {
+    for (int32_t i = 0; i < s->entry_count; i++)
+        if (s->entries[i].id == id)
+            return &s->entries[i];
+    (void)pl_fail(&s->error, PL_ERR_ARGUMENT, "there is no module with id %d", id);
+    return NULL;
+}
+
+int64_t session_entry_parameters(const pl_entry *entry) { return entry->module->layout.elements; }
+
+static bool name_taken(const pl_session *s, const char *name) {
+    for (int32_t i = 0; i < s->entry_count; i++)
+        if (strcmp(s->entries[i].module->name, name) == 0)
+            return true;
+    return false;
+}
+
+pl_status session_free_name(pl_session *s, const char *wanted, char name[64]) {
+    if (!wanted || !wanted[0])
+        wanted = "default";
+    if (strlen(wanted) > 48)
+        return pl_fail(&s->error, PL_ERR_RANGE, "the module name has %d characters, at most 48 fit",
+                       (int)strlen(wanted));
+    for (const char *c = wanted; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_' ||
+              *c == '-'))
+            return pl_fail(
+                &s->error, PL_ERR_ARGUMENT,
+                "the module name \"%s\" may only have letters, digits, _ and - (it becomes a folder name)",
+                wanted);
+    (void)snprintf(name, 64, "%s", wanted);
+    for (int32_t i = 2; name_taken(s, name); i++)
+        (void)snprintf(name, 64, "%s-%d", wanted, i);
+    return PL_OK;
+}
+
+pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool trainable, pl_entry **entry) {
+    if (s->entry_count == PL_SESSION_MODULES_MAX) {
+        pl_module_free(module);
+        return pl_fail(&s->error, PL_ERR_RANGE, "a session holds at most %d modules; remove one",
+                       PL_SESSION_MODULES_MAX);
+    }
+    session_invalidate(s);
+    *entry = &s->entries[s->entry_count++];
+    **entry = (pl_entry){
+        .id = s->next_id++, .module = module, .active = true, .trainable = trainable, .seed = seed};
+    return PL_OK;
+}
+
+void session_drop_modules(pl_session *s) {
+    for (int32_t i = 0; i < s->entry_count; i++) {
+        if (s->model)
+            pl_module_detach(s->model, s->entries[i].module);
+        pl_module_free(s->entries[i].module);
+    }
+    s->entry_count = 0;
+}
+
+static void write_tensors(pl_text *out, const pl_layout *layout) {
+    pl_write_key(out, "tensors");
+    pl_write_begin(out, '[');
+    for (int32_t i = 0; i < layout->count; i++) {
+        const pl_tensor *tensor = &layout->tensors[i];
+        pl_write_begin(out, '{');
+        pl_write_key_string(out, "name", tensor->name);
+        pl_write_key(out, "shape");
+        pl_write_begin(out, '[');
+        pl_write_int(out, tensor->rows);
+        if (tensor->dims == 2)
+            pl_write_int(out, tensor->cols);
+        pl_write_end(out, ']');
+        pl_write_key_int(out, "layer", tensor->layer);
+        pl_write_key_int(out, "site", tensor->site);
+        if (tensor->transient)
+            pl_write_key_bool(out, "transient", true);
+        pl_write_end(out, '}');
+    }
+    pl_write_end(out, ']');
+}
+
+void session_write_entry(pl_session *s, const pl_entry *entry) {
+    pl_text *out = &s->result;
+    const pl_module *module = entry->module;
+    pl_needs needs = {0};
+    module->method->needs(&module->options, &module->config, &needs);
+    pl_write_begin(out, '{');
+    pl_write_key_int(out, "id", entry->id);
+    pl_write_key_string(out, "name", module->name);
+    pl_write_key_string(out, "method", module->method->name);
+    pl_write_key_string(out, "label", module->method->label);
+    pl_write_key(out, "options");
+    session_write_options(out, &module->options, &module->config);
+    pl_write_key_int(out, "seed", (int64_t)entry->seed);
+    pl_write_key_bool(out, "active", entry->active);
+    pl_write_key_bool(out, "trainable", entry->trainable);
+    pl_write_key_bool(out, "merged", entry->merged);
+    pl_write_key_number(out, "weight", (double)module->weight);
+    pl_write_key_bool(out, "can_merge", module->method->cannot_merge == NULL);
+    pl_write_key_int(out, "parameters", module->layout.elements);
+    pl_write_key_int(out, "virtual_tokens", needs.virtual_tokens);
+    pl_write_key_int(out, "memory_tokens", needs.memory_tokens);
+    write_tensors(out, &module->layout);
+    pl_write_end(out, '}');
+}
+
+static pl_status add_parsed(pl_session *s, const pl_json *root) {
+    const char *name = pl_json_string(pl_json_get(root, "method"));
+    const pl_method *method = name ? pl_method_find(name) : NULL;
+    if (!method)
+        return pl_fail(&s->error, PL_ERR_ARGUMENT, "method \"%s\" is unknown; `describe` lists the methods",
+                       name ? name : "(none)");
+    int64_t seed = 1;
+    bool trainable = true;
+    PL_TRY(pl_json_get_int(root, "request", "seed", false, 0, (int64_t)1 << 53, &seed, &s->error));
+    PL_TRY(pl_json_get_bool(root, "request", "trainable", false, &trainable, &s->error));
+    char free_name[64];
+    PL_TRY(session_free_name(s, pl_json_string(pl_json_get(root, "name")), free_name));
+    pl_options options;
+    int32_t *tokens = NULL;
+    PL_TRY(session_read_options(&s->memory, pl_json_get(root, "options"), method, &s->model->config,
+                                s->tokenizer, &options, &tokens, &s->error));
+    pl_module *module = NULL;
+    pl_entry *entry = NULL;
+    pl_status status =
+        pl_module_create(&s->memory, s->model, &options, free_name, (uint64_t)seed, &module, &s->error);
+    pl_memory_free(&s->memory, tokens);
+    PL_TRY(status);
+    PL_TRY(session_adopt(s, module, (uint64_t)seed, trainable, &entry));
+    /* A stack that cannot run together is refused now, not at the first step. */
+    status = session_ready(s, 1);
+    if (status != PL_OK) {
+        session_invalidate(s);
+        pl_module_detach(s->model, module);
+        pl_module_free(module);
+        s->entry_count--;
+        return status;
+    }
+    session_write_entry(s, entry);
+    return PL_OK;
+}
+
+int32_t pl_module_add(pl_session *s, const char *json, int32_t length) {
+    pl_json *root = NULL;
+    session_begin(s);
+    pl_status status = session_need_model(s);
+    if (status == PL_OK)
+        status = session_need_idle(s, "add a module");
+    if (status == PL_OK && s->merged)
+        status = pl_fail(&s->error, PL_ERR_STATE,
+                         "modules are merged into the base: unmerge before adding another");
+    if (status == PL_OK)
+        status = session_parse(s, json, length, &root);
+    if (status == PL_OK) {
+        status = add_parsed(s, root);
+        pl_json_free(root);
+    }
+    return session_end(s, status);
+}
+
+static pl_status module_remove(pl_session *s, int32_t id) {
+    PL_TRY(session_need_idle(s, "remove a module"));
+    pl_entry *entry = session_entry(s, id);
+    if (!entry)
+        return s->error.status;
+    if (entry->merged)
+        return pl_fail(&s->error, PL_ERR_STATE, "module %s is merged into the base: unmerge first",
+                       entry->module->name);
+    session_invalidate(s);
+    pl_module_detach(s->model, entry->module);
+    pl_module_free(entry->module);
+    int32_t index = (int32_t)(entry - s->entries);
+    memmove(entry, entry + 1, (size_t)(s->entry_count - index - 1) * sizeof *entry);
+    s->entry_count--;
+    return PL_OK;
+}
+
+int32_t pl_module_remove(pl_session *s, int32_t id) {
+    session_begin(s);
+    return session_end(s, module_remove(s, id));
+}
+
+static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root) {
+    bool active = entry->active, trainable = entry->trainable;
+    double weight = (double)entry->module->weight;
+    PL_TRY(pl_json_get_bool(root, "request", "active", false, &active, &s->error));
+    PL_TRY(pl_json_get_bool(root, "request", "trainable", false, &trainable, &s->error));
+    PL_TRY(pl_json_get_number(root, "request", "weight", false, -100.0, 100.0, &weight, &s->error));
+    if (weight != 1.0 && !entry->module->method->can_scale)
+        return pl_fail(&s->error, PL_ERR_UNSUPPORTED, "%s has no weight: only %s can be scaled",
+                       entry->module->method->label, "LoRA-like modules, whose contribution is a sum,");
+    if (entry->merged && (!active || weight != (double)entry->module->weight))
+        return pl_fail(&s->error, PL_ERR_STATE,
+                       "module %s is merged into the base: unmerge before changing it", entry->module->name);
+    pl_entry before = *entry;
+    real weight_before = entry->module->weight;
+    session_invalidate(s);
+    if (!active)
+        pl_module_detach(s->model, entry->module);
+    entry->active = active;
+    entry->trainable = trainable;
+    entry->module->weight = (real)weight;
+    pl_status status = session_ready(s, 1);
+    if (status == PL_OK)
+        return PL_OK;
+    session_invalidate(s);
+    if (!before.active)
+        pl_module_detach(s->model, entry->module);
+    *entry = before;
+    entry->module->weight = weight_before;
+    return status;
+}
+
+int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t length) {
+    pl_json *root = NULL;
+    session_begin(s);
+    pl_entry *entry = session_entry(s, id);
+    pl_status status = entry ? session_need_idle(s, "change a module") : s->error.status;
+    if (status == PL_OK)
+        status = session_parse(s, json, length, &root);
+    if (status == PL_OK) {
+        status = set_parsed(s, entry, root);
+        pl_json_free(root);
+    }
+    if (status == PL_OK)
+        session_write_entry(s, entry);
+    return session_end(s, status);
+}
+
+static pl_status order_parsed(pl_session *s, const pl_json *root) {
+    pl_entry sorted[PL_SESSION_MODULES_MAX];
+    int32_t count = 0;
+    if (pl_json_size(root) != s->entry_count)
+        return pl_fail(&s->error, PL_ERR_ARGUMENT, "the order must list each of the %d module ids once",
+                       s->entry_count);
+    for (const pl_json *item = pl_json_first(root); item; item = pl_json_next(item)) {
+        pl_entry *entry = session_entry(s, (int32_t)pl_json_number(item));
+        if (!entry)
+            return s->error.status;
+        for (int32_t i = 0; i < count; i++)
+            if (sorted[i].id == entry->id)
+                return pl_fail(&s->error, PL_ERR_ARGUMENT, "module id %d is listed twice", entry->id);
+        sorted[count++] = *entry;
+    }
+    session_invalidate(s);
+    if (count)
+        memcpy(s->entries, sorted, (size_t)count * sizeof sorted[0]);
+    return PL_OK;
+}
+
+int32_t pl_module_order(pl_session *s, const char *json, int32_t length) {
+    pl_json *root = NULL;
+    session_begin(s);
+    pl_status status = session_need_idle(s, "reorder modules");
+    if (status == PL_OK)
+        status = session_parse(s, json, length, &root);
+    if (status == PL_OK) {
+        status = order_parsed(s, root);
+        pl_json_free(root);
+    }
+    return session_end(s, status);
+}
+
+/* The tensor's place in its module's block, or NULL with the error set. */
+static const pl_tensor *find_tensor(pl_session *s, const pl_entry *entry, const char *name) {
+    int32_t index = pl_layout_find(&entry->module->layout, name);
+    if (index != PL_NONE)
+        return &entry->module->layout.tensors[index];
+    (void)pl_fail(&s->error, PL_ERR_ARGUMENT, "module %s has no tensor \"%s\"", entry->module->name, name);
+    return NULL;
+}
+
+/* Copies reals into the result as float32. */
+static void result_floats(pl_session *s, const real *values, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        float value = (float)values[i];
+        pl_text_bytes(&s->result, (const char *)&value, sizeof value);
+    }
+}
+
+int32_t pl_module_tensor(pl_session *s, int32_t id, const char *name) {
+    session_begin(s);
+    pl_entry *entry = session_entry(s, id);
+    const pl_tensor *tensor = entry ? find_tensor(s, entry, name) : NULL;
+    if (!tensor)
+        return session_end(s, s->error.status);
+    result_floats(s, entry->module->values + tensor->offset, tensor->rows * tensor->cols);
+    return session_end(s, PL_OK);
+}
+
+int32_t pl_module_gradient(pl_session *s, int32_t id, const char *name) {
+    session_begin(s);
+    pl_entry *entry = session_entry(s, id);
+    const pl_tensor *tensor = entry ? find_tensor(s, entry, name) : NULL;
+    if (!tensor)
+        return session_end(s, s->error.status);
+    if (!entry->module->gradients)
+        return session_end(s, pl_fail(&s->error, PL_ERR_STATE, "module %s is frozen: it has no gradients",
+                                      entry->module->name));
+    result_floats(s, entry->module->gradients + tensor->offset, tensor->rows * tensor->cols);
+    return session_end(s, PL_OK);
+}
+
+int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values,
+                             int32_t size) {
+    session_begin(s);
+    pl_entry *entry = session_entry(s, id);
+    const pl_tensor *tensor = entry ? find_tensor(s, entry, name) : NULL;
+    if (!tensor)
+        return session_end(s, s->error.status);
+    int64_t count = tensor->rows * tensor->cols;
+    if (size != count * (int64_t)sizeof(float))
+        return session_end(s, pl_fail(&s->error, PL_ERR_MISMATCH,
+                                      "tensor %s takes %lld float32 numbers, not %d bytes", name,
+                                      (long long)count, size));
+    if (entry->merged)
+        return session_end(s,
+                           pl_fail(&s->error, PL_ERR_STATE,
+                                   "module %s is merged into the base: unmerge first", entry->module->name));
+    for (int64_t i = 0; i < count; i++) {
+        float value;
+        memcpy(&value, values + i * (int64_t)sizeof value, sizeof value);
+        entry->module->values[tensor->offset + i] = (real)value;
+    }
+    session_invalidate(s);
+    if (pl_module_replaces(entry->module))
+        pl_module_refresh(s->model, entry->module);
+    return session_end(s, PL_OK);
+}

@@ -1,0 +1,147 @@
+#include <stdlib.h>
+
+#include "kernels/selftest.h"
+#include "session/internal.h"
+
+pl_session *pl_session_new(void) {
+    pl_session *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->result = pl_text_make(&s->memory);
+    s->loading.ignored = pl_text_make(&s->memory);
+    s->next_id = 1;
+    s->generation.pending = PL_NONE;
+    return s;
+}
+
+void pl_session_free(pl_session *s) {
+    if (!s)
+        return;
+    session_drop_model(s);
+    session_drop_loading(s);
+    pl_memory_free_all(&s->memory);
+    free(s);
+}
+
+const char *pl_last_error(const pl_session *s) { return s->error.message; }
+const char *pl_last_error_code(const pl_session *s) { return pl_status_name(s->error.status); }
+const uint8_t *pl_result(const pl_session *s) { return (const uint8_t *)s->result.data; }
+int32_t pl_result_size(const pl_session *s) { return (int32_t)s->result.length; }
+
+void *pl_buffer_new(int32_t size) { return size < 0 ? NULL : malloc((size_t)size + 1); }
+void pl_buffer_free(void *buffer) { free(buffer); }
+
+int32_t pl_selftest(void) { return pl_kernels_selftest_ok() ? 0 : 1; }
+
+int32_t pl_session_fail_at(pl_session *s, int32_t allocation) {
+    s->memory.fail_at = allocation > 0 ? s->memory.allocation_count + allocation : 0;
+    return PL_OK;
+}
+
+int32_t pl_session_memory(pl_session *s) {
+    pl_memory before = s->memory;
+    session_begin(s);
+    pl_write_begin(&s->result, '{');
+    pl_write_key_int(&s->result, "bytes", (int64_t)before.bytes);
+    pl_write_key_int(&s->result, "peak_bytes", (int64_t)before.peak_bytes);
+    pl_write_key_int(&s->result, "allocations", before.allocation_count);
+    pl_write_end(&s->result, '}');
+    return session_end(s, PL_OK);
+}
+
+void session_begin(pl_session *s) {
+    s->error = (pl_error){0};
+    pl_text_free(&s->result);
+    s->result = pl_text_make(&s->memory);
+}
+
+int32_t session_end(pl_session *s, pl_status status) {
+    if (status == PL_OK && s->result.failed)
+        status = pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the result of this call");
+    if (status != PL_OK) {
+        pl_text_free(&s->result);
+        s->result = pl_text_make(&s->memory);
+    }
+    return status;
+}
+
+pl_status session_parse(pl_session *s, const char *json, int32_t length, pl_json **root) {
+    PL_TRY(pl_json_parse(json, (size_t)(length < 0 ? 0 : length), "request", root, &s->error));
+    return PL_OK;
+}
+
+pl_status session_need_model(pl_session *s) {
+    return s->model ? PL_OK
+                    : pl_fail(&s->error, PL_ERR_STATE, "no model is loaded: load a model folder first");
+}
+
+pl_status session_need_idle(pl_session *s, const char *what) {
+    if (!s->trainer)
+        return PL_OK;
+    return pl_fail(&s->error, PL_ERR_STATE,
+                   "cannot %s while a training run is open (step %d of %d): end the run first", what,
+                   s->trainer->step, s->trainer->options.steps);
+}
+
+void session_invalidate(pl_session *s) {
+    s->ready = false;
+    s->ready_rows = 0;
+    pl_evaluator_free(&s->evaluator);
+    pl_workspace_free(s->logits_workspace);
+    s->logits_workspace = NULL;
+    pl_decoder_free(s->generation.decoder);
+    pl_memory_free(&s->memory, s->generation.logits);
+    pl_memory_free(&s->memory, s->generation.scratch);
+    s->generation = (pl_generation){.pending = PL_NONE};
+}
+
+int32_t session_learned_rows(const pl_session *s) {
+    int32_t rows = 0;
+    for (int32_t i = 0; i < s->entry_count; i++) {
+        const pl_entry *entry = &s->entries[i];
+        if (!entry->active || entry->merged)
+            continue;
+        pl_needs needs = {0};
+        entry->module->method->needs(&entry->module->options, &entry->module->config, &needs);
+        rows += needs.virtual_tokens + (needs.memory_shifts ? needs.memory_tokens : 0);
+    }
+    return rows;
+}
+
+static pl_status collect_active(pl_session *s) {
+    s->active_count = 0;
+    for (int32_t i = 0; i < s->entry_count; i++) {
+        if (!s->entries[i].active || s->entries[i].merged)
+            continue;
+        if (s->active_count == PL_STACK_MAX)
+            return pl_fail(&s->error, PL_ERR_RANGE,
+                           "at most %d modules can be active together; deactivate one", PL_STACK_MAX);
+        s->active[s->active_count++] = s->entries[i].module;
+    }
+    return PL_OK;
+}
+
+pl_status session_ready(pl_session *s, int32_t rows) {
+    PL_TRY(session_need_model(s));
+    if (s->ready && rows <= s->ready_rows)
+        return PL_OK;
+    if (!s->ready) {
+        PL_TRY(collect_active(s));
+        PL_TRY(pl_stack_build(s->active, s->active_count, &s->stack, &s->error));
+    }
+    pl_extent extent = {.rows = rows, .seqs = 1, .labels = rows, .training = false};
+    for (int32_t i = 0; i < s->active_count; i++) {
+        PL_TRY(pl_module_plan(s->active[i], &extent, &s->error));
+        PL_TRY(pl_module_attach(s->model, s->active[i], &s->error));
+    }
+    pl_stack_prepare(s->active, s->active_count, s->model);
+    s->ready = true;
+    s->ready_rows = rows;
+    return PL_OK;
+}
+
+void session_drop_run(pl_session *s) {
+    pl_trainer_free(s->trainer);
+    s->trainer = NULL;
+    s->trainer_split[0] = 0;
+}
