@@ -177,6 +177,8 @@ pl_status pl_module_attach(pl_model *model, pl_module *module, pl_error *error);
 void pl_module_refresh(pl_model *model, const pl_module *module);
 void pl_module_detach(pl_model *model, const pl_module *module);
 bool pl_module_replaces(const pl_module *module); /* has such tensors */
+/* start() of such methods: copies the model's present values into every replacing tensor. */
+pl_status pl_module_copy_base(pl_module *module, const pl_model *model, pl_error *error);
 
 /* ---- stack.c ---- */
 

@@ -1,0 +1,157 @@
+/* LoRA: low-rank adaptation. Hu et al. 2021, arXiv:2106.09685.
+ *
+ * A frozen map W[out, in] gets a trained detour through r dimensions:
+ *
+ *      y = W x + s * B (A drop(x))         A[r, in], B[out, r], s = alpha / r
+ *
+ * Only A and B are trained: r (in + out) numbers in place of in * out. B starts at zero, so training starts exactly at the
+ * base model; the detour can be multiplied out (W + s B A) and then costs nothing. Rows are tokens here, so with x[n, in]
+ *
+ *      u = drop(x) A^T            [n, r]      kept for the backward pass
+ *      y = x W^T + s * u B^T      [n, out]
+ *
+ *      du = dy B                  [n, r]
+ *      dB += s * dy^T u           [out, r]    all zero gradient for A while B is zero: B moves first
+ *      dA += s * du^T drop(x)     [r, in]     the mask is drawn again, not stored
+ *      dx += s * drop(du A)       [n, in]
+ *
+ * rsLoRA (Kalajdzievski 2023, arXiv:2312.03732): s = alpha / sqrt(r). LoRA+ (Hayou et al. 2024, arXiv:2402.12354): B learns faster
+ * than A by loraplus_lr_ratio. DoRA (Liu et al. 2024, arXiv:2402.09353): dora.c.
+ */
+#include "peft/lora.h"
+
+#include "kernels/kernels.h"
+
+/* ---- the detour -------------------------------------------------------------------------------------------------------- */
+
+bool pl_lora_drops(const pl_module *module, const pl_pass *pass) {
+    const pl_lora *lora = module->state;
+    return pass->training && lora->dropout > 0;
+}
+
+uint64_t pl_lora_tag(const pl_module *module, const pl_linear_at *at) {
+    return pl_rng_mix(module->tag, (uint64_t)(at->layer * PL_SITE_COUNT + (int32_t)at->site));
+}
+
+const real *pl_lora_input(const pl_module *module, const pl_linear_at *at, const real *x) {
+    if (!pl_lora_drops(module, at->pass))
+        return x;
+    const pl_lora *lora = module->state;
+    real *dropped = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_X);
+    pl_pass_dropout(at->pass, pl_lora_tag(module, at), lora->dropout, x, at->in, dropped);
+    return dropped;
+}
+
+static real *saved_u(const pl_module *module, const pl_linear_at *at) {
+    real *u = pl_module_buffer(module, at->layer, (int32_t)at->site, PL_LORA_U);
+    return u ? u : pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_U);
+}
+
+static void lora_forward(void *self, const pl_linear_at *at, const real *x, real *y) {
+    pl_module *module = self;
+    const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
+    if (s->rank == 0)
+        return;
+    real *u = saved_u(module, at);
+    const real *dropped = pl_lora_input(module, at, x);
+    pl_gemm(dropped, at->rows, s->in, s->a, s->rank, u, false); /* u = drop(x) A^T */
+    if (s->g)
+        pl_dora_forward(module, at, dropped, u, y);
+    else
+        pl_gemm_scaled(u, at->rows, s->rank, s->b, s->out, s->scale, y); /* y += s u B^T */
+}
+
+/* dx += s * drop(du A) */
+static void lora_input_gradient(const pl_module *module, const pl_linear_at *at, const pl_lora_site *s,
+                                const real *du, real *dx) {
+    if (!pl_lora_drops(module, at->pass)) {
+        pl_gemm_scaled(du, at->rows, s->rank, s->a_t, s->in, s->scale, dx);
+        return;
+    }
+    const pl_lora *lora = module->state;
+    real *masked = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_X);
+    pl_gemm(du, at->rows, s->rank, s->a_t, s->in, masked, false);
+    pl_pass_dropout(at->pass, pl_lora_tag(module, at), lora->dropout, masked, s->in, masked);
+    pl_add_scaled(masked, s->scale, dx, (size_t)at->rows * (size_t)s->in);
+}
+
+static void lora_backward(void *self, const pl_linear_at *at, const real *x, real *dy, real *dx) {
+    pl_module *module = self;
+    const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
+    if (s->rank == 0)
+        return;
+    int32_t n = at->rows, site = (int32_t)at->site;
+    const real *dv = s->g ? pl_dora_backward(module, at, dy, dx) : dy; /* gradient of v = s u B^T */
+    real *du = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_DU);
+    pl_gemm(dv, n, s->out, s->b_t, s->rank, du, false); /* du = dv B */
+    if (module->gradients) {
+        real *scratch = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_OUTER);
+        const real *dropped = pl_lora_input(module, at, x);
+        pl_gemm_outer(dv, saved_u(module, at), n, s->out, s->rank, s->scale,
+                      pl_module_gradients(module, at->layer, site, PL_LORA_B), scratch); /* dB += s dv^T u */
+        pl_gemm_outer(du, dropped, n, s->rank, s->in, s->scale,
+                      pl_module_gradients(module, at->layer, site, PL_LORA_A),
+                      scratch); /* dA += s du^T drop(x) */
+    }
+    if (dx)
+        lora_input_gradient(module, at, s, du, dx);
+}
+
+/* ---- merging -------------------------------------------------------------------------------------------------------------- */
+
+void pl_lora_add_delta(const pl_module *module, int32_t layer, pl_site site, real sign, real *w) {
+    const pl_lora *lora = module->state;
+    const pl_lora_site *s = pl_lora_site_at(module, layer, site);
+    const real *a = pl_module_values(module, layer, (int32_t)site, PL_LORA_A);
+    const real *b = pl_module_values(module, layer, (int32_t)site, PL_LORA_B);
+    size_t in = (size_t)s->in;
+    for (int32_t o = 0; o < s->out; o++) {
+        pl_fill(lora->row, 0, in);
+        for (int32_t k = 0; k < s->rank; k++)
+            pl_add_scaled(a + (size_t)k * in, b[(size_t)o * (size_t)s->rank + (size_t)k], lora->row, in);
+        pl_add_scaled(lora->row, sign * s->scale, w + (size_t)o * in, in);
+    }
+}
+
+static pl_status lora_merge(const pl_module *module, const pl_model *model, int32_t layer, pl_site site,
+                            real *w, pl_error *error) {
+    (void)model, (void)error;
+    const pl_lora_site *s = pl_lora_site_at(module, layer, site);
+    if (s->g)
+        pl_dora_merge(module, layer, site, w);
+    else if (s->rank > 0)
+        pl_lora_add_delta(module, layer, site, 1, w);
+    return PL_OK;
+}
+
+static void lora_unmerge(const pl_module *module, const pl_model *model, int32_t layer, pl_site site,
+                         real *w) {
+    (void)model;
+    const pl_lora_site *s = pl_lora_site_at(module, layer, site);
+    if (s->g)
+        pl_dora_unmerge(module, layer, site, w);
+    else if (s->rank > 0)
+        pl_lora_add_delta(module, layer, site, -1, w);
+}
+
+const pl_method PL_METHOD_LORA = {
+    .name = "lora",
+    .label = "LoRA",
+    .summary = "Adds a thin trained detour of rank r beside chosen linear maps; it can be multiplied into "
+               "the weights afterwards.",
+    .paper = "Hu et al. 2021, arXiv:2106.09685",
+    .options = PL_LORA_OPTIONS,
+    .option_count = PL_LORA_OPTION_COUNT,
+    .can_scale = true,
+    .check = pl_lora_check,
+    .declare = pl_lora_declare,
+    .needs = pl_lora_needs,
+    .scratch = pl_lora_scratch,
+    .start = pl_lora_start,
+    .prepare = pl_lora_prepare,
+    .flops = pl_lora_flops,
+    .linear_forward = lora_forward,
+    .linear_backward = lora_backward,
+    .merge = lora_merge,
+    .unmerge = lora_unmerge,
+};
