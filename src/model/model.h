@@ -114,6 +114,8 @@ pl_status pl_forward_logits(pl_model *model, const pl_stack *stack, pl_workspace
 
 typedef struct pl_decoder pl_decoder;
 
+enum { PL_DECODE_ROWS = 32 /* rows of one pass of a decoder at most: modules plan their buffers for an extent of so many rows */ };
+
 /* capacity: positions the cache can hold, learned rows included (<= max_position_embeddings). */
 pl_status pl_decoder_create(pl_memory *memory, const pl_model *model, const pl_stack *stack, int32_t capacity, pl_decoder **decoder,
                             pl_error *error);
