@@ -26,7 +26,7 @@ from pretrain import bits_per_byte
 def sample(model, tokenizer, seed, prompt="", temperature=0.7, top_k=40, longest=300):
     """One text from <|endoftext|> + prompt, to its own <|endoftext|> or `longest` tokens."""
     generator = torch.Generator().manual_seed(seed)
-    ids = [0] + (tokenizer.encode(prompt).ids if prompt else [])
+    ids = [0] + tokenizer.encode(prompt, add_special_tokens=False).ids
     for _ in range(longest):
         logits = model(torch.tensor(ids)[None])[0, -1]
         best = torch.topk(logits / temperature, top_k)
@@ -62,6 +62,7 @@ def main():
     config = {**hf_config(saved["shape"]), "dtype": args.dtype, "torch_dtype": args.dtype}
     save_file({k: v.to(dtype).contiguous() for k, v in saved["model"].items()}, args.out / "model.safetensors",
               metadata={"format": "pt"})
+    (args.out / "model.safetensors").chmod(0o644)
     (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (args.out / "generation_config.json").write_text(json.dumps(
         {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "do_sample": True, "temperature": 0.7, "top_k": 40},
@@ -73,7 +74,7 @@ def main():
     ours = Llama(saved["shape"]).eval()
     ours.load_state_dict({k: v.to(dtype).float() for k, v in saved["model"].items()})
     text = "Once upon a time, there was a little girl named Lily. She had 3 dogs."
-    ids = AutoTokenizer.from_pretrained(args.out)(text, return_tensors="pt", add_special_tokens=False).input_ids
+    ids = AutoTokenizer.from_pretrained(args.out)(text, return_tensors="pt").input_ids
     assert ids[0].tolist() == tokenizer.encode(text).ids
     with torch.no_grad():
         gap = (theirs(ids).logits - ours(ids)).abs().max().item()

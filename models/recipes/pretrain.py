@@ -29,7 +29,7 @@ def encode(clean, name, tokenizer, cache):
     path = cache / f"{name}.npy"
     if not path.exists():
         docs = [d for d in (clean / f"{name}.txt").read_text().split(f"\n{END}\n") if d]
-        packed = [np.array([0] + e.ids, np.uint16) for e in tokenizer.encode_batch(docs)]
+        packed = [np.array([0] + e.ids, np.uint16) for e in tokenizer.encode_batch(docs, add_special_tokens=False)]
         np.save(path, np.concatenate(packed))
     return np.load(path)
 
@@ -74,7 +74,7 @@ def bits_per_byte(model, tokenizer, clean, stories):
     model.eval()
     nats = bytes_seen = 0
     for story in [s for s in (clean / "heldout.txt").read_text().split(f"\n{END}\n") if s][:stories]:
-        encoding = tokenizer.encode(story)
+        encoding = tokenizer.encode(story, add_special_tokens=False)
         ids = [0] + encoding.ids + [0]
         ids = torch.tensor(ids[:model.c["context"] + 1])[None]
         logits = model(ids[:, :-1])

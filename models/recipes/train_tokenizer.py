@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 END = "<|endoftext|>"
 
@@ -33,15 +33,18 @@ def main():
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator(documents(args.clean, ("stories", "picture", "fables", "primer")), trainer)
     assert tokenizer.get_vocab_size() == args.vocab and tokenizer.token_to_id(END) == 0
+    # as in Llama 3's file: encoding with special tokens puts <|endoftext|> first, which is how every training text began
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{END} $A", pair=f"{END} $A {END}:1 $B:1",
+                                                             special_tokens=[(END, 0)])
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(args.out / "tokenizer.json"))
     special = {"bos_token": END, "eos_token": END, "unk_token": END, "pad_token": END}
     (args.out / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n")
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": args.context,
-              "clean_up_tokenization_spaces": False, "add_bos_token": False, **special}
+              "clean_up_tokenization_spaces": False, "add_bos_token": True, **special}
     (args.out / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
     text = (args.clean / "heldout.txt").read_text()[:200000]
-    ids = tokenizer.encode(text).ids
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
     assert tokenizer.decode(ids, skip_special_tokens=False) == text
     print(f"vocab {args.vocab}: {len(text.encode()) / len(ids):.3f} bytes per token on held-out stories")
 
