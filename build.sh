@@ -84,6 +84,7 @@ find_chromium() {
 tool_ok() {
     case $1 in
     make) have make ;;
+    git) have git ;;
     cc) have cc || have gcc || have clang ;;
     emcc) have "$EMCC" ;;
     node) node_ok ;;
@@ -113,14 +114,19 @@ apt_update() {
 apt_known() { apt-cache show "$1" 2>/dev/null | grep '^Package:' >/dev/null; } # no grep -q: it would break the pipe
 apt_install() {
     say "  apt: $*"
+    mkdir -p build
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
-        install --no-install-recommends "$@" >&2
+        install --no-install-recommends "$@" >build/setup.log 2>&1 || {
+        tail -n 20 build/setup.log >&2
+        die "apt-get could not install $* (build/setup.log)"
+    }
 }
 
 apt_packages() { # the Debian packages of a tool
     local version
     case $1 in
     make) echo make ;;
+    git) echo git ca-certificates ;;
     cc) echo gcc libc6-dev ;;
     emcc) echo emscripten ;;
     clang)
@@ -163,7 +169,6 @@ install_modules() {
 
 name_it() { # the one thing to install, for systems we do not install on
     case $1 in
-    make) echo "make" ;;
     cc) echo "a C compiler (gcc or clang)" ;;
     emcc) echo "Emscripten 3.1.6 or newer (emscripten.org; 'brew install emscripten' on macOS), with emcc on PATH or EMSDK set" ;;
     node) echo "Node $NODE_WANT or newer with npm (nodejs.org)" ;;
@@ -221,7 +226,7 @@ build_native() {
 }
 
 test_tools() { # exports what tests/run.mjs needs to know
-    ensure make cc emcc clang format node modules
+    ensure git make cc emcc clang format node modules
     tool_ok chromium || ensure_browser
     export CC_SAN="gcc" HAVE_FUZZER=
     if find_clang; then export CC_SAN="$CLANG" HAVE_FUZZER=1; else say "build.sh: no clang with libFuzzer here; gcc runs the seeds only"; fi
@@ -239,7 +244,7 @@ cmd=${1:-help}
 find_tools
 case $cmd in
 setup)
-    ensure make cc emcc clang format node modules chromium
+    ensure git make cc emcc clang format node modules chromium
     if [ "${1:-}" = --all-browsers ]; then ensure firefox webkit; fi
     say "build.sh: everything is installed"
     ;;
