@@ -1,0 +1,193 @@
+/**
+ * One C session, synchronously: a thin, typed mirror of src/session/peftlab.h. Everything above (service, workers, public API) goes through it.
+ * No view of the WASM memory is kept between calls: memory growth detaches views, and writes through a stale one vanish silently.
+ */
+import { PeftLabError } from './errors.js';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** @typedef {import('./loader.js').EngineExports} EngineExports */
+
+export class Core {
+    #x;
+    #session;
+
+    /** @param {EngineExports} exports */
+    constructor(exports) {
+        this.#x = exports;
+        this.#session = exports.pl_session_new();
+        if (!this.#session) throw new PeftLabError('memory', 'No memory for an engine session.');
+    }
+
+    /** Frees everything the session owns. The object must not be used afterwards. */
+    free() {
+        this.#x.pl_session_free(this.#session);
+        this.#session = 0;
+    }
+
+    /** @param {number} at @param {number} size @returns {Uint8Array} a copy */
+    #bytes(at, size) {
+        return new Uint8Array(this.#x.memory.buffer).slice(at, at + size);
+    }
+
+    /** @param {number} at address of a C string @returns {string} */
+    #cstring(at) {
+        const memory = new Uint8Array(this.#x.memory.buffer);
+        return decoder.decode(memory.subarray(at, memory.indexOf(0, at)));
+    }
+
+    /** @returns {PeftLabError} */
+    #error() {
+        const code = this.#cstring(this.#x.pl_last_error_code(this.#session));
+        return new PeftLabError(code === 'ok' ? 'internal' : code, this.#cstring(this.#x.pl_last_error(this.#session)));
+    }
+
+    /**
+     * Calls a session function, copying byte arguments in and freeing them afterwards.
+     * @param {string} name of the C function
+     * @param {...(number | string | Uint8Array | Int32Array | null)} args strings become C strings; typed arrays become pointers (pass sizes yourself)
+     * @returns {number}
+     */
+    #raw(name, ...args) {
+        /** @type {number[]} */
+        const buffers = [];
+        try {
+            const values = args.map((value) => {
+                if (typeof value === 'number') return value;
+                if (value === null) return 0;
+                const bytes = typeof value === 'string' ? encoder.encode(`${value}\0`) : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+                const at = this.#x.pl_buffer_new(bytes.length);
+                if (!at) throw new PeftLabError('memory', `No memory for ${bytes.length} bytes.`, { hint: 'Close other tabs or use a smaller model.' });
+                buffers.push(at);
+                new Uint8Array(this.#x.memory.buffer).set(bytes, at);
+                return at;
+            });
+            return this.#x[name](this.#session, ...values);
+        } finally {
+            for (const at of buffers) this.#x.pl_buffer_free(at);
+        }
+    }
+
+    /** As #raw, for functions that return a status. @param {string} name @param {...(number | string | Uint8Array | Int32Array | null)} args */
+    call(name, ...args) {
+        if (this.#raw(name, ...args) !== 0) throw this.#error();
+    }
+
+    /** @param {string} name @param {...(number | string | Uint8Array | Int32Array | null)} args @returns {Uint8Array} the call's result */
+    bytes(name, ...args) {
+        this.call(name, ...args);
+        return this.#bytes(this.#x.pl_result(this.#session), this.#x.pl_result_size(this.#session));
+    }
+
+    /** @param {string} name @param {...(number | string | Uint8Array | Int32Array | null)} args @returns {any} the call's JSON report */
+    json(name, ...args) {
+        const text = decoder.decode(this.bytes(name, ...args));
+        return text ? JSON.parse(text) : null;
+    }
+
+    /** A call whose last arguments are a JSON text and its length. @param {string} name @param {number[]} ids @param {unknown} request @returns {any} */
+    ask(name, ids, request) {
+        const text = encoder.encode(JSON.stringify(request));
+        return this.json(name, ...ids, text, text.length);
+    }
+
+    // ---- base model ----
+
+    /**
+     * @param {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array}} files contents of config.json, the safetensors files, tokenizer.json
+     * @returns {{parameters: number, ignored: string[]}}
+     */
+    loadModel(files) {
+        this.call('pl_model_begin', files.config, files.config.length);
+        for (const shard of files.weights) this.call('pl_model_weights', shard, shard.length);
+        if (files.tokenizer) this.call('pl_model_tokenizer', files.tokenizer, files.tokenizer.length);
+        return this.json('pl_model_commit');
+    }
+
+    /** @param {string} dtype "F32" | "F16" | "BF16" @returns {{config: Uint8Array, weights: Uint8Array}} */
+    exportModel(dtype) {
+        return { config: this.bytes('pl_model_config', dtype), weights: this.bytes('pl_model_export', dtype) };
+    }
+
+    // ---- text ----
+
+    /** @param {string} text @param {boolean} addSpecial BOS etc. as tokenizer.json says @returns {Int32Array} */
+    encode(text, addSpecial) {
+        const bytes = encoder.encode(text);
+        return toInt32(this.bytes('pl_encode', bytes, bytes.length, addSpecial ? 1 : 0));
+    }
+
+    /** @param {Int32Array} tokens @param {boolean} [skipSpecial] @returns {Uint8Array} UTF-8, possibly ending inside a character */
+    decode(tokens, skipSpecial = true) {
+        return this.bytes('pl_decode', tokens, tokens.length, skipSpecial ? 1 : 0);
+    }
+
+    /** @param {Int32Array} tokens @returns {Float32Array} logits, [tokens.length * vocab_size] */
+    logits(tokens) {
+        return toFloat32(this.bytes('pl_logits', tokens, tokens.length));
+    }
+
+    /** @param {Int32Array} tokens @param {object} options see pl_generate_begin */
+    generateBegin(tokens, options) {
+        const text = encoder.encode(JSON.stringify(options));
+        this.call('pl_generate_begin', tokens, tokens.length, text, text.length);
+    }
+
+    /** @returns {number} token id, or -1 at the end */
+    generateNext() {
+        const token = this.#raw('pl_generate_next');
+        if (token === -2) throw this.#error();
+        return token;
+    }
+
+    // ---- modules ----
+
+    /** @param {number} id @param {string} name @returns {Float32Array} */
+    tensor(id, name) {
+        return toFloat32(this.bytes('pl_module_tensor', id, name));
+    }
+
+    /** @param {number} id @param {string} name @returns {Float32Array} */
+    gradient(id, name) {
+        return toFloat32(this.bytes('pl_module_gradient', id, name));
+    }
+
+    /** @param {number} id @param {string} name @param {Float32Array} values */
+    setTensor(id, name, values) {
+        const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+        this.call('pl_module_set_tensor', id, name, bytes, bytes.length);
+    }
+
+    /** @param {number} id @param {number} layer @param {string} site @param {string} what @returns {Float32Array} */
+    matrix(id, layer, site, what) {
+        return toFloat32(this.bytes('pl_module_matrix', id, layer, site, what));
+    }
+
+    // ---- data ----
+
+    /**
+     * @param {string} split
+     * @param {{prompt?: string, completion?: string, text?: string}} example
+     */
+    addExample(split, example) {
+        const completion = encoder.encode(example.completion ?? example.text ?? '');
+        const prompt = example.text === undefined ? encoder.encode(example.prompt ?? '') : null;
+        this.call('pl_data_add', split, prompt, prompt ? prompt.length : -1, completion, completion.length);
+    }
+
+    /** @param {string} split @param {Int32Array} tokens @param {number} labelFrom @param {number} bytes */
+    addTokens(split, tokens, labelFrom, bytes) {
+        this.call('pl_data_add_tokens', split, tokens, tokens.length, labelFrom, bytes);
+    }
+}
+
+/** @param {Uint8Array} bytes a fresh copy, offset 0 */
+function toInt32(bytes) {
+    return new Int32Array(bytes.buffer, 0, bytes.length >> 2);
+}
+
+/** @param {Uint8Array} bytes a fresh copy, offset 0 */
+function toFloat32(bytes) {
+    return new Float32Array(bytes.buffer, 0, bytes.length >> 2);
+}

@@ -1,0 +1,164 @@
+/**
+ * Data files -> examples: .jsonl ({"prompt","completion"} or {"text"}), .txt (plain text) and .csv (header prompt,completion or text). Every problem
+ * is reported with its line; usable examples are kept.
+ */
+import Papa from 'papaparse';
+
+import { PeftLabError } from './errors.js';
+
+/**
+ * @typedef {{prompt?: string, completion?: string, text?: string, line: number}} Example
+ * @typedef {{line: number, message: string}} Problem
+ * @typedef {{examples: Example[], problems: Problem[], format: 'jsonl' | 'txt' | 'csv'}} ParsedData
+ */
+
+export const DATA_LIMITS = Object.freeze({ bytes: 32 * 1024 * 1024, examples: 200_000, characters: 200_000 });
+
+/** @param {string} name @returns {'jsonl' | 'txt' | 'csv'} by extension; unknown ones are plain text */
+export function formatOf(name) {
+    const extension = /\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? '';
+    if (extension === 'jsonl' || extension === 'ndjson') return 'jsonl';
+    return extension === 'csv' ? 'csv' : 'txt';
+}
+
+/**
+ * UTF-8 to text, exactly: a byte-order mark is dropped, invalid bytes are an error that says where.
+ * @param {Uint8Array} bytes @param {string} name
+ */
+export function decodeText(bytes, name) {
+    if (bytes.length > DATA_LIMITS.bytes) {
+        throw new PeftLabError('range', `${name} has ${(bytes.length / 1e6).toFixed(1)} MB; at most ${DATA_LIMITS.bytes / 1024 / 1024} MB can be used.`, { hint: 'Use a part of it.' });
+    }
+    try {
+        return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    } catch {
+        const at = firstInvalid(bytes);
+        const line = bytes.subarray(0, at).reduce((n, byte) => n + (byte === 10 ? 1 : 0), 1);
+        throw new PeftLabError('format', `${name}, line ${line}: byte ${at} is not UTF-8 text.`, { hint: 'Save the file as UTF-8.' });
+    }
+}
+
+/** Offset of the first byte that breaks UTF-8, by bisection over prefixes. @param {Uint8Array} bytes */
+function firstInvalid(bytes) {
+    let good = 0;
+    let bad = bytes.length;
+    while (good < bad) {
+        const middle = (good + bad + 1) >> 1;
+        try {
+            new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, middle), { stream: true });
+            good = middle;
+        } catch {
+            bad = middle - 1;
+        }
+    }
+    return good;
+}
+
+/**
+ * @param {string} text
+ * @param {'jsonl' | 'txt' | 'csv'} format
+ * @param {string} [name] for messages
+ * @returns {ParsedData}
+ */
+export function parseData(text, format, name = 'data') {
+    const parsed = format === 'jsonl' ? parseJsonl(text) : format === 'csv' ? parseCsv(text) : parseTxt(text);
+    const { problems } = parsed;
+    const examples = parsed.examples.filter((example) => {
+        const message = complaint(example);
+        if (message) problems.push({ line: example.line, message });
+        return !message;
+    });
+    if (examples.length > DATA_LIMITS.examples) {
+        throw new PeftLabError('range', `${name} has ${examples.length} examples; at most ${DATA_LIMITS.examples} can be used.`, { hint: 'Use a part of it.' });
+    }
+    if (examples.length === 0) {
+        const first = problems[0];
+        throw new PeftLabError('format', `${name} has no usable example${first ? `: line ${first.line}: ${first.message}` : ''}.`, {
+            hint: 'A .jsonl line looks like {"prompt": "…", "completion": "…"} or {"text": "…"}; a .txt file is plain text; a .csv file has the header prompt,completion or text.',
+        });
+    }
+    problems.sort((a, b) => a.line - b.line);
+    return { examples, problems, format };
+}
+
+/** @param {Example} example @returns {string} why it cannot be used, or '' */
+function complaint(example) {
+    const learned = example.text ?? example.completion ?? '';
+    if (!learned.trim()) return example.text === undefined ? 'the completion is empty: there is nothing to learn' : 'the text is empty';
+    if (learned.length + (example.prompt?.length ?? 0) > DATA_LIMITS.characters) return `longer than ${DATA_LIMITS.characters} characters`;
+    if (/\0/.test(learned + (example.prompt ?? ''))) return 'contains a NUL character';
+    return '';
+}
+
+/** @param {string} text @returns {{examples: Example[], problems: Problem[]}} */
+function parseJsonl(text) {
+    /** @type {Example[]} */
+    const examples = [];
+    /** @type {Problem[]} */
+    const problems = [];
+    text.split(/\r\n|\n|\r/).forEach((row, i) => {
+        const line = i + 1;
+        if (!row.trim()) return;
+        let value;
+        try {
+            value = JSON.parse(row);
+        } catch (error) {
+            problems.push({ line, message: `not JSON (${/** @type {Error} */ (error).message})` });
+            return;
+        }
+        const made = fromObject(value, line);
+        if (typeof made === 'string') problems.push({ line, message: made });
+        else examples.push(made);
+    });
+    return { examples, problems };
+}
+
+/** @param {any} value @param {number} line @returns {Example | string} the example, or what is wrong */
+function fromObject(value, line) {
+    if (!value || typeof value !== 'object' || Array.isArray(value)) return 'must be an object';
+    const has = (/** @type {string} */ key) => Object.hasOwn(value, key);
+    for (const key of ['prompt', 'completion', 'text']) {
+        if (has(key) && typeof value[key] !== 'string') return `"${key}" must be a text`;
+    }
+    if (has('text') && !has('completion')) return { text: value.text.toWellFormed?.() ?? value.text, line };
+    if (!has('completion')) return 'needs "completion" (with "prompt") or "text"';
+    const clean = (/** @type {string} */ s) => s.toWellFormed?.() ?? s;
+    return { prompt: clean(value.prompt ?? ''), completion: clean(value.completion), line };
+}
+
+/** Plain text: documents are separated by a line <|endoftext|>, as in the corpora. @param {string} text @returns {{examples: Example[], problems: Problem[]}} */
+function parseTxt(text) {
+    /** @type {Example[]} */
+    const examples = [];
+    let line = 1;
+    for (const part of text.replace(/\r\n?/g, '\n').split(/^<\|endoftext\|>$/m)) {
+        const lead = /^\s*/.exec(part)?.[0] ?? '';
+        if (part.trim()) examples.push({ text: part.trim(), line: line + (lead.match(/\n/g)?.length ?? 0) });
+        line += part.match(/\n/g)?.length ?? 0;
+    }
+    return { examples, problems: [] };
+}
+
+/** @param {string} text @returns {{examples: Example[], problems: Problem[]}} */
+function parseCsv(text) {
+    /** @type {Problem[]} */
+    const problems = [];
+    // skipEmptyLines stays off so that row numbers are line numbers wherever no quoted field contains a line break.
+    const { data, errors, meta } = Papa.parse(/** @type {string} */ (text), { header: true, skipEmptyLines: false });
+    const fields = meta.fields ?? [];
+    if (!fields.includes('completion') && !fields.includes('text')) {
+        return { examples: [], problems: [{ line: 1, message: 'the header must name the columns prompt,completion or text' }] };
+    }
+    for (const error of errors) {
+        if (error.code !== 'TooFewFields' && error.code !== 'UndetectableDelimiter') problems.push({ line: (error.row ?? 0) + 2, message: error.message });
+    }
+    /** @type {Example[]} */
+    const examples = [];
+    /** @type {Record<string, string>[]} */ (data).forEach((row, i) => {
+        if (Object.values(row).every((field) => !field)) return;
+        const made = fromObject(fields.includes('completion') ? { prompt: row.prompt ?? '', completion: row.completion ?? '' } : { text: row.text ?? '' }, i + 2);
+        if (typeof made === 'string') problems.push({ line: i + 2, message: made });
+        else examples.push(made);
+    });
+    return { examples, problems };
+}

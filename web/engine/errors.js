@@ -1,0 +1,41 @@
+/**
+ * Every failure of the library is a PeftLabError: a sentence for people, a stable code for programs.
+ * Codes of the C core: argument range format mismatch memory state numeric unsupported. Codes of the JavaScript side:
+ * aborted (the caller's AbortSignal), worker-lost, no-simd, no-wasm, load (a file could not be fetched or read).
+ */
+export class PeftLabError extends Error {
+    /**
+     * @param {string} code stable name
+     * @param {string} message one sentence: what, where, what to do
+     * @param {{hint?: string, cause?: unknown}} [extra]
+     */
+    constructor(code, message, extra = {}) {
+        super(message, extra.cause === undefined ? undefined : { cause: extra.cause });
+        this.name = 'PeftLabError';
+        this.code = code;
+        this.hint = extra.hint ?? '';
+    }
+
+    /** A plain object that survives structured cloning. */
+    toJSON() {
+        return { code: this.code, message: this.message, hint: this.hint };
+    }
+
+    /** @param {unknown} value anything thrown or received @returns {PeftLabError} */
+    static from(value) {
+        if (value instanceof PeftLabError) return value;
+        if (value && typeof value === 'object' && 'code' in value && 'message' in value) {
+            const plain = /** @type {{code: unknown, message: unknown, hint?: unknown}} */ (value);
+            if (typeof plain.code === 'string') return new PeftLabError(plain.code, String(plain.message), { hint: String(plain.hint ?? '') });
+        }
+        if (value instanceof WebAssembly.RuntimeError) {
+            return new PeftLabError('worker-lost', `The engine stopped unexpectedly (${value.message}).`, { hint: 'Reload the model; the last snapshot is still valid.', cause: value });
+        }
+        return new PeftLabError('internal', value instanceof Error ? value.message : String(value), { cause: value });
+    }
+
+    /** @returns {PeftLabError} what an aborted call rejects with */
+    static aborted() {
+        return new PeftLabError('aborted', 'The work was stopped at your request. Everything up to the last finished step is kept.');
+    }
+}

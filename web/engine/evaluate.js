@@ -1,0 +1,24 @@
+/** Held-out loss, example by example, so that the result does not depend on how the work was cut. */
+
+/**
+ * @param {import('./core.js').Core} core
+ * @param {{split?: string, limit?: number}} args limit: only the first examples
+ * @param {import('./protocol.js').Context} context
+ * @returns {Promise<{loss: number, perplexity: number, bits_per_byte: number, labels: number, bytes: number, examples: number}>} loss in nats per target
+ */
+export async function evaluate(core, { split = 'validation', limit = Infinity }, context) {
+    const total = Math.min(limit, core.json('pl_data_stats', split).examples);
+    let sum = 0;
+    let labels = 0;
+    let bytes = 0;
+    for (let from = 0; from < total; from += 4) {
+        const part = core.json('pl_data_loss', split, from, Math.min(total, from + 4));
+        for (const nats of part.examples) sum += nats;
+        labels += part.labels;
+        bytes += part.bytes;
+        context.emit({ type: 'evaluate', done: Math.min(total, from + 4), total });
+        await context.breathe();
+    }
+    const loss = labels ? sum / labels : NaN;
+    return { loss, perplexity: Math.exp(loss), bits_per_byte: bytes ? sum / Math.LN2 / bytes : NaN, labels, bytes, examples: total };
+}

@@ -1,0 +1,133 @@
+/** Model, adapter and task folders from a URL, a path (Node), or files at hand. */
+import { PeftLabError } from './errors.js';
+
+/**
+ * @typedef {string | URL | Record<string, Uint8Array | ArrayBuffer> | Iterable<File>} FolderSource a URL, a path in Node, files by name, or a FileList
+ * @typedef {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array}} ModelFiles
+ * @typedef {(name: string) => Promise<Uint8Array | null>} ReadFile null: no such file
+ */
+
+const LARGEST_FILE = 1024 * 1024 * 1024;
+
+/** @param {unknown} value @returns {value is string | URL} */
+const isPlace = (value) => typeof value === 'string' || value instanceof URL;
+const isNode = typeof process === 'object' && Boolean(process.versions?.node);
+
+/** @param {string | URL} place @returns {boolean} a folder on disk */
+function isPath(place) {
+    return isNode && (place instanceof URL ? place.protocol === 'file:' : !/^https?:/.test(place));
+}
+
+/** @param {string | URL} folder @returns {Promise<ReadFile>} */
+async function diskReader(folder) {
+    const [{ readFile, stat }, { join }, { fileURLToPath }] = await Promise.all([import('node:fs/promises'), import('node:path'), import('node:url')]);
+    const root = folder instanceof URL || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
+    return async (name) => {
+        const path = join(root, name);
+        const found = await stat(path).catch(() => null);
+        if (!found?.isFile()) return null;
+        if (found.size > LARGEST_FILE) throw new PeftLabError('range', `${path} has ${(found.size / 1e9).toFixed(1)} GB; at most 1 GB can be loaded.`);
+        const bytes = await readFile(path);
+        return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    };
+}
+
+/** @param {string | URL} folder @param {AbortSignal} [signal] @returns {ReadFile} */
+function webReader(folder, signal) {
+    const base = new URL(String(folder).replace(/\/?$/, '/'), globalThis.document?.baseURI ?? globalThis.location?.href);
+    return async (name) => {
+        let response;
+        try {
+            response = await fetch(new URL(name, base), { signal });
+        } catch (cause) {
+            if (signal?.aborted) throw PeftLabError.aborted();
+            throw new PeftLabError('load', `${name} could not be fetched from ${base.href}.`, { hint: 'Check the connection and try again.', cause });
+        }
+        if (response.status === 404) return null;
+        if (!response.ok) throw new PeftLabError('load', `${name} could not be fetched: the server answered ${response.status}.`);
+        return new Uint8Array(await response.arrayBuffer());
+    };
+}
+
+/** @param {FolderSource} source @param {AbortSignal} [signal] @returns {Promise<ReadFile>} */
+export async function reader(source, signal) {
+    if (isPlace(source)) return isPath(source) ? diskReader(source) : webReader(source, signal);
+    if (Symbol.iterator in source) {
+        const files = new Map([.../** @type {Iterable<File>} */ (source)].map((file) => [file.name, file]));
+        return async (name) => {
+            const file = files.get(name);
+            return file ? new Uint8Array(await file.arrayBuffer()) : null;
+        };
+    }
+    return async (name) => {
+        const bytes = Object.hasOwn(source, name) ? /** @type {Record<string, Uint8Array | ArrayBuffer>} */ (source)[name] : null;
+        return bytes ? new Uint8Array(/** @type {ArrayBuffer} */ (bytes)) : null;
+    };
+}
+
+/** @param {FolderSource} source */
+const placeName = (source) => (isPlace(source) ? String(source) : 'the given files');
+
+/**
+ * config.json, model.safetensors (or its shards by model.safetensors.index.json), tokenizer.json.
+ * @param {FolderSource} source
+ * @param {{signal?: AbortSignal, onProgress?: (file: string) => void}} [options]
+ * @returns {Promise<ModelFiles>}
+ */
+export async function readModelFolder(source, { signal, onProgress } = {}) {
+    const read = await reader(source, signal);
+    const [config, single, tokenizer] = await Promise.all(['config.json', 'model.safetensors', 'tokenizer.json'].map(async (name) => {
+        const bytes = await read(name);
+        if (bytes) onProgress?.(name);
+        return bytes;
+    }));
+    if (!config) throw new PeftLabError('load', `${placeName(source)} has no config.json.`, { hint: 'A model folder has config.json, model.safetensors and tokenizer.json.' });
+    const weights = single ? [single] : await readShards(read, placeName(source), onProgress);
+    return { config, weights, ...(tokenizer && { tokenizer }) };
+}
+
+/** @param {ReadFile} read @param {string} place @param {((file: string) => void)} [onProgress] */
+async function readShards(read, place, onProgress) {
+    const index = await read('model.safetensors.index.json');
+    if (!index) {
+        const pickle = await read('pytorch_model.bin').catch(() => null);
+        throw new PeftLabError('load', `${place} has no model.safetensors${pickle ? ', only a pickle (pytorch_model.bin), which is not read because it can run code' : ''}.`, {
+            hint: 'Save it again with save_pretrained(safe_serialization=True).',
+        });
+    }
+    let map;
+    try {
+        map = JSON.parse(new TextDecoder().decode(index)).weight_map;
+    } catch (cause) {
+        throw new PeftLabError('format', 'model.safetensors.index.json is not JSON.', { cause });
+    }
+    const names = [...new Set(Object.values(map ?? {}))].map(String).sort();
+    if (names.length === 0) throw new PeftLabError('format', 'model.safetensors.index.json lists no file.');
+    return Promise.all(names.map(async (name) => {
+        if (/[\\/]|^\./.test(name)) throw new PeftLabError('format', `model.safetensors.index.json names a file outside its folder: ${name}`);
+        const bytes = await read(name);
+        if (!bytes) throw new PeftLabError('load', `${place} lacks ${name}, which model.safetensors.index.json lists.`);
+        onProgress?.(name);
+        return bytes;
+    }));
+}
+
+/**
+ * @param {FolderSource} source adapter_config.json with adapter_model.safetensors (peft) or adapter.safetensors (AdapterHub)
+ * @param {{signal?: AbortSignal}} [options]
+ * @returns {Promise<{config: Uint8Array, weights: Uint8Array}>}
+ */
+export async function readAdapterFolder(source, { signal } = {}) {
+    const read = await reader(source, signal);
+    const config = await read('adapter_config.json');
+    if (!config) throw new PeftLabError('load', `${placeName(source)} has no adapter_config.json.`, { hint: 'An adapter folder has adapter_config.json and adapter_model.safetensors.' });
+    const weights = (await read('adapter_model.safetensors')) ?? (await read('adapter.safetensors'));
+    if (!weights) throw new PeftLabError('load', `${placeName(source)} has no adapter_model.safetensors.`, { hint: 'Pickle files (.bin) are not read; save with safe_serialization=True.' });
+    return { config, weights };
+}
+
+/** File name of the weights that belong to an adapter_config.json. @param {Uint8Array} config @returns {string} */
+export function adapterFileName(config) {
+    const parsed = JSON.parse(new TextDecoder().decode(config));
+    return parsed.peft_type ? 'adapter_model.safetensors' : 'adapter.safetensors';
+}

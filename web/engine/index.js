@@ -1,0 +1,112 @@
+/**
+ * peftlab: fine-tune small Llama models with PEFT methods in a browser tab or in Node.
+ *
+ *     import { PeftLab } from 'peftlab';
+ *     const session = await PeftLab.load('models/stories-300k');
+ *     await session.addModule('lora', { rank: 8, alpha: 16 });
+ *     await session.setData('train', [{ prompt: 'The cat', completion: ' says arr.' }]);
+ *     await session.train({ steps: 50, lr: 5e-3, onStep: ({ step, loss }) => console.log(step, loss) });
+ *     console.log((await session.generate({ prompt: 'The dog', seed: 1 })).text);
+ */
+import { PeftLabError } from './errors.js';
+import { readModelFolder } from './files.js';
+import { compile } from './loader.js';
+import { Local, Remote } from './protocol.js';
+import { Service } from './service.js';
+import { Session } from './session.js';
+
+export { PeftLabError } from './errors.js';
+export { Session } from './session.js';
+export { DATA_LIMITS, decodeText, formatOf, parseData } from './data.js';
+export { adapterFileName, readAdapterFolder, readModelFolder } from './files.js';
+export { loadTask, loadIndex, evaluateTask } from './tasks.js';
+export * as metrics from './metrics/index.js';
+
+const isNode = typeof process === 'object' && Boolean(process.versions?.node);
+/** Where ./build.sh wasm puts the engine; bundlers and pages may pass another place. */
+const WASM_URL = new URL('../../build/wasm/peftlab.wasm', import.meta.url);
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {BufferSource | WebAssembly.Module | string | URL} [wasm] bytes, module or place of peftlab.wasm
+ * @property {boolean} [inThread] run the engine in the calling thread (long calls yield between steps); default: a worker
+ * @property {() => any} [createWorker] makes the worker (single-file pages, unusual bundlers)
+ * @property {AbortSignal} [signal]
+ * @property {(file: string) => void} [onProgress]
+ */
+
+/** @type {Promise<WebAssembly.Module> | null} the default module, compiled once */
+let defaultModule = null;
+
+/** @param {string | URL} place @returns {Promise<ArrayBuffer | Uint8Array>} */
+async function readWasm(place) {
+    const hint = 'Build it with ./build.sh wasm.';
+    const onDisk = isNode && !/^https?:/.test(String(place));
+    if (onDisk) {
+        const { readFile } = await import('node:fs/promises');
+        return readFile(place).catch((cause) => { throw new PeftLabError('load', `${place} cannot be read.`, { hint, cause }); });
+    }
+    const response = await fetch(place).catch((cause) => { throw new PeftLabError('load', `${place} cannot be fetched.`, { hint, cause }); });
+    if (!response.ok) throw new PeftLabError('load', `${place} cannot be fetched: the server answered ${response.status}.`, { hint });
+    return response.arrayBuffer();
+}
+
+/** @param {LoadOptions['wasm']} wasm @returns {Promise<WebAssembly.Module>} */
+async function moduleFrom(wasm) {
+    if (wasm === undefined) {
+        defaultModule ??= readWasm(WASM_URL).then((bytes) => compile(/** @type {BufferSource} */ (bytes)));
+        return defaultModule.catch((error) => {
+            defaultModule = null;
+            throw error;
+        });
+    }
+    return compile(typeof wasm === 'string' || wasm instanceof URL ? /** @type {BufferSource} */ (await readWasm(wasm)) : wasm);
+}
+
+/** @param {LoadOptions} options @returns {Promise<Remote>} */
+async function spawnWorker({ createWorker }) {
+    let worker;
+    if (createWorker) worker = await createWorker();
+    else if (isNode) worker = new (await import('node:worker_threads')).Worker(new URL('./worker.js', import.meta.url));
+    else worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    worker.unref?.();
+    return new Remote(worker, () => worker.terminate());
+}
+
+export const PeftLab = Object.freeze({
+    /**
+     * Starts an engine and loads a model folder into it.
+     * @param {import('./files.js').FolderSource} model URL, path (Node), files by name, or a FileList
+     * @param {LoadOptions} [options]
+     * @returns {Promise<Session>}
+     */
+    async load(model, options = {}) {
+        const [module, files] = await Promise.all([moduleFrom(options.wasm), readModelFolder(model, options)]);
+        return PeftLab.open(files, { ...options, wasm: module });
+    },
+
+    /**
+     * As load, from the files' contents; files null gives a session without a model, for the calculators.
+     * @param {import('./files.js').ModelFiles | null} files
+     * @param {LoadOptions} [options]
+     * @returns {Promise<Session>}
+     */
+    async open(files, options = {}) {
+        const module = await moduleFrom(options.wasm);
+        const spawn = async () => {
+            const remote = await spawnWorker(options);
+            await remote.request('start', { wasm: module });
+            return remote;
+        };
+        const engine = options.inThread ? new Local(new Service()) : await spawn();
+        if (options.inThread) await engine.request('start', { wasm: module });
+        const session = new Session(engine, files ?? { config: new Uint8Array(), weights: [] }, spawn);
+        try {
+            if (files) await engine.request('loadModel', { files }, { signal: options.signal });
+        } catch (error) {
+            session.close();
+            throw error;
+        }
+        return session;
+    },
+});

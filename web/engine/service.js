@@ -1,0 +1,196 @@
+/**
+ * The engine's commands. One Service owns one Core; it runs in a worker (worker.js) or in the caller's thread (protocol.js Local). Long commands
+ * yield between steps, so that a cancel message gets through, and leave everything at the end of the last finished step.
+ */
+import { Core } from './core.js';
+import { PeftLabError } from './errors.js';
+import { compile, instantiate } from './loader.js';
+import { Remote } from './protocol.js';
+import { evaluate } from './evaluate.js';
+import { trainRun } from './training.js';
+
+/** @typedef {import('./protocol.js').Context} Context */
+/** @typedef {{text?: string, prompt?: string, completion?: string, line?: number}} Example */
+
+const utf8 = () => new TextDecoder('utf-8', { fatal: false });
+/** Generation yields this often, ms: 50 ms is the page's response budget, a message round trip must fit in. */
+const YIELD_MS = 12;
+
+export class Service {
+    /** @type {Core | null} */
+    #core = null;
+    /** Replicas that compute shards of a training step. @type {Remote[]} */
+    peers = [];
+
+    /** @returns {Core} */
+    get core() {
+        if (!this.#core) throw new PeftLabError('state', 'The engine has not been started.');
+        return this.#core;
+    }
+
+    /**
+     * @param {string} command
+     * @param {any} args
+     * @param {Context} context
+     */
+    async run(command, args, context) {
+        if (!Object.hasOwn(COMMANDS, command)) throw new PeftLabError('argument', `The engine has no command "${command}".`);
+        return COMMANDS[command](this, args ?? {}, context);
+    }
+
+    /** @param {BufferSource | WebAssembly.Module} wasm */
+    async start(wasm) {
+        const module = await compile(wasm);
+        this.#core?.free();
+        this.#core = new Core(await instantiate(module));
+    }
+
+    /** BOS + text as token ids. @param {{tokens?: ArrayLike<number>, prompt?: string}} from */
+    tokens({ tokens, prompt }) {
+        if (tokens) return Int32Array.from(tokens);
+        const { core } = this;
+        const ids = core.encode(prompt ?? '', true);
+        const bos = core.json('pl_describe').model.bos_token_id;
+        return bos >= 0 && ids[0] !== bos ? Int32Array.of(bos, ...ids) : ids;
+    }
+}
+
+/** @type {Record<string, (service: Service, args: any, context: Context) => any>} */
+const COMMANDS = {
+    start: (s, { wasm }) => s.start(wasm),
+    attachPeer: (s, { port }) => { s.peers.push(new Remote(port)); },
+    dropPeers: (s) => { s.peers.splice(0).forEach((peer) => peer.terminate()); },
+
+    loadModel: (s, { files }) => s.core.loadModel(files),
+    exportModel: (s, { dtype = 'F32' }) => s.core.exportModel(dtype),
+    describe: (s) => s.core.json('pl_describe'),
+    describeStatic: (s) => s.core.json('pl_describe_static'),
+    memory: (s) => s.core.json('pl_session_memory'),
+
+    addModule: (s, request) => s.core.ask('pl_module_add', [], request),
+    removeModule: (s, { id }) => s.core.call('pl_module_remove', id),
+    setModule: (s, { id, ...changes }) => s.core.ask('pl_module_set', [id], changes),
+    orderModules: (s, { ids }) => s.core.ask('pl_module_order', [], ids),
+    importAdapter: (s, { name, config, weights }) => s.core.json('pl_module_import', name ?? null, config, config.length, weights, weights.length),
+    exportAdapter: (s, { id }) => ({ config: s.core.bytes('pl_module_export_config', id), weights: s.core.bytes('pl_module_export_weights', id) }),
+    tensor: (s, { id, name }) => s.core.tensor(id, name),
+    setTensor: (s, { id, name, values }) => s.core.setTensor(id, name, values),
+    gradient: (s, { id, name }) => s.core.gradient(id, name),
+    gradients: (s, { split, from, to }) => s.core.json('pl_gradients', split, from, to),
+    matrix: (s, { id, layer, site, what }) => s.core.matrix(id, layer, site, what),
+    spectrum: (s, { id, layer, site }) => s.core.json('pl_module_spectrum', id, layer, site),
+    mix: (s, request) => s.core.ask('pl_module_mix', [], request),
+    compilePrompt: (s, { id, name }) => s.core.json('pl_module_compile_prompt', id, name ?? 'compiled'),
+    merge: (s, { ids = [] }) => s.core.ask('pl_merge_modules', [], ids),
+    unmerge: (s) => s.core.call('pl_unmerge_modules'),
+
+    encode: (s, { text, special = true }) => s.core.encode(text, special),
+    decode: (s, { tokens, skipSpecial = true }) => utf8().decode(s.core.decode(Int32Array.from(tokens), skipSpecial)),
+    logits: (s, args) => {
+        const tokens = s.tokens({ tokens: args.tokens, prompt: args.text });
+        return { tokens, logits: s.core.logits(tokens) };
+    },
+    score: (s, { prompt, completions }) => completions.map((/** @type {string} */ text) => scoreCompletion(s, prompt, text)),
+    generate: (s, args, context) => generate(s, args, context),
+
+    setData: (s, args, context) => setData(s, args, context),
+    dataStats: (s, { split }) => s.core.json('pl_data_stats', split),
+    evaluate: (s, args, context) => evaluate(s.core, args, context),
+
+    trainBegin: (s, options) => s.core.ask('pl_train_begin', [], options),
+    train: (s, args, context) => trainRun(s, args, context),
+    trainEnd: (s) => s.core.call('pl_train_end'),
+    snapshot: (s) => s.core.bytes('pl_snapshot'),
+    restore: (s, { bytes }) => s.core.json('pl_restore', bytes, bytes.length),
+    shards: (s, { shards }) => shards.map((/** @type {number} */ shard) => s.core.bytes('pl_train_shard', shard)),
+    applyShards: (s, { bytes }) => s.core.json('pl_train_apply', bytes, bytes.length),
+
+    count: (s, request) => s.core.ask('pl_count', [], request),
+    memoryEstimate: (s, request) => s.core.ask('pl_memory_estimate', [], request),
+    advise: (s, request) => s.core.ask('pl_advise', [], request),
+    coach: (s, request) => s.core.ask('pl_coach', [], request),
+};
+
+/** Command names, for the type of Session and for tests. */
+export const COMMAND_NAMES = Object.freeze(Object.keys(COMMANDS));
+
+/**
+ * Streams text: bytes that end inside a character wait for the rest.
+ * @param {Service} s
+ * @param {{prompt?: string, tokens?: number[], stop?: string[]} & Record<string, unknown>} args sampling options of pl_generate_begin besides
+ * @param {Context} context
+ */
+async function generate(s, { prompt, tokens, stop = [], ...options }, context) {
+    const { core } = s;
+    const input = s.tokens({ tokens, prompt });
+    core.generateBegin(input, options);
+    const decoder = utf8();
+    /** @type {number[]} */
+    const made = [];
+    let text = '';
+    let yielded = performance.now();
+    const began = yielded;
+    for (let token = core.generateNext(); token >= 0; token = core.generateNext()) {
+        made.push(token);
+        const piece = decoder.decode(core.decode(Int32Array.of(token)), { stream: true });
+        text += piece;
+        context.emit({ type: 'token', token, text: piece });
+        if (stop.some((mark) => text.includes(mark))) break;
+        if (performance.now() - yielded > YIELD_MS) {
+            await context.breathe();
+            yielded = performance.now();
+        }
+    }
+    text += decoder.decode();
+    const ends = stop.map((mark) => text.indexOf(mark)).filter((at) => at >= 0);
+    if (ends.length) text = text.slice(0, Math.min(...ends));
+    const ms = performance.now() - began;
+    return { text, tokens: made, prompt_tokens: input.length, ms, ms_per_token: made.length ? ms / made.length : 0 };
+}
+
+/** Log-probability (nats) of a completion after a prompt. @param {Service} s @param {string} prompt @param {string} completion */
+function scoreCompletion(s, prompt, completion) {
+    const head = s.tokens({ prompt });
+    const tail = s.core.encode(completion, false);
+    const all = Int32Array.of(...head, ...tail);
+    const logits = s.core.logits(all);
+    const vocab = logits.length / all.length;
+    let sum = 0;
+    for (let i = 0; i < tail.length; i++) {
+        const row = logits.subarray((head.length + i - 1) * vocab, (head.length + i) * vocab);
+        let max = -Infinity;
+        for (const v of row) max = Math.max(max, v);
+        let total = 0;
+        for (const v of row) total += Math.exp(v - max);
+        sum += row[tail[i]] - max - Math.log(total);
+    }
+    return { completion, tokens: tail.length, log_probability: sum };
+}
+
+/**
+ * Replaces a data split. Examples that cannot be used are reported with their line, never dropped silently.
+ * @param {Service} s
+ * @param {{split: string, examples: Example[], maxLength?: number}} args
+ * @param {Context} context
+ */
+async function setData(s, { split, examples, maxLength = 0 }, context) {
+    const { core } = s;
+    core.call('pl_data_begin', split, maxLength);
+    /** @type {{line: number, message: string}[]} */
+    const skipped = [];
+    let yielded = performance.now();
+    for (let i = 0; i < examples.length; i++) {
+        try {
+            core.addExample(split, examples[i]);
+        } catch (error) {
+            if (!(error instanceof PeftLabError) || !['argument', 'range'].includes(error.code)) throw error;
+            skipped.push({ line: examples[i].line ?? i + 1, message: error.message });
+        }
+        if (performance.now() - yielded > YIELD_MS) {
+            context.emit({ type: 'data', done: i + 1, total: examples.length });
+            await context.breathe();
+            yielded = performance.now();
+        }
+    }
+    return { ...core.json('pl_data_stats', split), skipped };
+}

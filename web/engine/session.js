@@ -1,0 +1,293 @@
+/**
+ * The public session: a base model with modules, data and a run, behind an asynchronous interface that is the same whether the engine runs in a worker
+ * or in this thread.
+ */
+import { PeftLabError } from './errors.js';
+import { adapterFileName, readAdapterFolder } from './files.js';
+
+/** @typedef {import('./protocol.js').Remote | import('./protocol.js').Local} Engine */
+/** @typedef {import('./files.js').FolderSource} FolderSource */
+/** @typedef {import('./files.js').ModelFiles} ModelFiles */
+/** @typedef {import('./data.js').Example} Example */
+/** @typedef {{signal?: AbortSignal}} Signal */
+/** @typedef {{id: number, name: string, method: string, label: string, options: Record<string, any>, seed: number, active: boolean, trainable: boolean, merged: boolean, weight: number, can_merge: boolean, parameters: number, virtual_tokens: number, memory_tokens: number, tensors: {name: string, shape: number[], layer: number, site: number, transient?: boolean}[]}} ModuleInfo */
+/** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} StepReport */
+/** @typedef {{step: number, loss: number, perplexity: number, bits_per_byte: number}} ValidationReport */
+
+/**
+ * @typedef {object} TrainOptions snake_case names go to the engine as they are
+ * @property {number} [steps]
+ * @property {number} [batch_size]
+ * @property {number} [shards] parts a step is cut into; more than one lets workers share it
+ * @property {number} [gradient_accumulation_steps]
+ * @property {number} [lr]
+ * @property {'constant' | 'linear' | 'cosine'} [schedule]
+ * @property {number} [warmup_steps]
+ * @property {number} [weight_decay]
+ * @property {number} [beta1]
+ * @property {number} [beta2]
+ * @property {number} [eps]
+ * @property {number} [max_grad_norm]
+ * @property {number} [seed]
+ * @property {string} [split]
+ */
+
+/**
+ * @typedef {object} RunOptions
+ * @property {number} [eval_every] steps between validations (0: only at the end)
+ * @property {string} [eval_split]
+ * @property {number} [eval_limit] validate on the first examples only
+ * @property {number} [snapshot_every] steps between onSnapshot calls
+ * @property {number} [until] pause when this step is reached
+ * @property {AbortSignal} [signal] pauses after the step in progress; the run stays open
+ * @property {(report: StepReport) => void} [onStep]
+ * @property {(report: ValidationReport) => void} [onValidation]
+ * @property {(snapshot: {step: number, bytes: Uint8Array}) => void} [onSnapshot]
+ */
+
+export class Session {
+    #engine;
+    #files;
+    #spawn;
+    /** Examples by split, kept to give replicas the same data. @type {Map<string, {examples: Example[], maxLength: number}>} */
+    #data = new Map();
+    /** @type {import('./protocol.js').Remote[]} */
+    #replicas = [];
+
+    /**
+     * @param {Engine} engine
+     * @param {ModelFiles} files
+     * @param {null | (() => Promise<import('./protocol.js').Remote>)} spawn starts one more engine in a worker of its own
+     */
+    constructor(engine, files, spawn) {
+        this.#engine = engine;
+        this.#files = files;
+        this.#spawn = spawn;
+    }
+
+    /** Any command of the service (service.js). @param {string} command @param {any} [args] @param {import('./protocol.js').RequestOptions} [options] @returns {Promise<any>} */
+    request(command, args, options) {
+        return this.#engine.request(command, args, options);
+    }
+
+    /** Ends the workers. */
+    close() {
+        this.#dropReplicas();
+        this.#engine.terminate();
+    }
+
+    // ---- what is there ----
+
+    /** The session as the page draws it: model, modules, data, run, counts. @returns {Promise<any>} */
+    describe() { return this.request('describe'); }
+
+    /** Methods with their options, shapes, sites. @returns {Promise<any>} */
+    describeStatic() { return this.request('describeStatic'); }
+
+    /** @returns {Promise<{trainable: number, total: number, percent: number}>} of the loaded model and its active modules */
+    async count() { return (await this.describe()).counts; }
+
+    // ---- modules ----
+
+    /**
+     * @param {string} method "lora", "prompt", …
+     * @param {Record<string, any>} [options] of the method, see describeStatic()
+     * @param {{name?: string, seed?: number, trainable?: boolean}} [more]
+     * @returns {Promise<ModuleInfo>}
+     */
+    addModule(method, options = {}, more = {}) { return this.request('addModule', { method, options, ...more }); }
+
+    /** @param {number} id */
+    removeModule(id) { return this.request('removeModule', { id }); }
+
+    /** Removes every module (unmerging first). */
+    async clear() {
+        await this.endRun();
+        await this.unmerge();
+        for (const { id } of (await this.describe()).modules) await this.removeModule(id);
+    }
+
+    /** @param {number} id @param {{active?: boolean, weight?: number, trainable?: boolean}} changes @returns {Promise<ModuleInfo>} */
+    setModule(id, changes) { return this.request('setModule', { id, ...changes }); }
+
+    /** @param {number[]} ids every module once, in the order they shall run */
+    orderModules(ids) { return this.request('orderModules', { ids }); }
+
+    /** @param {number} id @param {string} name @returns {Promise<Float32Array>} */
+    tensor(id, name) { return this.request('tensor', { id, name }); }
+
+    /** @param {number} id @param {number} layer @param {string} site @param {'base' | 'delta' | 'merged' | 'A' | 'B'} what @returns {Promise<Float32Array>} */
+    matrix(id, layer, site, what) { return this.request('matrix', { id, layer, site, what }); }
+
+    /** @param {number} id @param {number} layer @param {string} site @returns {Promise<{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}>} */
+    spectrum(id, layer, site) { return this.request('spectrum', { id, layer, site }); }
+
+    /** Several LoRAs into one new module. @param {{type: string, modules: {id: number, weight: number}[], name?: string} & Record<string, any>} request @returns {Promise<any>} */
+    mix(request) { return this.request('mix', request); }
+
+    /** @param {number} id a trained prompt @param {string} [name] @returns {Promise<ModuleInfo>} an equivalent prefix */
+    compilePrompt(id, name) { return this.request('compilePrompt', { id, name }); }
+
+    /** @param {number[]} [ids] default: every active module that can @returns {Promise<{merged: number[], residual_of_subtracting: number}>} */
+    merge(ids = []) { return this.request('merge', { ids }); }
+
+    /** Restores the base bit for bit. */
+    unmerge() { return this.request('unmerge'); }
+
+    // ---- files ----
+
+    /** @param {FolderSource} source @param {{name?: string} & Signal} [options] @returns {Promise<ModuleInfo & {ignored: string[], notes: string[]}>} */
+    async importAdapter(source, { name, signal } = {}) {
+        const { config, weights } = await readAdapterFolder(source, { signal });
+        return this.request('importAdapter', { name, config, weights });
+    }
+
+    /** @param {number} id @returns {Promise<Record<string, Uint8Array>>} files by name, a peft (or AdapterHub) folder */
+    async exportAdapter(id) {
+        const { config, weights } = await this.request('exportAdapter', { id });
+        return { 'adapter_config.json': config, [adapterFileName(config)]: weights };
+    }
+
+    /** The current weights as a Hugging Face folder. @param {'F32' | 'F16' | 'BF16'} [dtype] @returns {Promise<Record<string, Uint8Array>>} */
+    async exportModel(dtype = 'F32') {
+        const { config, weights } = await this.request('exportModel', { dtype });
+        return { 'config.json': config, 'model.safetensors': weights, ...(this.#files.tokenizer && { 'tokenizer.json': this.#files.tokenizer }) };
+    }
+
+    // ---- text ----
+
+    /** @param {string} text @param {boolean} [special] @returns {Promise<Int32Array>} */
+    encode(text, special = true) { return this.request('encode', { text, special }); }
+
+    /** @param {ArrayLike<number>} tokens @param {boolean} [skipSpecial] @returns {Promise<string>} */
+    decode(tokens, skipSpecial = true) { return this.request('decode', { tokens: Array.from(tokens), skipSpecial }); }
+
+    /** @param {{tokens?: number[], text?: string}} input @returns {Promise<{tokens: Int32Array, logits: Float32Array}>} */
+    logits(input) { return this.request('logits', input); }
+
+    /** @param {string} prompt @param {string[]} completions @returns {Promise<{completion: string, tokens: number, log_probability: number}[]>} */
+    score(prompt, completions) { return this.request('score', { prompt, completions }); }
+
+    /**
+     * @param {{prompt?: string, tokens?: number[], max_new_tokens?: number, temperature?: number, top_k?: number, top_p?: number, seed?: number, stop?: string[], stop_at_eos?: boolean,
+     *   onToken?: (piece: string, token: number) => void} & Signal} options
+     * @returns {Promise<{text: string, tokens: number[], prompt_tokens: number, ms: number, ms_per_token: number}>}
+     */
+    generate({ onToken, signal, ...options }) {
+        return this.request('generate', options, { signal, onEvent: (event) => onToken?.(event.text, event.token) });
+    }
+
+    // ---- data ----
+
+    /**
+     * @param {string} split "train", "validation", …
+     * @param {Example[]} examples
+     * @param {{maxLength?: number, onProgress?: (done: number, total: number) => void} & Signal} [options]
+     * @returns {Promise<{examples: number, tokens: number, labelled_tokens: number, truncated: number, windows: number, duplicates: number, longest: number, fingerprint: string, skipped: {line: number, message: string}[]}>}
+     */
+    async setData(split, examples, { maxLength = 0, onProgress, signal } = {}) {
+        const stats = await this.request('setData', { split, examples, maxLength }, { signal, onEvent: (event) => onProgress?.(event.done, event.total) });
+        this.#data.set(split, { examples, maxLength });
+        return stats;
+    }
+
+    /** @param {{split?: string, limit?: number, onProgress?: (done: number, total: number) => void} & Signal} [options] @returns {Promise<{loss: number, perplexity: number, bits_per_byte: number, labels: number, bytes: number, examples: number}>} */
+    evaluate({ onProgress, signal, ...args } = {}) {
+        return this.request('evaluate', args, { signal, onEvent: (event) => onProgress?.(event.done, event.total) });
+    }
+
+    // ---- training ----
+
+    /**
+     * Begins a run over all active trainable modules and trains to its end. When the signal fires the promise rejects with code "aborted" after the
+     * step in progress; resume() goes on, endRun() gives up the optimiser state. Weights are always those of the last finished step.
+     * @param {TrainOptions & RunOptions & {workers?: number}} options workers: engines that share each step (same result for any number)
+     */
+    async train({ workers = 1, ...options }) {
+        const { run, engine } = splitOptions(options);
+        await this.endRun();
+        await this.request('trainBegin', engine);
+        if (workers > 1) await this.#addReplicas(workers - 1);
+        return this.resume(run);
+    }
+
+    /** Goes on with the open run. @param {RunOptions} [options] @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>} */
+    async resume({ signal, onStep, onValidation, onSnapshot, ...args } = {}) {
+        const result = await this.request('train', args, {
+            signal,
+            onEvent: (event) => {
+                if (event.type === 'steps') event.steps.forEach((/** @type {StepReport} */ report) => onStep?.(report));
+                else if (event.type === 'validation') onValidation?.(event);
+                else if (event.type === 'snapshot') onSnapshot?.(event);
+            },
+        });
+        if (result.done) await this.endRun();
+        return result;
+    }
+
+    /** Ends the open run, if any: modules stay, optimiser state goes. */
+    async endRun() {
+        await this.#dropReplicas();
+        await this.request('trainEnd');
+    }
+
+    /** Modules, optimiser state and position of the run as bytes. @returns {Promise<Uint8Array>} */
+    snapshot() { return this.request('snapshot'); }
+
+    /** Needs the same model and data. @param {Uint8Array} bytes @param {{workers?: number}} [options] @returns {Promise<any>} */
+    async restore(bytes, { workers = 1 } = {}) {
+        await this.#dropReplicas();
+        const result = await this.request('restore', { bytes });
+        if (workers > 1) await this.#addReplicas(workers - 1);
+        return result;
+    }
+
+    /** Replicas get the model, the data and a snapshot of the run just begun, and a port to the primary engine. @param {number} count */
+    async #addReplicas(count) {
+        const spawn = this.#spawn;
+        if (!spawn) throw new PeftLabError('unsupported', 'This session has no way to start workers.', { hint: 'Train with workers: 1.' });
+        const bytes = await this.snapshot();
+        await Promise.all(Array.from({ length: count }, async () => {
+            const replica = await spawn();
+            this.#replicas.push(replica);
+            await replica.request('loadModel', { files: this.#files });
+            for (const [split, { examples, maxLength }] of this.#data) await replica.request('setData', { split, examples, maxLength });
+            await replica.request('restore', { bytes });
+            const { port1, port2 } = new MessageChannel();
+            await replica.request('servePort', { port: port1 }, { transfer: [port1] });
+            await this.request('attachPeer', { port: port2 }, { transfer: [port2] });
+        }));
+    }
+
+    async #dropReplicas() {
+        if (this.#replicas.length === 0) return;
+        await this.request('dropPeers');
+        for (const replica of this.#replicas.splice(0)) replica.terminate();
+    }
+
+    // ---- calculators and advice ----
+
+    /** @param {any} request see pl_count in src/session/peftlab.h @returns {Promise<any>} */
+    countFor(request) { return this.request('count', request); }
+
+    /** @param {any} request see pl_memory_estimate @returns {Promise<any>} */
+    memoryFor(request) { return this.request('memoryEstimate', request); }
+
+    /** @param {any} answers see pl_advise @returns {Promise<any>} */
+    advise(answers) { return this.request('advise', answers); }
+
+    /** @param {any} history see pl_coach @returns {Promise<any>} */
+    coach(history) { return this.request('coach', history); }
+}
+
+const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot'];
+
+/** @param {Record<string, any>} options @returns {{run: any, engine: any}} */
+function splitOptions(options) {
+    /** @type {Record<string, any>} */
+    const run = {};
+    /** @type {Record<string, any>} */
+    const engine = {};
+    for (const [key, value] of Object.entries(options)) if (value !== undefined) (RUN_KEYS.includes(key) ? run : engine)[key] = value;
+    return { run, engine };
+}

@@ -1,0 +1,107 @@
+/**
+ * The training loop around the C state machine: steps, periodic validation, snapshots, and (when replicas are attached) data-parallel steps. Shards are
+ * added in shard order by every replica, so the weights are the same bits for any number of workers.
+ */
+import { evaluate } from './evaluate.js';
+
+/** @typedef {import('./protocol.js').Context} Context */
+/** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} Report */
+
+/** Steps are reported in bundles at most this often, ms (15 Hz): a page cannot show more. */
+const REPORT_MS = 66;
+
+/**
+ * Runs the open run (trainBegin) to its end, or until the caller aborts; then the run stays open and can be continued or ended.
+ * @param {import('./service.js').Service} service
+ * @param {{eval_every?: number, eval_split?: string, eval_limit?: number, snapshot_every?: number, until?: number}} args
+ *   eval_every: steps between validations, 0 = only at the end (when the split exists); snapshot_every: steps between snapshot events, 0 = none;
+ *   until: stop (without ending the run) when this step is reached
+ * @param {Context} context emits {type:'steps', steps:[Report]}, {type:'validation', step, …}, {type:'snapshot', step, bytes}
+ * @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>}
+ */
+export async function trainRun(service, { eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, until }, context) {
+    const { core } = service;
+    const { run, data } = core.json('pl_describe');
+    const last = Math.min(until ?? run.steps, run.steps);
+    const validates = Boolean(data[eval_split]);
+    const bundle = new Bundle(context);
+    const began = performance.now();
+    let { step } = run;
+    let tokens = 0;
+    try {
+        while (step < last) {
+            context.check();
+            const report = service.peers.length ? await parallelStep(service, run.shard_count) : core.json('pl_train_step');
+            step = report.step;
+            tokens += report.tokens;
+            bundle.add(report);
+            if (validates && (step === run.steps || (eval_every && step % eval_every === 0))) {
+                bundle.flush();
+                const result = await evaluate(core, { split: eval_split, limit: eval_limit }, quiet(context));
+                context.emit({ type: 'validation', step, ...result });
+            }
+            if (snapshot_every && step % snapshot_every === 0) context.emit({ type: 'snapshot', step, bytes: core.bytes('pl_snapshot') });
+            await context.breathe();
+        }
+    } finally {
+        bundle.flush();
+    }
+    return { step, steps: run.steps, done: step === run.steps, ms: performance.now() - began, tokens };
+}
+
+/** Collects step reports and emits them at most every REPORT_MS. */
+class Bundle {
+    /** @type {Report[]} */
+    #steps = [];
+    #sent = 0;
+    /** @param {Context} context */
+    constructor(context) {
+        this.context = context;
+    }
+
+    /** @param {Report} report */
+    add(report) {
+        this.#steps.push(report);
+        if (performance.now() - this.#sent >= REPORT_MS) this.flush();
+    }
+
+    flush() {
+        if (this.#steps.length) this.context.emit({ type: 'steps', steps: this.#steps });
+        this.#steps = [];
+        this.#sent = performance.now();
+    }
+}
+
+/** The caller's context without progress events. @param {Context} context */
+function quiet(context) {
+    return /** @type {Context} */ (/** @type {unknown} */ ({ emit() {}, breathe: () => context.breathe(), check: () => context.check() }));
+}
+
+/**
+ * Cuts the shards into one contiguous range per replica, this one included. Once a step has begun it is finished on all of them: an abort between
+ * would leave replicas apart.
+ * @param {import('./service.js').Service} service
+ * @param {number} shards
+ * @returns {Promise<Report>}
+ */
+async function parallelStep(service, shards) {
+    const { core, peers } = service;
+    const workers = peers.length + 1;
+    const range = (/** @type {number} */ w) => {
+        const from = Math.floor((shards * w) / workers);
+        return Array.from({ length: Math.floor((shards * (w + 1)) / workers) - from }, (_, i) => from + i);
+    };
+    const asked = peers.map((peer, i) => peer.request('shards', { shards: range(i + 1) }));
+    const own = range(0).map((shard) => core.bytes('pl_train_shard', shard));
+    const parts = [own, ...(await Promise.all(asked))].flat();
+    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+        bytes.set(part, at);
+        at += part.length;
+    }
+    const applied = peers.map((peer) => peer.request('applyShards', { bytes }));
+    const report = core.json('pl_train_apply', bytes, bytes.length);
+    await Promise.all(applied);
+    return report;
+}
