@@ -154,7 +154,7 @@ const parts = {
   unit: { dir: 'tests/c', run: () => unit('san') },
   double: { dir: 'tests/c', run: () => unit('double') },
   fuzz: { dir: 'tests/fuzz', run: fuzz },
-  wasm: { dir: 'src/wasm', run: wasm },
+  wasm: { dir: 'src', run: wasm },
   node: { dir: 'tests/node', run: () => nodeTests('tests/node', 1800) },
   browser: { dir: 'tests/browser', run: () => nodeTests('tests/browser', 1800) },
 };
