@@ -75,7 +75,7 @@ void helper_batch_make(helper_batch *out, const pl_config *config, const int32_t
                        uint64_t seed) {
     pl_rng rng = pl_rng_stream(seed, 77);
     int32_t rows = 0;
-    out->labels = 0;
+    memset(out, 0, sizeof *out);
     demand(count <= 8, "at most 8 sequences");
     for (int32_t s = 0; s < count; s++) {
         out->starts[s] = rows;
