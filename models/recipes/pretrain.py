@@ -10,6 +10,7 @@ it does not; data order and initial weights depend on --seed only. log.jsonl hol
 import argparse
 import json
 import math
+import signal
 import time
 from pathlib import Path
 
@@ -125,7 +126,8 @@ def main():
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--save-every", type=float, default=120, help="seconds between checkpoints")
     cli.add_argument("--eval-stories", type=int, default=100)
-    cli.add_argument("--compile", action="store_true")
+    cli.add_argument("--compile", action="store_true", help="let torch.compile fuse the step (needs a C++ compiler)")
+    cli.add_argument("--bf16", action="store_true", help="matrix products in bfloat16, weights and optimiser in float32")
     args = cli.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -134,7 +136,13 @@ def main():
     tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
     shape = json.loads((HERE / "shapes.json").read_text())[args.model]
     model = Llama(shape)
-    run = torch.compile(model) if args.compile else model
+
+    def step_loss(x, y):
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            logits = model(x)
+        return F.cross_entropy(logits.view(-1, shape["vocab"]).float(), y.reshape(-1))
+
+    loss_of = torch.compile(step_loss) if args.compile else step_loss
     opts = optimizers(model, args.lr, args.muon_lr, args.weight_decay)
     peak = [[g["lr"] for g in o.param_groups] for o in opts]
     batches = Batches([encode(args.clean, n, tokenizer, args.out) for n in args.mix.split(",")],
@@ -156,10 +164,12 @@ def main():
                     "mix": args.mix, "arguments": {k: str(v) for k, v in vars(args).items()}}, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
 
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     last, saved_at, losses, first = time.monotonic(), time.monotonic(), [], done["step"]
     while True:
         share = done["tokens"] / args.tokens if args.tokens else done["seconds"] / 60 / args.minutes
-        if share >= 1:
+        if share >= 1 or stop:
             break
         factor = rate(share, 0.02, args.decay) if done["step"] else 0.01
         for o, lrs in zip(opts, peak):
@@ -168,7 +178,7 @@ def main():
         if share >= 1 - args.decay:
             batches.window, batches.batch = args.long_window, args.window * args.batch // args.long_window
         x, y = batches.next()
-        loss = F.cross_entropy(run(x).view(-1, shape["vocab"]), y.view(-1))
+        loss = loss_of(x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for o in opts:
