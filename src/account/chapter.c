@@ -11,7 +11,7 @@ const pl_chapter_method PL_CHAPTER_METHODS[] = {
      "Exact for Llama 2 7B: 10 x 32 layers x 2 x 4,096 = 2,621,440; as f32 10.49 MB (10.0 MiB). A model with "
      "grouped-query attention needs less: "
      "Llama 3.1 8B has 8 key/value heads instead of 32, so 655,360 parameters and 2.6 MB."},
-    {"LoRA (r=8, Q+V)", "~4M", "~16MB", 4e6, 16e6, "lora", "r=8;target_modules=q_proj,v_proj",
+    {"LoRA (r=8, Q+V)", "~4M", "~16MB", 4e6, 16e6, "lora", "rank=8;alpha=16;target_modules=q_proj,v_proj",
      "Exact for Llama 2 7B: 32 layers x 2 maps x 8 x (4,096 + 4,096) = 4,194,304; as f32 16.78 MB (16.0 "
      "MiB). On Llama 3.1 8B the value map is "
      "four times narrower: 3,407,872."},

@@ -42,7 +42,7 @@ static const pl_option OPTIONS[OPTION_COUNT] = {
              "of size 1, peft's default; zero: zeros (not without effect: each zero key still takes "
              "attention). With the projection "
              "network on, only random applies."},
-    {.name = "prefix_init_text",
+    {.name = "init_text",
      .type = PL_OPTION_TEXT,
      .initial_text = "",
      .label = "Initial text",
@@ -187,7 +187,7 @@ static pl_status start_table(pl_module *module, const pl_model *model, uint64_t 
     real *table = pl_module_values(module, PL_NONE, PL_NONE, TABLE);
     if (init == INIT_TEXT && options->init_token_count < 1)
         return pl_fail(error, PL_ERR_ARGUMENT,
-                       "prefix_init is text, but prefix_init_text is empty; give a text or choose vocab");
+                       "prefix_init is text, but init_text is empty; give a text or choose vocab");
     if (init == INIT_TEXT)
         PL_TRY(pl_prefix_capture(module->memory, model, options->init_tokens, options->init_token_count, n,
                                  table, error));

@@ -30,7 +30,7 @@ static const pl_option OPTIONS[OPTION_COUNT] = {
      .help = "vocab: rows of random tokens; text: the rows of a text you give, cut or repeated; random: "
              "normal numbers of size 1 as "
              "peft does; scaled: normal numbers of the size of this model's embeddings."},
-    {.name = "prompt_tuning_init_text",
+    {.name = "init_text",
      .type = PL_OPTION_TEXT,
      .initial_text = "",
      .label = "Initial text",
@@ -78,7 +78,7 @@ static pl_status start(pl_module *module, pl_model *model, uint64_t seed, pl_err
         return PL_OK;
     if (init == INIT_TEXT && options->init_token_count < 1)
         return pl_fail(error, PL_ERR_ARGUMENT,
-                       "prompt_tuning_init is text, but prompt_tuning_init_text is empty; give a text "
+                       "prompt_tuning_init is text, but init_text is empty; give a text "
                        "or choose vocab");
     pl_rng rng = pl_rng_stream(seed, 0);
     double rms = init == INIT_SCALED ? embedding_rms(model) : 0.0;
