@@ -5,9 +5,9 @@ import shutil
 
 import adapters
 import torch
-from adapters import DoubleSeqBnConfig, ParBnConfig, SeqBnConfig
+from adapters import DoubleSeqBnConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig
 from adapters.composition import Stack
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from .common import HYPER, Case, build_model
 
@@ -54,6 +54,29 @@ def bottleneck_case(name, shape, configs, about, seed=101, std=0.15, method="bot
     case.finish()
 
 
+def prefix_case(name, shape, n, seed=111):
+    """AdapterHub's flat prefix: the same rows as peft's, but real tokens keep positions 0, 1, …"""
+    torch.manual_seed(seed)
+    model = build_model(shape)
+    adapters.init(model)
+    model.add_adapter("p", config=PrefixTuningConfig(flat=True, prefix_length=n))
+    model.train_adapter("p")
+    model.eval()
+    (key, rows), = ((k, p) for k, p in model.named_parameters() if p.requires_grad)
+    with torch.no_grad():
+        rows.mul_(0.5)
+    case = Case(name, shape, "prefix_from_zero", f"Flat prefix of AdapterHub, {n} rows, token positions start at 0",
+                f"adapters {adapters.__version__} on transformers 4.57")
+    case.json["rows"] = dict(file="rows.safetensors", num_virtual_tokens=n)
+    save_file({"prompt_embeddings": rows.detach().view(n, -1).clone()}, os.path.join(case.dir, "rows.safetensors"))
+    out = case.record(model, trainable=lambda m: {"default/prompt_embeddings": dict(m.named_parameters())[key]},
+                      hyper=dict(HYPER))
+    for kind in ("grad", "final"):  # one vector there, [n, 2 L H_kv head_dim] here
+        case.tensors[f"{kind}/default/prompt_embeddings"] = out[kind]["default/prompt_embeddings"].view(n, -1)
+    case.json["trainable_tensors"] = {"default/prompt_embeddings": list(rows.view(n, -1).shape)}
+    case.finish()
+
+
 def run():
     bottleneck_case("seq-bn-mha-tied", "mha-tied", [SeqBnConfig(reduction_factor=4)], "Pfeiffer: FFN, relu, out = x + h + A(x + h)")
     bottleneck_case("seq-bn-gqa-odd", "gqa-odd", [SeqBnConfig(reduction_factor=7)], "Pfeiffer, m = int(40 / 7) = 5")
@@ -68,3 +91,5 @@ def run():
     bottleneck_case("seq-bn-gelu-llama3-rope", "llama3-rope", [SeqBnConfig(reduction_factor=4, non_linearity="gelu")], "Pfeiffer with gelu")
     bottleneck_case("seq-bn-stack-gqa-odd", "gqa-odd", [SeqBnConfig(reduction_factor=5), SeqBnConfig(reduction_factor=8)],
                     "Stack(bn, bn2): the second adapter sees the output of the first")
+    prefix_case("prefix-from-zero-mha-tied", "mha-tied", 4)
+    prefix_case("prefix-from-zero-gqa-odd", "gqa-odd", 3)

@@ -106,11 +106,13 @@ HYPER = dict(optimizer="adamw", lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-8, weigh
 
 
 def lr_factor(hyper, step):
-    """transformers.get_{constant,cosine}_schedule_with_warmup: step counts from 0, so warm-up starts at lr 0."""
+    """transformers.get_{constant,linear,cosine}_schedule_with_warmup: step counts from 0, so warm-up starts at lr 0."""
     if step < hyper["warmup_steps"]:
         return step / hyper["warmup_steps"]
     if hyper["schedule"] == "constant":
         return 1.0
+    if hyper["schedule"] == "linear":
+        return (hyper["steps"] - step) / max(1, hyper["steps"] - hyper["warmup_steps"])
     progress = (step - hyper["warmup_steps"]) / max(1, hyper["steps"] - hyper["warmup_steps"])
     return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
 

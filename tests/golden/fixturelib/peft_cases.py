@@ -102,7 +102,8 @@ def lora_cases():
               target_modules="all-linear", r=4, lora_alpha=8, rank_pattern={"q_proj": 2, "layers.1.mlp.down_proj": 7},
               alpha_pattern={"v_proj": 3, "mlp.gate_proj": 16})
     lora_case("lora-all-headdim-gqa", "headdim-gqa", "every linear, r 3", target_modules=ALL, r=3, lora_alpha=6)
-    lora_case("lora-rs-headdim-gqa", "headdim-gqa", "rsLoRA: scale alpha / sqrt(r)", use_rslora=True, r=5, lora_alpha=4)
+    lora_case("lora-rs-headdim-gqa", "headdim-gqa", "rsLoRA: scale alpha / sqrt(r); warm-up 3 then linear",
+              use_rslora=True, r=5, lora_alpha=4, hyper=dict(schedule="linear", warmup_steps=3))
     lora_case("lora-gaussian-llama3-rope", "llama3-rope", "Gaussian A, all attention linears",
               init_lora_weights="gaussian", target_modules=ALL[:4], r=6, lora_alpha=12)
     lora_case("lora-regex-gqa-odd", "gqa-odd", "target_modules and exclude_modules as regular expressions",
