@@ -102,11 +102,25 @@ void session_drop_model(pl_session *s);
 void session_drop_loading(pl_session *s);
 
 /* options_json.c */
-/* {"rank":8,…} -> options. tokenizer may be NULL (then texts that must become tokens are an error unless counting). *tokens receives the
-   init text's ids (owned by memory) or NULL. */
+enum { PL_OPTION_TEXTS_MAX = 4 };
+
+/* Options of a method together with what they point to. Freed by session_free_options, also after an error. */
+typedef struct session_options {
+    pl_memory *memory;
+    pl_options values;
+    int32_t *tokens;                  /* of the init text */
+    char *texts[PL_OPTION_TEXTS_MAX]; /* lists joined to one text */
+    int32_t text_count;
+} session_options;
+
+/* {"rank":8,…} -> options. tokenizer NULL: init texts are not encoded (counting). */
 pl_status session_read_options(pl_memory *memory, const pl_json *node, const pl_method *method,
-                               const pl_config *config, const pl_tokenizer *tokenizer, pl_options *options,
-                               int32_t **tokens, pl_error *error);
+                               const pl_config *config, const pl_tokenizer *tokenizer,
+                               session_options *options, pl_error *error);
+void session_free_options(session_options *options);
+/* Sets an option from a JSON array of texts (or one text): comma list, kept by options. */
+pl_status session_set_list(session_options *options, const pl_json *node, const pl_config *config,
+                           const char *name, pl_error *error);
 void session_write_options(pl_text *out, const pl_options *options, const pl_config *config);
 
 /* modules.c */

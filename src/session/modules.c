@@ -121,15 +121,15 @@ static pl_status add_parsed(pl_session *s, const pl_json *root) {
     PL_TRY(pl_json_get_bool(root, "request", "trainable", false, &trainable, &s->error));
     char free_name[64];
     PL_TRY(session_free_name(s, pl_json_string(pl_json_get(root, "name")), free_name));
-    pl_options options;
-    int32_t *tokens = NULL;
-    PL_TRY(session_read_options(&s->memory, pl_json_get(root, "options"), method, &s->model->config,
-                                s->tokenizer, &options, &tokens, &s->error));
+    session_options options;
     pl_module *module = NULL;
     pl_entry *entry = NULL;
-    pl_status status =
-        pl_module_create(&s->memory, s->model, &options, free_name, (uint64_t)seed, &module, &s->error);
-    pl_memory_free(&s->memory, tokens);
+    pl_status status = session_read_options(&s->memory, pl_json_get(root, "options"), method,
+                                            &s->model->config, s->tokenizer, &options, &s->error);
+    if (status == PL_OK)
+        status = pl_module_create(&s->memory, s->model, &options.values, free_name, (uint64_t)seed, &module,
+                                  &s->error);
+    session_free_options(&options);
     PL_TRY(status);
     PL_TRY(session_adopt(s, module, (uint64_t)seed, trainable, &entry));
     /* A stack that cannot run together is refused now, not at the first step. */

@@ -67,19 +67,31 @@ static pl_status read_pattern(const pl_json *node, const pl_config *config, cons
     return PL_OK;
 }
 
-static pl_status read_option(const pl_json *node, const pl_config *config, pl_options *options,
+pl_status session_set_list(session_options *kept, const pl_json *node, const pl_config *config,
+                           const char *name, pl_error *error) {
+    char list[PL_LIST_SIZE];
+    PL_TRY(read_list(node, name, list, error));
+    if (kept->text_count == PL_OPTION_TEXTS_MAX)
+        return pl_fail(error, PL_ERR_RANGE, "at most %d lists can be set", PL_OPTION_TEXTS_MAX);
+    char *copy = pl_memory_copy_text(kept->memory, list, strlen(list));
+    if (!copy)
+        return pl_fail(error, PL_ERR_MEMORY, "no memory for the option %s", name);
+    kept->texts[kept->text_count++] = copy;
+    return pl_options_set_text(&kept->values, config, name, copy, error);
+}
+
+static pl_status read_option(const pl_json *node, const pl_config *config, session_options *kept,
                              pl_error *error) {
     const char *key = canonical(pl_json_key(node));
+    pl_options *options = &kept->values;
     int32_t index = pl_option_index(options->method, key);
     if (index == PL_NONE)
         return unknown_option(options->method, pl_json_key(node), error);
-    char list[PL_LIST_SIZE];
     switch (options->method->options[index].type) {
     case PL_OPTION_PATTERN:
         return read_pattern(node, config, key, options, error);
     case PL_OPTION_TARGETS:
-        PL_TRY(read_list(node, key, list, error));
-        return pl_options_set_text(options, config, key, list, error);
+        return session_set_list(kept, node, config, key, error);
     case PL_OPTION_INT:
     case PL_OPTION_REAL:
     case PL_OPTION_BOOL:
@@ -87,6 +99,8 @@ static pl_status read_option(const pl_json *node, const pl_config *config, pl_op
     case PL_OPTION_TEXT:
         break;
     }
+    if (pl_json_is_array(node) && options->method->options[index].type == PL_OPTION_TEXT)
+        return session_set_list(kept, node, config, key, error);
     if (pl_json_is_number(node))
         return pl_options_set_number(options, key, pl_json_number(node), error);
     if (pl_json_is_bool(node))
@@ -125,34 +139,43 @@ static pl_status read_limits(const pl_json *node, const pl_config *config, pl_op
 }
 
 /* The init text of virtual tokens or prefixes as ids. */
-static pl_status read_init_text(pl_memory *memory, const pl_tokenizer *tokenizer, pl_options *options,
-                                int32_t **tokens, pl_error *error) {
+static pl_status read_init_text(const pl_tokenizer *tokenizer, session_options *kept, pl_error *error) {
+    pl_options *options = &kept->values;
     int32_t index = pl_option_index(options->method, "init_text");
     if (index == PL_NONE || !options->text[index] || !options->text[index][0] || !tokenizer)
         return PL_OK;
     const char *text = options->text[index];
-    int32_t count = 0;
-    PL_TRY(pl_tokenizer_encode(tokenizer, memory, text, strlen(text), true, tokens, &count, error));
-    options->init_tokens = *tokens;
-    options->init_token_count = count;
+    PL_TRY(pl_tokenizer_encode(tokenizer, kept->memory, text, strlen(text), true, &kept->tokens,
+                               &options->init_token_count, error));
+    options->init_tokens = kept->tokens;
     return PL_OK;
 }
 
+void session_free_options(session_options *options) {
+    if (!options->memory)
+        return;
+    pl_memory_free(options->memory, options->tokens);
+    for (int32_t i = 0; i < options->text_count; i++)
+        pl_memory_free(options->memory, options->texts[i]);
+    options->tokens = NULL;
+    options->text_count = 0;
+}
+
 pl_status session_read_options(pl_memory *memory, const pl_json *node, const pl_method *method,
-                               const pl_config *config, const pl_tokenizer *tokenizer, pl_options *options,
-                               int32_t **tokens, pl_error *error) {
-    *tokens = NULL;
-    pl_options_default(method, config, options);
+                               const pl_config *config, const pl_tokenizer *tokenizer, session_options *kept,
+                               pl_error *error) {
+    *kept = (session_options){.memory = memory};
+    pl_options_default(method, config, &kept->values);
     if (node && !pl_json_is_null(node) && !pl_json_is_object(node))
         return pl_fail(error, PL_ERR_ARGUMENT, "options must be an object like {\"rank\": 8}");
     for (const pl_json *item = pl_json_first(node); item; item = pl_json_next(item)) {
         bool limit = strcmp(pl_json_key(item), "layers_to_transform") == 0 ||
                      strcmp(pl_json_key(item), "exclude_modules") == 0;
         if (!limit && !pl_json_is_null(item))
-            PL_TRY(read_option(item, config, options, error));
+            PL_TRY(read_option(item, config, kept, error));
     }
-    PL_TRY(read_limits(node, config, options, error));
-    return read_init_text(memory, tokenizer, options, tokens, error);
+    PL_TRY(read_limits(node, config, &kept->values, error));
+    return read_init_text(tokenizer, kept, error);
 }
 
 /* Targets as a list of names where one list fits every targeted layer (plus layers_to_transform where some layers have none), else full paths. */

@@ -1,0 +1,33 @@
+/* Adapter folders: peft's adapter_config.json + adapter_model.safetensors, AdapterHub's adapter_config.json + adapter.safetensors. */
+#ifndef PL_SESSION_ADAPTER_FILE_H
+#define PL_SESSION_ADAPTER_FILE_H
+
+#include "session/internal.h"
+
+enum { PL_KEY_SIZE = 2 * PL_NAME_SIZE };
+
+/* Key of a tensor in the module's file without peft's "base_model.model." prefix. adapter_name fills AdapterHub's names. */
+pl_status adapter_file_key(const pl_method *method, const pl_tensor *tensor, const char *adapter_name,
+                           char key[PL_KEY_SIZE], pl_error *error);
+/* AdapterHub's keys have no prefix; everything of peft but prompts has. */
+bool adapter_file_has_prefix(const pl_options *options);
+bool adapter_file_is_hub(const pl_options *options); /* AdapterHub layout */
+
+/* adapter_config.c: compact JSON of adapter_config.json. */
+void adapter_write_config(pl_text *out, const pl_module *module, const pl_config *model);
+
+/* adapter_read_options.c: method and options from a parsed config and the tensors of the file. name receives the file's adapter name.
+   notes: an open JSON array for remarks. */
+pl_status adapter_read_options(const pl_json *config, const pl_safetensors *file, const pl_config *model,
+                               session_options *options, char name[64], pl_text *notes, pl_error *error);
+
+/* adapter_lora_options.c */
+pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, const pl_config *model,
+                            pl_options *options, pl_text *notes, pl_error *error);
+/* Layer and site of a normalised key "model.layers.3.mlp.up_proj.<tail>"; false when it is none. */
+bool adapter_key_place(const char *key, const pl_config *model, int32_t *layer, pl_site *site,
+                       const char **tail);
+/* The keys whose presence with a value other than null, false or empty changes the meaning, and which we do not offer. */
+pl_status adapter_refuse(const pl_json *config, const char *const *keys, int32_t count, pl_error *error);
+
+#endif

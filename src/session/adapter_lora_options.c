@@ -1,0 +1,166 @@
+/* LoRA and IA3 options out of an adapter folder. Which maps are adapted, and with which rank, is read off the tensors themselves: peft's
+ * target_modules may be a regular expression, which is never run here (a hostile one can take forever). */
+#include <stdio.h>
+#include <string.h>
+
+#include "io/tensor_names.h"
+#include "session/adapter_file.h"
+
+bool adapter_key_place(const char *key, const pl_config *model, int32_t *layer, pl_site *site,
+                       const char **tail) {
+    for (int32_t s = 0; s < PL_SITE_COUNT; s++) {
+        for (int32_t l = 0; l < model->num_hidden_layers; l++) {
+            char path[PL_NAME_SIZE];
+            pl_site_path(l, (pl_site)s, path);
+            size_t length = strlen(path);
+            if (strncmp(key, path, length) != 0 || key[length] != '.')
+                continue;
+            *layer = l;
+            *site = (pl_site)s;
+            *tail = key + length + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool says_something(const pl_json *node) {
+    if (!node || pl_json_is_null(node))
+        return false;
+    if (pl_json_is_bool(node))
+        return pl_json_bool(node);
+    if (pl_json_is_array(node) || pl_json_is_object(node))
+        return pl_json_size(node) > 0;
+    return true;
+}
+
+pl_status adapter_refuse(const pl_json *config, const char *const *keys, int32_t count, pl_error *error) {
+    for (int32_t i = 0; i < count; i++)
+        if (says_something(pl_json_get(config, keys[i])))
+            return pl_fail(error, PL_ERR_UNSUPPORTED,
+                           "adapter_config.json: %s is set, which is not supported here; ignoring it would "
+                           "give wrong results",
+                           keys[i]);
+    return PL_OK;
+}
+
+static pl_status read_init(const pl_json *config, pl_options *options, const pl_config *model,
+                           pl_error *error) {
+    const pl_json *init = pl_json_get(config, "init_lora_weights");
+    const char *word = pl_json_string(init);
+    if (!word)
+        return pl_options_set_text(options, model, "init",
+                                   init && pl_json_is_bool(init) && !pl_json_bool(init) ? "false" : "true",
+                                   error);
+    if (strcmp(word, "gaussian") == 0)
+        return pl_options_set_text(options, model, "init", "gaussian", error);
+    static const char *const changes_base[] = {"pissa", "olora", "corda", "lora_ga", "loftq"};
+    for (size_t i = 0; i < sizeof changes_base / sizeof changes_base[0]; i++)
+        if (strncmp(word, changes_base[i], strlen(changes_base[i])) == 0)
+            return pl_fail(error, PL_ERR_UNSUPPORTED,
+                           "adapter_config.json: init_lora_weights \"%s\" changes the base model too; "
+                           "convert the adapter to plain LoRA "
+                           "first (peft: save_pretrained(path_initial_model_for_weight_conversion=…))",
+                           word);
+    return PL_OK; /* eva, orthogonal, …: only the start of A and B */
+}
+
+static pl_status read_numbers(const pl_json *config, pl_options *options, pl_error *error) {
+    const char *what = "adapter_config.json";
+    int64_t rank = 8;
+    double alpha = 8, dropout = 0; /* peft's defaults when the keys are absent */
+    bool rslora = false, dora = false;
+    PL_TRY(pl_json_get_int(config, what, "r", false, 1, 1 << 16, &rank, error));
+    PL_TRY(pl_json_get_number(config, what, "lora_alpha", false, 1e-6, 1e6, &alpha, error));
+    PL_TRY(pl_json_get_number(config, what, "lora_dropout", false, 0, 0.99, &dropout, error));
+    PL_TRY(pl_json_get_bool(config, what, "use_rslora", false, &rslora, error));
+    PL_TRY(pl_json_get_bool(config, what, "use_dora", false, &dora, error));
+    PL_TRY(pl_options_set_number(options, "rank", (double)rank, error));
+    PL_TRY(pl_options_set_number(options, "alpha", alpha, error));
+    PL_TRY(pl_options_set_number(options, "dropout", dropout, error));
+    PL_TRY(pl_options_set_number(options, "use_rslora", rslora ? 1 : 0, error));
+    return pl_options_set_number(options, "use_dora", dora ? 1 : 0, error);
+}
+
+static bool is_plain(const char *key) { return strpbrk(key, "\\^$*+?()[]{}|") == NULL; }
+
+/* Plain keys only. A rank pattern that is a regular expression is replaced by the ranks of the tensors; an alpha pattern cannot be. */
+static pl_status read_patterns(const pl_json *config, const char *name, pl_options *options,
+                               const pl_config *model, bool *regex, pl_error *error) {
+    const pl_json *patterns = pl_json_get(config, name);
+    for (const pl_json *item = pl_json_first(patterns); item; item = pl_json_next(item)) {
+        if (!pl_json_is_number(item))
+            return pl_fail(error, PL_ERR_FORMAT, "adapter_config.json: %s.%s must be a number", name,
+                           pl_json_key(item));
+        if (is_plain(pl_json_key(item))) {
+            PL_TRY(
+                pl_options_set_pattern(options, model, name, pl_json_key(item), pl_json_number(item), error));
+            continue;
+        }
+        *regex = true;
+        if (strcmp(name, "alpha_pattern") == 0)
+            return pl_fail(error, PL_ERR_UNSUPPORTED,
+                           "adapter_config.json: alpha_pattern key \"%s\" is a regular expression; write "
+                           "module names instead",
+                           pl_json_key(item));
+    }
+    return PL_OK;
+}
+
+static pl_status check_rank(pl_options *options, const pl_config *model, int32_t layer, pl_site site,
+                            int64_t rank, bool regex, pl_error *error) {
+    char path[PL_NAME_SIZE];
+    double said = pl_option_pattern(options, "rank_pattern", layer, site, pl_option_number(options, "rank"));
+    pl_site_path(layer, site, path);
+    if ((int64_t)said == rank)
+        return PL_OK;
+    if (regex)
+        return pl_options_set_pattern(options, model, "rank_pattern", path, (double)rank, error);
+    return pl_fail(error, PL_ERR_MISMATCH,
+                   "%s: lora_A has rank %lld in the weights but adapter_config.json says %d; the two files "
+                   "do not belong together",
+                   path, (long long)rank, (int)said);
+}
+
+pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, const pl_config *model,
+                            pl_options *options, pl_text *notes, pl_error *error) {
+    static const char *const refused[] = {"lora_bias",
+                                          "fan_in_fan_out",
+                                          "modules_to_save",
+                                          "layer_replication",
+                                          "target_parameters",
+                                          "alora_invocation_tokens",
+                                          "kasa_config",
+                                          "arrow_config",
+                                          "use_bdlora",
+                                          "velora_config",
+                                          "monteclora_config",
+                                          "use_qalora",
+                                          "trainable_token_indices"};
+    bool regex = false;
+    PL_TRY(adapter_refuse(config, refused, (int32_t)(sizeof refused / sizeof refused[0]), error));
+    const char *bias = pl_json_string(pl_json_get(config, "bias"));
+    if (bias && strcmp(bias, "none") != 0)
+        return pl_fail(error, PL_ERR_UNSUPPORTED,
+                       "adapter_config.json: bias \"%s\" trains biases, and a Llama model has none", bias);
+    PL_TRY(read_numbers(config, options, error));
+    PL_TRY(read_init(config, options, model, error));
+    PL_TRY(read_patterns(config, "rank_pattern", options, model, &regex, error));
+    PL_TRY(read_patterns(config, "alpha_pattern", options, model, &regex, error));
+    memset(options->targets, 0, sizeof options->targets);
+    for (int32_t i = 0; i < file->count; i++) {
+        char key[PL_KEY_SIZE];
+        int32_t layer;
+        pl_site site;
+        const char *tail;
+        PL_TRY(pl_tensor_name_normal(file->tensors[i].name, key, sizeof key, error));
+        if (!adapter_key_place(key, model, &layer, &site, &tail) || strcmp(tail, "lora_A.weight") != 0)
+            continue;
+        options->targets[layer] |= (uint8_t)(1U << site);
+        PL_TRY(check_rank(options, model, layer, site, file->tensors[i].shape[0], regex, error));
+    }
+    if (regex)
+        pl_write_string(notes,
+                        "rank_pattern has regular expressions; the ranks were read off the weights instead");
+    return PL_OK;
+}

@@ -1,0 +1,165 @@
+/* Writing adapter folders that peft and AdapterHub load. Keys are sorted and indented by two, as peft writes them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "peft/bottleneck.h"
+#include "peft/virtual.h"
+#include "session/adapter_file.h"
+
+bool adapter_file_is_hub(const pl_options *options) {
+    return options->method == &PL_METHOD_BOTTLENECK &&
+           pl_bottleneck_variant_of(options) < PL_BOTTLENECK_PER_LINEAR;
+}
+
+bool adapter_file_has_prefix(const pl_options *options) {
+    return options->method != &PL_METHOD_PROMPT && options->method != &PL_METHOD_PREFIX &&
+           !adapter_file_is_hub(options);
+}
+
+pl_status adapter_file_key(const pl_method *method, const pl_tensor *tensor, const char *adapter_name,
+                           char key[PL_KEY_SIZE], pl_error *error) {
+    const char *hole = strstr(tensor->name, PL_BOTTLENECK_NAME), *tail = strrchr(tensor->name, '.');
+    int written;
+    if (hole)
+        written = snprintf(key, PL_KEY_SIZE, "%.*s%s%s", (int)(hole - tensor->name), tensor->name,
+                           adapter_name, hole + strlen(PL_BOTTLENECK_NAME));
+    else if (strcmp(method->name, "norms") == 0 && tail)
+        written = snprintf(key, PL_KEY_SIZE, "%.*s.ln_tuning_layers%s", (int)(tail - tensor->name),
+                           tensor->name, tail);
+    else
+        written = snprintf(key, PL_KEY_SIZE, "%s", tensor->name);
+    if (written < 0 || written >= PL_KEY_SIZE)
+        return pl_fail(error, PL_ERR_RANGE, "the name of tensor %s does not fit a file", tensor->name);
+    return PL_OK;
+}
+
+/* Compact JSON -> indented by two, as json.dumps(indent=2). */
+static void indent_json(pl_text *out, const char *json, size_t length) {
+    int depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < length; i++) {
+        char c = json[i];
+        bool opens = !quoted && (c == '{' || c == '['), closes = !quoted && (c == '}' || c == ']');
+        bool empty = opens && i + 1 < length && (json[i + 1] == '}' || json[i + 1] == ']');
+        bool emptied = closes && i > 0 && (json[i - 1] == '{' || json[i - 1] == '[');
+        if (c == '"' && (i == 0 || json[i - 1] != '\\'))
+            quoted = !quoted;
+        depth -= closes ? 1 : 0;
+        if (closes && !emptied) {
+            pl_text_bytes(out, "\n", 1);
+            for (int d = 0; d < depth; d++)
+                pl_text_bytes(out, "  ", 2);
+        }
+        pl_text_bytes(out, &c, 1);
+        depth += opens ? 1 : 0;
+        if (!quoted && c == ':')
+            pl_text_bytes(out, " ", 1);
+        if ((opens && !empty) || (!quoted && c == ',')) {
+            pl_text_bytes(out, "\n", 1);
+            for (int d = 0; d < depth; d++)
+                pl_text_bytes(out, "  ", 2);
+        }
+    }
+}
+
+static pl_status exportable(pl_session *s, const pl_entry *entry) {
+    if (entry->module->method->declare && strcmp(entry->module->method->name, "full") == 0)
+        return pl_fail(&s->error, PL_ERR_UNSUPPORTED,
+                       "full fine-tuning changes the model itself: export the model, not an adapter");
+    return PL_OK;
+}
+
+int32_t pl_module_export_config(pl_session *s, int32_t id) {
+    session_begin(s);
+    pl_entry *entry = session_entry(s, id);
+    pl_status status = entry ? exportable(s, entry) : s->error.status;
+    if (status != PL_OK)
+        return session_end(s, status);
+    pl_text compact = pl_text_make(&s->memory);
+    adapter_write_config(&compact, entry->module, &s->model->config);
+    if (compact.failed)
+        status = pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the adapter's config");
+    else
+        indent_json(&s->result, compact.data, compact.length);
+    pl_text_free(&compact);
+    return session_end(s, status);
+}
+
+/* The module's tensors as the file names them; names[count] and, for a projected prefix, the computed table are owned by memory. */
+typedef struct export_list {
+    pl_save_tensor *tensors;
+    char (*names)[PL_KEY_SIZE];
+    real *table;
+    int32_t count;
+} export_list;
+
+static void export_free(pl_session *s, export_list *list) {
+    pl_memory_free(&s->memory, list->tensors);
+    pl_memory_free(&s->memory, list->names);
+    pl_memory_free(&s->memory, list->table);
+}
+
+static pl_status export_prefix(pl_session *s, const pl_module *module, export_list *list) {
+    int64_t rows = (int64_t)pl_option_number(&module->options, "num_virtual_tokens"),
+            cols = pl_prefix_columns(&module->config);
+    list->table = pl_memory_alloc(&s->memory, (size_t)(rows * cols), sizeof *list->table);
+    if (!list->table)
+        return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the prefix table");
+    pl_prefix_table(module, list->table);
+    if (pl_option_number(&module->options, "memory_shifts") ==
+        0.0) /* the file's readers start tokens at position n */
+        pl_prefix_rotate(&module->config, (int32_t)rows, (int32_t)rows, list->table);
+    list->tensors[0] = (pl_save_tensor){
+        .name = "prompt_embeddings", .dims = 2, .shape = {rows, cols}, .values = list->table};
+    list->count = 1;
+    return PL_OK;
+}
+
+static pl_status export_tensors(pl_session *s, const pl_module *module, export_list *list) {
+    const pl_layout *layout = &module->layout;
+    const char *prefix = adapter_file_has_prefix(&module->options) ? "base_model.model." : "";
+    for (int32_t i = 0; i < layout->count; i++) {
+        const pl_tensor *tensor = &layout->tensors[i];
+        char key[PL_KEY_SIZE];
+        PL_TRY(adapter_file_key(module->method, tensor, module->name, key, &s->error));
+        (void)snprintf(list->names[i], sizeof list->names[i], "%s%.*s", prefix, PL_KEY_SIZE - 20, key);
+        list->tensors[i] = (pl_save_tensor){.name = list->names[i],
+                                            .dims = tensor->dims,
+                                            .shape = {tensor->rows, tensor->cols},
+                                            .values = module->values + tensor->offset};
+    }
+    list->count = layout->count;
+    return PL_OK;
+}
+
+static pl_status export_weights(pl_session *s, const pl_entry *entry) {
+    const pl_module *module = entry->module;
+    export_list list = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    PL_TRY(exportable(s, entry));
+    size_t count = (size_t)module->layout.count;
+    list.tensors = pl_memory_alloc(&s->memory, count, sizeof *list.tensors);
+    list.names = pl_memory_alloc(&s->memory, count, sizeof *list.names);
+    pl_status status = list.tensors && list.names
+                           ? PL_OK
+                           : pl_fail(&s->error, PL_ERR_MEMORY, "no memory to save the module");
+    if (status == PL_OK)
+        status = module->method == &PL_METHOD_PREFIX ? export_prefix(s, module, &list)
+                                                     : export_tensors(s, module, &list);
+    if (status == PL_OK)
+        status = pl_safetensors_write(&s->memory, list.tensors, list.count, PL_DTYPE_F32,
+                                      adapter_file_is_hub(&module->options) ? NULL : "{\"format\":\"pt\"}",
+                                      &bytes, &size, &s->error);
+    export_free(s, &list);
+    if (status == PL_OK)
+        pl_text_bytes(&s->result, (const char *)bytes, size);
+    pl_memory_free(&s->memory, bytes);
+    return status;
+}
+
+int32_t pl_module_export_weights(pl_session *s, int32_t id) {
+    session_begin(s);
+    pl_entry *entry = session_entry(s, id);
+    return session_end(s, entry ? export_weights(s, entry) : s->error.status);
+}
