@@ -62,7 +62,7 @@ bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site);
    Numbers, switches (0 or 1) and choices (by index). */
 pl_status pl_options_set_number(pl_options *options, const char *name, double value, pl_error *error);
 /* Any type from text: "8", "true", "gaussian", "q_proj,v_proj" or "all-linear" (targets, in every layer; call pl_options_limit afterwards).
-   Texts are not copied here (pl_module_create does). */
+   Of targets only the resolved bits are kept; a PL_OPTION_TEXT must live until pl_module_create, which copies it. */
 pl_status pl_options_set_text(pl_options *options, const pl_config *config, const char *name, const char *value, pl_error *error);
 /* Appends key -> value to a pattern option; a key that matches no linear map of the model is an error. */
 pl_status pl_options_set_pattern(pl_options *options, const pl_config *config, const char *name, const char *key, double value,

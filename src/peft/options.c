@@ -90,7 +90,8 @@ void pl_options_default(const struct pl_method *method, const pl_config *config,
     for (int32_t i = 0; i < method->option_count; i++) {
         const pl_option *option = &method->options[i];
         options->number[i] = option->initial;
-        options->text[i] = option->initial_text;
+        if (option->type == PL_OPTION_TEXT)
+            options->text[i] = option->initial_text;
         if (option->type == PL_OPTION_TARGETS && option->initial_text)
             (void)resolve(option->name, config, option->initial_text, options->targets, NULL);
     }
@@ -230,7 +231,6 @@ pl_status pl_options_set_text(pl_options *options, const pl_config *config, cons
     case PL_OPTION_TARGETS:
         PL_TRY(resolve(name, config, value, targets, error));
         memcpy(options->targets, targets, sizeof targets);
-        options->text[index] = value;
         return PL_OK;
     case PL_OPTION_PATTERN:
         return pl_fail(error, PL_ERR_ARGUMENT, "%s takes names with numbers, not the text '%s'", name, value);
