@@ -136,6 +136,9 @@ pl_status session_free_name(pl_session *s, const char *wanted, char name[64]); /
 pl_dataset *session_split(pl_session *s, const char *name); /* NULL with error set */
 void session_drop_data(pl_session *s);
 
+/* inspect.c */
+void session_write_mix_types(pl_text *out);
+
 /* training.c */
 pl_status session_begin_run(pl_session *s, const pl_json *root); /* from the JSON of pl_train_begin */
 void session_write_run(pl_text *out, const pl_session *s);

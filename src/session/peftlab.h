@@ -148,7 +148,9 @@ int32_t pl_module_gradient(pl_session *s, int32_t id, const char *name); /* floa
    -> {"trainable":…,"total":…,"percent":…,"file_bytes":{"fp32":…,"fp16":…},"flops_per_token":{…},"assumptions":[…]} */
 int32_t pl_count(pl_session *s, const char *json, int32_t length);
 /* … plus "dtype":"bf16","optimizer":"adamw","batch":1,"seq":2048,"checkpointing":false,"assume":"chapter"|absent -> breakdown in bytes with assumptions */
-int32_t pl_memory_estimate(pl_session *s, const char *json, int32_t length);
+int32_t pl_estimate_memory(pl_session *s, const char *json, int32_t length);
+/* The chapter's tables "Parameter Efficiency" and "Scaling Behavior": printed figures, hidden assumptions, explanations. */
+int32_t pl_chapter(pl_session *s);
 /* The chapter's decision tree: {"latency":"no","compute":"limited","task":"classification","multitask":"no"} -> {"method","options","why":[…],"path":[…]} */
 int32_t pl_advise(pl_session *s, const char *json, int32_t length);
 /* The coach: {"history":[{"step","loss","val_loss"}…],"options":{…},"method":…} -> {"state":"underfitting|…","why":…,"suggestion":{…}|null,"rules":[…]} */

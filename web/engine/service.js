@@ -106,7 +106,8 @@ const COMMANDS = {
     applyShards: (s, { bytes }) => s.core.json('pl_train_apply', bytes, bytes.length),
 
     count: (s, request) => s.core.ask('pl_count', [], request),
-    memoryEstimate: (s, request) => s.core.ask('pl_memory_estimate', [], request),
+    memoryEstimate: (s, request) => s.core.ask('pl_estimate_memory', [], request),
+    chapter: (s) => s.core.json('pl_chapter'),
     advise: (s, request) => s.core.ask('pl_advise', [], request),
     coach: (s, request) => s.core.ask('pl_coach', [], request),
 };

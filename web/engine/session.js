@@ -270,8 +270,11 @@ export class Session {
     /** @param {any} request see pl_count in src/session/peftlab.h @returns {Promise<any>} */
     countFor(request) { return this.request('count', request); }
 
-    /** @param {any} request see pl_memory_estimate @returns {Promise<any>} */
+    /** @param {any} request see pl_estimate_memory @returns {Promise<any>} */
     memoryFor(request) { return this.request('memoryEstimate', request); }
+
+    /** The chapter's tables with what they assume. @returns {Promise<any>} */
+    chapter() { return this.request('chapter'); }
 
     /** @param {any} answers see pl_advise @returns {Promise<any>} */
     advise(answers) { return this.request('advise', answers); }
