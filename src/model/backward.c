@@ -1,4 +1,5 @@
-/* The mirror of layer.c and forward.c, bottom to top. Gradients flow down to the lowest place that trains anything and no further. */
+/* The mirror of layer.c and forward.c, bottom to top. Gradients flow down to the lowest place that trains
+ * anything and no further. */
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -54,7 +55,8 @@ static walk start(const pl_model *model, const pl_stack *stack, pl_workspace *w)
     return k;
 }
 
-/* Reverses site_forward. x: the shared input; dy may be changed; dx += unless NULL (nobody below needs it). */
+/* Reverses site_forward. x: the shared input; dy may be changed; dx += unless NULL (nobody below needs it).
+ */
 static void site_backward(const walk *k, const pl_pass *pass, int32_t layer, pl_site site, const real *x,
                           real *dy, real *dx) {
     const pl_linear_at at = pl_at_linear(k->model, pass, layer, site);
@@ -87,7 +89,8 @@ static void site_backward(const walk *k, const pl_pass *pass, int32_t layer, pl_
         pl_add(into, dx, (size_t)at.rows * (size_t)at.in);
 }
 
-/* Reverses block_forward: dx is the gradient of x + h, and stays the gradient of x; the result is the gradient of h, free to be changed. */
+/* Reverses block_forward: dx is the gradient of x + h, and stays the gradient of x; the result is the
+ * gradient of h, free to be changed. */
 static real *block_backward(const walk *k, const pl_pass *pass, int32_t layer, pl_block block, const real *x,
                             real *dx) {
     if (!k->needs.has_block && !k->needs.has_linear)
@@ -217,7 +220,8 @@ static void attention_half(const walk *k, int32_t layer, real *dx) {
     if (last)
         scatter_tail(k);
     attention(k, layer);
-    /* Nothing trains below and the norm is frozen: the modules of q, k, v get their gradients, their input gets none. */
+    /* Nothing trains below and the norm is frozen: the modules of q, k, v get their gradients, their input
+     * gets none. */
     bool descend = k->lowest < layer;
     real *dnormed = descend || norm.dg ? back->dnormed : NULL;
     if (dnormed)

@@ -4,8 +4,8 @@
 
 #include "base/layout.h"
 
-/* Upper limits leave room for every published Llama (405B: 126 layers, width 16384, FFN 53248, vocabulary 128256) and keep all products of
-   two dimensions inside int64 and all of one dimension inside int32. */
+/* Upper limits leave room for every published Llama (405B: 126 layers, width 16384, FFN 53248, vocabulary
+   128256) and keep all products of two dimensions inside int64 and all of one dimension inside int32. */
 enum { PL_VOCAB_MAX = 1 << 22, PL_WIDTH_MAX = 1 << 20, PL_POSITIONS_MAX = 1 << 24, PL_HEADS_MAX = 4096 };
 
 static const char *const SITE_NAMES[PL_SITE_COUNT] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
@@ -109,7 +109,8 @@ pl_status pl_config_check(const pl_config *config, pl_error *error) {
     return check_token("eos_token_id", config->eos_token_id, config->vocab_size, error);
 }
 
-/* Llama 3 (transformers' _compute_llama3_parameters): long waves are stretched by factor, short ones kept, those between blended. */
+/* Llama 3 (transformers' _compute_llama3_parameters): long waves are stretched by factor, short ones kept,
+ * those between blended. */
 static double llama3_frequency(const pl_config *c, double frequency) {
     const double two_pi = 6.283185307179586476925286766559;
     double wavelength = two_pi / frequency;

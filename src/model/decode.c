@@ -1,5 +1,5 @@
-/* One sequence, token by token: the same walk through the layers as a batch, with keys and values in a cache. The cache rows in front of a
- * call are its `past`, so every bit equals that of a batch. */
+/* One sequence, token by token: the same walk through the layers as a batch, with keys and values in a cache.
+ * The cache rows in front of a call are its `past`, so every bit equals that of a batch. */
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -73,7 +73,8 @@ void pl_decoder_reset(pl_decoder *decoder) {
     decoder->tokens = 0;
 }
 
-/* Runs rows whose embeddings are already in the first layer's x. want_logits: the tail is the last of them. */
+/* Runs rows whose embeddings are already in the first layer's x. want_logits: the tail is the last of them.
+ */
 static void feed_rows(pl_decoder *d, int32_t rows, bool want_logits) {
     pl_workspace *w = d->w;
     size_t offset = (size_t)d->length * (size_t)pl_site_out(&d->model->config, PL_SITE_K);

@@ -27,7 +27,9 @@ typedef struct pl_batch {
     const uint64_t *streams;   /* [seq_count]: identity of each sequence for its dropout masks; NULL: its index */
 } pl_batch;
 
-/* What one run through the model looks like to a hook. Learned rows are counted here: a sequence has virtual_tokens more rows. */
+/* What one run through the model looks like to a hook. Learned rows are counted here: a sequence has virtual_tokens more rows.
+ * Behind the last layer's attention (its o, gate, up, down and blocks) only the rows that need logits go on: there the hooks get
+ * a pass with fewer rows per sequence, and a decoder that wants no logits does not call them at all. Backward gets the same pass. */
 typedef struct pl_pass {
     int32_t rows;              /* rows of every activation in this pass */
     int32_t seq_count;
@@ -65,7 +67,7 @@ typedef struct pl_hooks {
     void *self;
     int32_t virtual_tokens; /* rows it puts in front of every sequence */
     int32_t memory_tokens;  /* key/value rows it adds to every layer */
-    bool memory_shifts;     /* true: token positions start after the memory rows (peft); false: at 0 (AdapterHub) */
+    bool memory_shifts;     /* true: token positions start after the memory rows (peft); false: at 0 */
     bool trains;            /* its gradients are wanted */
     int32_t first_layer;    /* lowest layer it touches: with nothing trainable below, backward stops there. 0 for virtual tokens */
     uint8_t input_sites;    /* bit s: it changes the INPUT of site s, so the model gives it a private copy there */

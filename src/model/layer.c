@@ -1,4 +1,5 @@
-/* The walk through the layers, for training, evaluation and decoding alike. backward.c mirrors this file bottom to top. */
+/* The walk through the layers, for training, evaluation and decoding alike. backward.c mirrors this file
+ * bottom to top. */
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -31,7 +32,8 @@ pl_linear_at pl_at_linear(const pl_model *model, const pl_pass *pass, int32_t la
                           .out = linear->out};
 }
 
-/* y = the map of this site with everything that modules add to it. x is the shared input; a module that changes it gets a copy. */
+/* y = the map of this site with everything that modules add to it. x is the shared input; a module that
+ * changes it gets a copy. */
 static void site_forward(const walk *k, const pl_pass *pass, int32_t layer, pl_site site, const real *x,
                          real *y) {
     const pl_linear_at at = pl_at_linear(k->model, pass, layer, site);

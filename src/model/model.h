@@ -116,7 +116,8 @@ typedef struct pl_decoder pl_decoder;
 
 enum { PL_DECODE_ROWS = 32 /* rows of one pass of a decoder at most: modules plan their buffers for an extent of so many rows */ };
 
-/* capacity: positions the cache can hold, learned rows included (<= max_position_embeddings). */
+/* capacity: positions the cache can hold, learned rows included (<= max_position_embeddings). The stack is copied; its modules stay the
+   caller's and are asked for their learned rows at create, reset and the first feed. */
 pl_status pl_decoder_create(pl_memory *memory, const pl_model *model, const pl_stack *stack, int32_t capacity, pl_decoder **decoder,
                             pl_error *error);
 void pl_decoder_free(pl_decoder *decoder);

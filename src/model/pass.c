@@ -1,4 +1,5 @@
-/* What a batch becomes before it runs: checked, with learned rows counted in, positions, and the tail rows that need logits. */
+/* What a batch becomes before it runs: checked, with learned rows counted in, positions, and the tail rows
+ * that need logits. */
 #include "kernels/kernels.h"
 #include "model/workspace.h"
 

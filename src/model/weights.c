@@ -42,7 +42,8 @@ pl_status pl_model_declare(const pl_config *config, pl_layout *layout) {
     return layout->status;
 }
 
-/* Where base tensor `index` lives in the model: its values and gradient pointers, and the packed map that follows it (or NULL). */
+/* Where base tensor `index` lives in the model: its values and gradient pointers, and the packed map that
+ * follows it (or NULL). */
 typedef struct place {
     real **values, **gradients;
     pl_linear *linear;
@@ -66,7 +67,8 @@ static place place_of(const pl_model *model, int32_t index) {
     return (place){&layer->linear[slot].w, &layer->linear[slot].dw, &layer->linear[slot]};
 }
 
-/* Gives the map its sizes and its share of the packed block; base NULL only counts. Returns the reals taken. */
+/* Gives the map its sizes and its share of the packed block; base NULL only counts. Returns the reals taken.
+ */
 static size_t place_packed(pl_linear *linear, int32_t out, int32_t in, real *base) {
     size_t forward = pl_pack_size(out, in), backward = pl_pack_size(in, out);
     linear->out = out;

@@ -1,4 +1,5 @@
-/* Every buffer of a pass, placed in one block. The same code counts (base NULL) and places, so plan and use cannot drift apart. */
+/* Every buffer of a pass, placed in one block. The same code counts (base NULL) and places, so plan and use
+ * cannot drift apart. */
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -215,7 +216,6 @@ static pl_workspace describe(const pl_stack *stack, const pl_extent *extent, int
     pl_stack_needs needs = pl_stack_collect(stack);
     return (pl_workspace){.extent = *extent,
                           .past_max = cache_rows ? 0 : needs.memory_tokens,
-                          .virtual_max = needs.virtual_tokens,
                           .cache_rows = cache_rows,
                           .input_sites = needs.input_sites};
 }

@@ -1,12 +1,13 @@
-/* Inside the model layer only: the buffers of one pass and the walk through the layers that training and decoding share. */
+/* Inside the model layer only: the buffers of one pass and the walk through the layers that training and
+ * decoding share. */
 #ifndef PL_MODEL_WORKSPACE_H
 #define PL_MODEL_WORKSPACE_H
 
 #include "model/model.h"
 
-/* Activations of one layer. n = rows of the pass, up to and including attention; behind it the last layer works on its tail alone: the rows
-   somebody asked the loss or the logits of (t rows). In every other layer the tail is all n rows.
-   Training keeps one set per layer; otherwise all layers share one. */
+/* Activations of one layer. n = rows of the pass, up to and including attention; behind it the last layer
+   works on its tail alone: the rows somebody asked the loss or the logits of (t rows). In every other layer
+   the tail is all n rows. Training keeps one set per layer; otherwise all layers share one. */
 typedef struct pl_layer_state {
     real *x;                /* [n, hidden] residual stream on entry */
     real *normed, *inverse; /* [n, hidden], [n]: normalised x, 1/rms */
@@ -38,9 +39,8 @@ typedef struct pl_backward_state {
 
 struct pl_workspace {
     pl_memory *memory;
-    pl_extent extent; /* what it was planned for */
-    int32_t past_max; /* learned key/value rows planned for */
-    int32_t virtual_max;
+    pl_extent extent;   /* what it was planned for */
+    int32_t past_max;   /* learned key/value rows planned for */
     int32_t cache_rows; /* > 0: a decoder's workspace, k and v live in a cache of so many rows per layer */
     uint8_t input_sites;
     int32_t logit_rows; /* rows of `logits`: all labels, or one block */
@@ -86,8 +86,8 @@ pl_status pl_workspace_make(pl_memory *memory, const pl_config *config, const pl
 
 /* ---- pass.c ---- */
 
-/* Checks the batch against model and workspace, then fills pass, tail, positions. every_row: the tail is every token row, otherwise the rows
-   with a target. */
+/* Checks the batch against model and workspace, then fills pass, tail, positions. every_row: the tail is
+   every token row, otherwise the rows with a target. */
 pl_status pl_pass_begin(const pl_model *model, const pl_stack *stack, pl_workspace *workspace,
                         const pl_batch *batch, bool every_row, pl_error *error);
 

@@ -1,4 +1,5 @@
-/* Fixtures of tests/golden (see its README.md): a model folder, a batch, and what transformers computed for it in float64. */
+/* Fixtures of tests/golden (see its README.md): a model folder, a batch, and what transformers computed for
+ * it in float64. */
 #ifndef PL_TEST_MODEL_GOLDEN_H
 #define PL_TEST_MODEL_GOLDEN_H
 
@@ -14,7 +15,8 @@ typedef struct golden {
     helper_batch batch;
 } golden;
 
-/* Opens tests/golden/<name>. Everything belongs to memory, except `expected`, which golden_close frees. Aborts on a broken fixture. */
+/* Opens tests/golden/<name>. Everything belongs to memory, except `expected`, which golden_close frees.
+ * Aborts on a broken fixture. */
 void golden_open(golden *out, pl_memory *memory, const char *name);
 void golden_close(golden *g);
 

@@ -10,11 +10,12 @@ pl_config helper_gqa_odd(void);     /* 5 heads on 1, hidden 40, FFN 72, vocabula
 pl_config helper_wide_heads(void);  /* head_dim 10, hidden 24, 4 heads on 2, tied */
 pl_config helper_llama3_rope(void); /* Llama 3 RoPE, untied */
 
-/* A packed model whose weights are large enough for every path to matter. Aborts the program when it cannot be made. */
+/* A packed model whose weights are large enough for every path to matter. Aborts the program when it cannot
+ * be made. */
 pl_model *helper_model(pl_memory *memory, const pl_config *config, uint64_t seed);
 
-/* Gives every base tensor a gradient buffer (the values are copied, the model's own stay untouched). Returns the gradient block, in the
-   order and with the offsets of model->layout. */
+/* Gives every base tensor a gradient buffer (the values are copied, the model's own stay untouched). Returns
+   the gradient block, in the order and with the offsets of model->layout. */
 real *helper_train_base(pl_model *model);
 
 /* A ragged batch that owns its arrays. */
@@ -24,8 +25,8 @@ typedef struct helper_batch {
     int32_t labels;
 } helper_batch;
 
-/* Sequences of the given lengths with random tokens; about two thirds of the rows have a random target. batch points into *out: do not
-   copy it afterwards. */
+/* Sequences of the given lengths with random tokens; about two thirds of the rows have a random target. batch
+   points into *out: do not copy it afterwards. */
 void helper_batch_make(helper_batch *out, const pl_config *config, const int32_t *lengths, int32_t count,
                        uint64_t seed);
 

@@ -1,4 +1,5 @@
-/* What must agree bit for bit: decoding and batches, a sequence alone and in company, loss and logits. (build: both) */
+/* What must agree bit for bit: decoding and batches, a sequence alone and in company, loss and logits.
+ * (build: both) */
 #include <math.h>
 #include <string.h>
 
@@ -52,7 +53,8 @@ static void logits_of(bench *b) {
 
 static bool same(const real *a, const real *b, size_t n) { return memcmp(a, b, n * sizeof(real)) == 0; }
 
-/* Feeds sequence s in pieces of `step` tokens and compares the logits behind each piece with the batch's rows. */
+/* Feeds sequence s in pieces of `step` tokens and compares the logits behind each piece with the batch's
+ * rows. */
 static void check_decoding(bench *b, pl_decoder *decoder, real *row, int32_t s, int32_t step) {
     pl_error error = {0};
     int32_t first = b->batch.starts[s], length = b->batch.starts[s + 1] - first;
@@ -169,8 +171,8 @@ TEST(no_labels_no_loss) {
     pl_memory_free_all(&b.memory);
 }
 
-/* RoPE sees distances only. A module with learned rows of zeros (score 0 at any distance) moves the positions of all tokens: once it
-   is told to, once not. */
+/* RoPE sees distances only. A module with learned rows of zeros (score 0 at any distance) moves the positions
+   of all tokens: once it is told to, once not. */
 TEST(rope_sees_distances_only) {
     bench b;
     bench_open(&b, helper_wide_heads(), false);

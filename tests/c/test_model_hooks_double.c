@@ -1,4 +1,5 @@
-/* Gradients of every kind of hook against central differences in double, alone and two in a stack, and where backward stops. */
+/* Gradients of every kind of hook against central differences in double, alone and two in a stack, and where
+ * backward stops. */
 #include <math.h>
 #include <string.h>
 
