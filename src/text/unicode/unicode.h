@@ -1,0 +1,26 @@
+/* Character classes as the regular expressions of tokenizer.json files see them. The tables are made by
+ * make_tables.py, which asks the `tokenizers` library (0.23.3): \p{L}, \p{N}, \s of Unicode 16.0. */
+#ifndef PL_TEXT_UNICODE_UNICODE_H
+#define PL_TEXT_UNICODE_UNICODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Edges of runs, ascending: [0] begins the first run, [1] ends it (exclusive), … */
+extern const uint32_t pl_unicode_letters[], pl_unicode_numbers[], pl_unicode_words[];
+extern const int32_t pl_unicode_letters_count, pl_unicode_numbers_count, pl_unicode_words_count;
+
+typedef enum pl_char_class { PL_CHAR_OTHER, PL_CHAR_LETTER, PL_CHAR_NUMBER, PL_CHAR_SPACE } pl_char_class;
+
+/* \p{L}, \p{N}, \s or none of them; no character is in two. */
+pl_char_class pl_unicode_class(uint32_t point);
+
+/* char::is_numeric of the Rust that tokenizers is built with: \p{N} of Unicode 17. The Digits pre-tokeniser uses it. */
+bool pl_unicode_is_numeric(uint32_t point);
+
+/* \w; asked on both sides of single_word tokens. */
+bool pl_unicode_is_word(uint32_t point);
+
+bool pl_unicode_is_space(uint32_t point);
+
+#endif
