@@ -1,7 +1,9 @@
 /* A module that uses every hook of model/hooks.h with simple formulas, to test the model without any
- * fine-tuning method: learned rows        x = e                                      memory rows          k,
- * v site input          x = s * x                                  block                h = b * h + a * x
- *   linear map          y[o] = l[o] * y[o] + c[o] * dropout(x)[o mod in] */
+ * fine-tuning method:
+ *   learned rows   x = e                 memory rows   k, v
+ *   site input     x = s * x             block         h = b * h + a * x
+ *   linear map     y[o] = l[o] * y[o] + c[o] * dropout(x)[o mod in]
+ */
 #ifndef PL_TEST_MODEL_SYNTHETIC_H
 #define PL_TEST_MODEL_SYNTHETIC_H
 
