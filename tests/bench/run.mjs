@@ -1,0 +1,75 @@
+// ./build.sh bench: speed as ratios measured in one run, in interleaved rounds; machines and their neighbours are noisy, so the
+// best round of each side is compared. Prints a table, writes build/bench.json.
+//   node tests/bench/run.mjs [--only gemm,train,workers,decode,ready,sweep] [--rounds N] [--peers] [--threads N]
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { benchGemm } from './gemm.mjs';
+import { WASM } from './ours.mjs';
+import { comparePeers } from './peers.mjs';
+import { benchDecode, benchSweep, benchTrain, benchWorkers } from './train.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: 'size,ready,gemm,train,sweep,decode,workers' },
+    rounds: { type: 'string', default: '5' },
+    peers: { type: 'boolean', default: false },
+  },
+});
+const rounds = Number(values.rounds);
+
+/** @typedef {{name: string, value: number, unit: string, want?: string, good?: boolean, note?: string}} Figure */
+/** @type {Figure[]} */
+const figures = [];
+
+/** @param {number} value */
+const digits = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(3));
+
+/** @param {Figure} figure */
+function report(figure) {
+  figures.push(figure);
+  const verdict = figure.want ? `  ${figure.good ? 'meets' : 'MISSES'} ${figure.want}` : '';
+  console.log(`  ${figure.name.padEnd(52)} ${digits(figure.value).padStart(9)} ${figure.unit.padEnd(10)}${verdict}${figure.note ? `  (${figure.note})` : ''}`);
+}
+
+/** Engine ready in fresh processes: load + compile + pack of the default model. */
+function benchReady() {
+  const index = JSON.parse(readFileSync(join(here, '../../models/index.json'), 'utf8'));
+  const name = index.default ?? index.models?.[0]?.name ?? index.models?.[0];
+  const times = Array.from({ length: rounds }, () => JSON.parse(execFileSync(process.execPath, [join(here, 'ready.mjs'), name], { encoding: 'utf8' })));
+  const ready = Math.min(...times.map((time) => time.ready));
+  report({ name: `engine ready in Node, ${name}`, value: ready, unit: 'ms', want: '<= 300', good: ready <= 300, note: `first token after ${digits(Math.min(...times.map((time) => time.token)))} ms` });
+}
+
+function benchSize() {
+  const size = gzipSync(readFileSync(WASM), { level: 9 }).length / 1024;
+  report({ name: 'peftlab.wasm, gzip', value: size, unit: 'KB', want: '<= 150', good: size <= 150 });
+}
+
+/** @type {Record<string, () => Promise<void> | void>} */
+const sections = {
+  size: benchSize,
+  ready: benchReady,
+  gemm: () => benchGemm(report, rounds),
+  train: () => benchTrain(report, rounds),
+  sweep: () => benchSweep(report, rounds),
+  decode: () => benchDecode(report, rounds),
+  workers: () => benchWorkers(report, rounds),
+};
+console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}\n`);
+for (const name of values.only.split(',')) {
+  if (!sections[name]) {
+    console.error(`bench: there is no section '${name}'; there are ${Object.keys(sections).join(', ')}`);
+    process.exit(2);
+  }
+  console.log(name);
+  await sections[name]();
+}
+if (values.peers) await comparePeers(report, rounds);
+mkdirSync(join(here, '../../build'), { recursive: true });
+writeFileSync(join(here, '../../build/bench.json'), `${JSON.stringify({ node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, figures }, null, 1)}\n`);

@@ -1,0 +1,130 @@
+// Training steps, decoding and workers of the engine on the spec's model.
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { instantiate } from '../../web/engine/loader.js';
+import { PeftLab } from '../../web/engine/index.js';
+import { addBatch, addMethod, beginTraining, modelFiles, openSpec, timedDecode, timedStep } from './ours.mjs';
+import { FIRST_LOSSES, SPEC } from './peers/spec.mjs';
+
+/** @typedef {(figure: import('./run.mjs').Figure) => void} Report */
+const least = (/** @type {number[]} */ values) => Math.min(...values);
+
+/** @param {'full' | 'lora'} mode @param {typeof SPEC} [c] @param {number} [labelled] */
+export async function trainingSession(mode, c = SPEC, labelled) {
+  const core = await openSpec(c);
+  addBatch(core, c, labelled);
+  addMethod(core, mode, c);
+  beginTraining(core, 1000, c);
+  return core;
+}
+
+/** The first losses must be those of every other program on this work. @param {string} mode @param {number[]} losses */
+export function sameWork(mode, losses) {
+  const want = FIRST_LOSSES[/** @type {'full' | 'lora'} */ (mode)];
+  return want.every((loss, i) => Math.abs(loss - losses[i]) < 2e-3);
+}
+
+/** @param {Report} report @param {number} rounds @returns {Promise<Record<'full' | 'lora', number>>} ms per step */
+export async function benchTrain(report, rounds) {
+  const sides = [];
+  for (const mode of /** @type {const} */ (['full', 'lora'])) sides.push({ mode, core: await trainingSession(mode), ms: /** @type {number[]} */ ([]), losses: /** @type {number[]} */ ([]) });
+  for (let round = 0; round < rounds + 1; round++) {
+    for (const side of sides) {
+      for (let i = 0; i < 3; i++) {
+        const { loss, ms } = timedStep(side.core);
+        side.losses.push(loss);
+        if (round > 0) side.ms.push(ms);
+      }
+    }
+  }
+  const best = { full: least(sides[0].ms), lora: least(sides[1].ms) };
+  for (const { mode, losses, core } of sides) {
+    report({ name: `${mode} step, ${SPEC.batch} x ${SPEC.tokens} tokens, one core`, value: best[mode], unit: 'ms', note: `losses ${losses.slice(0, 3).map((loss) => loss.toFixed(5)).join(' ')}${sameWork(mode, losses) ? ', as every peer' : ', NOT those of the peers'}` });
+    core.free();
+  }
+  report({ name: 'LoRA step / full step', value: best.lora / best.full, unit: '', want: '<= 0.75', good: best.lora / best.full <= 0.75 });
+  return best;
+}
+
+/** Cost against labels, tokens, layers and width. @param {Report} report @param {number} rounds */
+export async function benchSweep(report, rounds) {
+  const base = { ...SPEC, layers: 2, dim: 128, heads: 4, ffn: 344, tokens: 64 };
+  const cases = {
+    base: { c: base, labelled: base.tokens }, labels: { c: base, labelled: base.tokens / 4 }, tokens: { c: { ...base, batch: 8 }, labelled: base.tokens },
+    layers: { c: { ...base, layers: 4 }, labelled: base.tokens },
+  };
+  /** @type {Record<string, {core: import('../../web/engine/core.js').Core, ms: number}>} */
+  const sides = {};
+  for (const [name, { c, labelled }] of Object.entries(cases)) sides[name] = { core: await trainingSession('lora', c, labelled), ms: Infinity };
+  for (let round = 0; round < rounds * 4; round++)
+    for (const side of Object.values(sides)) side.ms = Math.min(side.ms, timedStep(side.core).ms);
+  report({ name: 'LoRA step, twice the sequences / once', value: sides.tokens.ms / sides.base.ms, unit: '', note: 'linear: 2' });
+  // Twice the layers adds exactly the cost of the blocks again; the head's share stays.
+  report({ name: 'LoRA step, 4 layers / 2 layers', value: sides.layers.ms / sides.base.ms, unit: '', note: 'below 2: the head is not repeated' });
+  report({ name: 'LoRA step, loss on 25 % of the tokens / on all', value: sides.labels.ms / sides.base.ms, unit: '', note: 'the head is paid per label' });
+  for (const side of Object.values(sides)) side.core.free();
+}
+
+/** @param {Report} report @param {number} rounds @returns {Promise<number>} ms per token of the base */
+export async function benchDecode(report, rounds) {
+  const sides = { base: { core: await openSpec(), ms: Infinity }, lora: { core: await openSpec(), ms: Infinity }, merged: { core: await openSpec(), ms: Infinity } };
+  addMethod(sides.lora.core, 'lora');
+  const { id } = addMethod(sides.merged.core, 'lora');
+  sides.merged.core.ask('pl_merge_modules', [], [id]);
+  for (let round = 0; round < rounds * 2; round++)
+    for (const side of Object.values(sides)) side.ms = Math.min(side.ms, timedDecode(side.core, 120).ms);
+  const merged = sides.merged.ms / sides.base.ms;
+  report({ name: 'decode, KV cache, batch 1', value: sides.base.ms, unit: 'ms/token' });
+  report({ name: 'decode, merged LoRA / base', value: merged, unit: '', want: '1.00 +- 0.02', good: Math.abs(merged - 1) <= 0.02 });
+  report({ name: 'decode, LoRA not merged / base', value: sides.lora.ms / sides.base.ms, unit: '' });
+  const bound = await readBound(rounds);
+  report({ name: 'decode: reading every weight once / our time', value: bound / sides.base.ms, unit: '', want: '>= 0.6', good: bound / sides.base.ms >= 0.6, note: `bound ${bound.toFixed(3)} ms` });
+  for (const side of Object.values(sides)) side.core.free();
+  return sides.base.ms;
+}
+
+/** ms that one core needs to read the weights of a token's matrix products once. @param {number} rounds */
+async function readBound(rounds) {
+  const bytes = readFileSync(new URL('../../build/wasm/bench.wasm', import.meta.url));
+  const bench = /** @type {Record<string, Function>} */ (/** @type {unknown} */ (await instantiate(await WebAssembly.compile(bytes))));
+  const { layers, dim, ffn, vocab } = SPEC;
+  const count = layers * (4 * dim * dim + 3 * dim * ffn) + dim * vocab;
+  const at = bench.bench_reals(count);
+  let best = Infinity;
+  for (let round = 0; round < rounds * 4; round++) {
+    const start = performance.now();
+    bench.bench_read(at, count, 4);
+    best = Math.min(best, (performance.now() - start) / 4);
+  }
+  return best;
+}
+
+/** Random text of about `tokens` tokens: what it says does not matter here. @param {number} count @param {number} characters */
+const texts = (count, characters) => Array.from({ length: count }, (_, i) => ({ text: Array.from({ length: characters }, (_, k) => String.fromCharCode(97 + ((i * 31 + k * k * 7 + k) % 26))).join(''), line: i + 1 }));
+
+/** One worker against two, same shards, so the same result. @param {Report} report @param {number} rounds */
+export async function benchWorkers(report, rounds) {
+  if (availableParallelism() < 2) return;
+  const index = new URL('../../models/stories-300k/tokenizer.json', import.meta.url);
+  const files = { ...modelFiles(), tokenizer: new Uint8Array(readFileSync(index)) };
+  const sides = [];
+  for (const workers of [1, 2]) {
+    const session = await PeftLab.open(files);
+    await session.addModule('lora', { rank: SPEC.rank, alpha: SPEC.alpha, target_modules: ['q_proj', 'v_proj'] }, { seed: 1 });
+    await session.setData('train', texts(SPEC.batch, 4 * SPEC.tokens), { maxLength: SPEC.tokens });
+    /** @type {number[]} */
+    const losses = [];
+    await session.train({ workers, steps: 1000, batch_size: SPEC.batch, shards: SPEC.batch, lr: 1e-3, seed: 1, until: 2, onStep: ({ loss }) => losses.push(loss) });
+    sides.push({ session, ms: Infinity, losses, step: 2 });
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const side of sides) {
+      const { ms } = await side.session.resume({ until: (side.step += 4), onStep: ({ loss }) => side.losses.push(loss) });
+      side.ms = Math.min(side.ms, ms / 4);
+    }
+  }
+  const speedUp = sides[0].ms / sides[1].ms;
+  const same = sides[0].losses.every((loss, i) => loss === sides[1].losses[i]);
+  report({ name: 'LoRA step, two workers against one', value: speedUp, unit: 'x', want: '>= 1.7', good: speedUp >= 1.7, note: `${sides[0].ms.toFixed(0)} and ${sides[1].ms.toFixed(0)} ms; ${same ? 'the same losses bit for bit' : 'DIFFERENT losses'}` });
+  for (const { session } of sides) session.close();
+}
