@@ -73,11 +73,15 @@ def train_llama3(lines):
     save("llama3", t)
 
     def unreachable(j):
-        """Whole pre-tokens without merges that lead to them: only ignore_merges finds these."""
-        last = max(a["id"] for a in j["added_tokens"])
-        for i, word in enumerate(("Ġwonderful", "Ġunreachable", "xyzzy", "ðŁĺĢ", "123")):
-            if word not in j["model"]["vocab"]:
-                j["model"]["vocab"][word] = last + 1 + i
+        """Whole pre-tokens without merges that lead to them: only ignore_merges finds these. The added tokens move behind them, as in
+        Llama 3: `tokenizers` ignores the ids of a file and numbers added tokens from the size of the vocabulary on."""
+        vocab = j["model"]["vocab"]
+        for word in ("Ġwonderful", "Ġunreachable", "xyzzy", "ðŁĺĢ", "123"):
+            vocab.setdefault(word, len(vocab))
+        for i, token in enumerate(j["added_tokens"]):
+            token["id"] = len(vocab) + i
+        special = j["post_processor"]["processors"][1]["special_tokens"]["<|begin_of_text|>"]
+        special["ids"] = [j["added_tokens"][0]["id"]]
     edit("llama3", unreachable)
 
 
