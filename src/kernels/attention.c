@@ -14,7 +14,7 @@
 #include <math.h>
 
 enum {
-    FORWARD_ROWS = 5,   /* one tile high: the least work above the diagonal */
+    FORWARD_ROWS = 4,   /* one tile high: the least work above the diagonal */
     BACKWARD_ROWS = 20, /* several tiles, so that dK and dV are read and written less often */
 };
 
@@ -84,31 +84,29 @@ static void times_keys(const pl_attention *a, const pl_head *h, const real *x, i
     pl_tile_rows(&(pl_tile){.a = x,
                             .a_step = h->q_step,
                             .b = packed,
-                            .b_step = PL_PANEL,
                             .b_panel = (size_t)a->head_dim * PL_PANEL,
                             .c = c,
                             .c_step = h->padded_keys,
                             .m = m,
                             .k = a->head_dim,
                             .n = (int32_t)round_up(limit),
-                            .mode = PL_TILE_SET,
+                            .add = false,
                             .scale = (real)1});
 }
 
 /* c[m, head_dim] (=, +=) weights[m, limit] times values (or keys) */
 static void times_values(const pl_attention *a, const pl_head *h, const real *weights, int32_t m,
-                         const real *packed, size_t limit, real *c, pl_tile_mode mode) {
+                         const real *packed, size_t limit, real *c, bool add) {
     pl_tile_rows(&(pl_tile){.a = weights,
                             .a_step = h->padded_keys,
                             .b = packed,
-                            .b_step = PL_PANEL,
                             .b_panel = h->keys * PL_PANEL,
                             .c = c,
                             .c_step = h->q_step,
                             .m = m,
                             .k = (int32_t)limit,
                             .n = a->head_dim,
-                            .mode = mode,
+                            .add = add,
                             .scale = (real)1});
 }
 
@@ -152,7 +150,7 @@ static void forward_block(const pl_attention *a, const pl_head *h, int32_t head,
             stats[(size_t)(row + i) * (size_t)a->heads + (size_t)head] =
                 largest + (real)pl_log((double)total[i]);
     }
-    times_values(a, h, s, m, values, limit, out + at, PL_TILE_SET);
+    times_values(a, h, s, m, values, limit, out + at, false);
     for (int32_t i = 0; i < m; i++)
         pl_scale(out + at + (size_t)i * h->q_step, (real)1 / total[i], (size_t)a->head_dim);
 }
@@ -225,14 +223,13 @@ static void add_to_keys(const pl_attention *a, const pl_head *h, const real *w, 
     pl_tile_columns(&(pl_tile){.a = w + from,
                                .a_step = h->padded_keys,
                                .b = x,
-                               .b_step = PL_PANEL,
                                .b_panel = (size_t)a->rows * PL_PANEL,
                                .c = c,
                                .c_step = h->kv_step,
                                .m = (int32_t)(to - from),
                                .k = m,
                                .n = a->head_dim,
-                               .mode = PL_TILE_ADD,
+                               .add = true,
                                .scale = (real)1});
 }
 
@@ -250,7 +247,7 @@ static void backward_block(const pl_attention *a, const pl_attention_gradients *
         row_backward(b->p + line, b->ds + line, past + (size_t)(row + i) + 1, limit, h->scale, stat,
                      dot(g->dout + from, g->out + from, dim));
     }
-    times_values(a, h, b->ds, m, b->key_rows, limit, g->dq + at, PL_TILE_ADD);
+    times_values(a, h, b->ds, m, b->key_rows, limit, g->dq + at, true);
     const real *q = b->q + (size_t)row * PL_PANEL, *dout = b->dout + (size_t)row * PL_PANEL;
     add_to_keys(a, h, b->ds, m, q, past, limit, g->dk + kv_at);
     add_to_keys(a, h, b->p, m, dout, past, limit, g->dv + kv_at);

@@ -5,30 +5,29 @@
 #include "kernels/kernels.h"
 #include "kernels/tile.h"
 
-static void by_rows(const real *x, int32_t n, int32_t in, const real *packed, int32_t out, real *y,
-                    pl_tile_mode mode, real scale) {
+static void by_rows(const real *x, int32_t n, int32_t in, const real *packed, int32_t out, real *y, bool add,
+                    real scale) {
     pl_tile_rows(&(pl_tile){.a = x,
                             .a_step = (size_t)in,
                             .b = packed,
-                            .b_step = PL_PANEL,
                             .b_panel = (size_t)in * PL_PANEL,
                             .c = y,
                             .c_step = (size_t)out,
                             .m = n,
                             .k = in,
                             .n = out,
-                            .mode = mode,
+                            .add = add,
                             .scale = scale});
 }
 
 void pl_gemm(const real *x, int32_t n, int32_t in, const real *packed, int32_t out, real *y,
              bool accumulate) {
-    by_rows(x, n, in, packed, out, y, accumulate ? PL_TILE_ADD : PL_TILE_SET, (real)1);
+    by_rows(x, n, in, packed, out, y, accumulate, (real)1);
 }
 
 void pl_gemm_scaled(const real *x, int32_t n, int32_t in, const real *packed, int32_t out, real scale,
                     real *y) {
-    by_rows(x, n, in, packed, out, y, PL_TILE_ADD_SCALED, scale);
+    by_rows(x, n, in, packed, out, y, true, scale);
 }
 
 void pl_gemm_outer(const real *dy, const real *x, int32_t n, int32_t out, int32_t in, real scale, real *dw,
@@ -37,13 +36,12 @@ void pl_gemm_outer(const real *dy, const real *x, int32_t n, int32_t out, int32_
     pl_tile_columns(&(pl_tile){.a = dy,
                                .a_step = (size_t)out,
                                .b = scratch,
-                               .b_step = PL_PANEL,
                                .b_panel = (size_t)n * PL_PANEL,
                                .c = dw,
                                .c_step = (size_t)in,
                                .m = out,
                                .k = n,
                                .n = in,
-                               .mode = PL_TILE_ADD_SCALED,
+                               .add = true,
                                .scale = scale});
 }

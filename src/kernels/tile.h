@@ -1,37 +1,38 @@
 /* The register micro-kernels every matrix product here is made of (internal to src/kernels).
  *
- *     C[m, n] (=, +=, += scale *) A[m, k] B[k, n]
+ *     C[m, n] = A[m, k] B[k, n]   or   C += scale * (A B)
  *
- * B lies in panels of PL_PANEL columns, [k][PL_PANEL] each; a tile is up to 5 rows by one panel, its sums stay in registers
- * over the whole of k. Sums start at zero and run over k = 0, 1, 2 …; whatever is in C is added once at the end. So the bits
- * of an element do not depend on m, n or the tile it falls in. */
+ * B lies in panels of PL_PANEL columns, [k][PL_PANEL] each; a tile is up to 4 rows by one panel, its sums stay in registers
+ * over the whole of k. Sums start at zero and run over k = 0, 1, 2 …; what is in C is added once at the end. So the bits of
+ * an element do not depend on m, n or the tile it falls in. (pl_tile_columns does this per PL_TILE_CHUNK values of k.) */
 #ifndef PL_KERNELS_TILE_H
 #define PL_KERNELS_TILE_H
 
 #include "base/real.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum pl_tile_mode { PL_TILE_SET, PL_TILE_ADD, PL_TILE_ADD_SCALED } pl_tile_mode;
+enum { PL_TILE_CHUNK = 128 };
 
 typedef struct pl_tile {
     const real *
         a; /* element (row, k) is a[row * a_step + k] (pl_tile_rows) or a[k * a_step + row] (pl_tile_columns) */
     size_t a_step;
-    const real *
-        b; /* element (k, column) is b[column / 8 * b_panel + k * b_step + column % 8]; b_step is 8 for _rows */
-    size_t b_step, b_panel;
+    const real *b; /* element (k, column) is b[column / 8 * b_panel + k * 8 + column % 8] */
+    size_t b_panel;
     real *c; /* element (row, column) is c[row * c_step + column] */
     size_t c_step;
     int32_t m, k, n; /* n need not be a multiple of 8, but B has whole panels */
-    pl_tile_mode mode;
-    real scale; /* read by PL_TILE_ADD_SCALED */
+    bool add;        /* C += scale * A B; otherwise C = A B */
+    real scale;
 } pl_tile;
 
 /* A by rows: y = x w^T, scores, weighted sums of values. */
 void pl_tile_rows(const pl_tile *t);
-/* A by columns, that is C = A^T B for a row-major A[k, m]: gradients of weights, keys and values. */
+/* A by columns, that is C = A^T B for a row-major A[k, m]: gradients of weights, keys and values. Needs `add`: C takes one
+   addition per PL_TILE_CHUNK rows of A and B. */
 void pl_tile_columns(const pl_tile *t);
 
 /* Panels of w^T: packed(k, column) = w[column * step + k], k < in, column < out; the last panel is zero padded. */
