@@ -1,0 +1,99 @@
+/* Walking the decision tree. */
+#include "advise/advise.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+pl_status pl_recommendation_options(const pl_recommendation *recommendation, const pl_config *config,
+                                    pl_options *options, pl_error *error) {
+    const pl_method *method = pl_method_find(recommendation->method);
+    if (!method)
+        return pl_fail(error, PL_ERR_ARGUMENT, "this build has no method '%s'", recommendation->method);
+    pl_options_default(method, config, options);
+    char pair[128];
+    for (const char *at = recommendation->settings; *at;) {
+        size_t length = strcspn(at, ";");
+        (void)snprintf(pair, sizeof pair, "%.*s", (int)length, at);
+        char *value = strchr(pair, '=');
+        if (!value)
+            return pl_fail(error, PL_ERR_ARGUMENT, "'%s' is not a setting of the form name=value", pair);
+        *value++ = '\0';
+        PL_TRY(pl_options_set_text(options, config, pair, value, error));
+        at += length + (at[length] == ';' ? 1 : 0);
+    }
+    return PL_OK;
+}
+
+const pl_task_advice *pl_task_advice_find(const char *word) {
+    for (int32_t i = 0; i < PL_TASK_ADVICE_COUNT; i++) {
+        const pl_task_advice *task = &PL_TASK_ADVICE[i];
+        if (strcasecmp(task->key, word) == 0 || strcasecmp(task->label, word) == 0 ||
+            strcasecmp(task->task, word) == 0)
+            return task;
+    }
+    return NULL;
+}
+
+/* Is word one of the space separated words of list? */
+static bool listed(const char *list, const char *word) {
+    size_t length = strlen(word);
+    for (const char *at = strchr(list, ' '); at; at = strchr(at + 1, ' '))
+        if (strncasecmp(at + 1, word, length) == 0 && at[1 + length] == ' ')
+            return true;
+    return false;
+}
+
+static pl_status understand(int32_t index, const char *word, pl_advice *advice, pl_error *error) {
+    const pl_tree_node *node = &PL_TREE[index];
+    pl_answer *answer = &advice->answers[index];
+    *answer = PL_ANSWER_UNKNOWN;
+    if (!word || !*word || strcasecmp(word, "unknown") == 0)
+        return PL_OK;
+    if (index == PL_TREE_TASK)
+        advice->task = pl_task_advice_find(word);
+    if (strcasecmp(word, "yes") == 0 || strcasecmp(word, "true") == 0 || listed(node->yes_words, word) ||
+        (advice->task && index == PL_TREE_TASK && strcmp(advice->task->key, "classification") == 0))
+        *answer = PL_ANSWER_YES;
+    else if (strcasecmp(word, "no") == 0 || strcasecmp(word, "false") == 0 || listed(node->no_words, word) ||
+             (advice->task && index == PL_TREE_TASK))
+        *answer = PL_ANSWER_NO;
+    else
+        return pl_fail(error, PL_ERR_ARGUMENT, "%s: '%.40s' is not understood; answer yes or no%s%s%s",
+                       node->key, word,
+                       index == PL_TREE_TASK ? ", or one of classification, instruction, domain, style, code,"
+                                             : ", or one of",
+                       node->yes_words, node->no_words + 1);
+    return PL_OK;
+}
+
+pl_status pl_advise_tree(const char *const answers[PL_TREE_QUESTIONS], pl_advice *advice, pl_error *error) {
+    memset(advice, 0, sizeof *advice);
+    for (int32_t i = 0; i < PL_TREE_QUESTIONS; i++)
+        PL_TRY(understand(i, answers[i], advice, error));
+    int32_t node = 0;
+    for (;; node++) {
+        advice->path[advice->path_length++] = node;
+        if (node == PL_TREE_DEFAULT || advice->answers[node] == PL_ANSWER_YES)
+            break;
+    }
+    advice->best = &PL_TREE[node].best;
+    advice->other = PL_TREE[node].other.method ? &PL_TREE[node].other : NULL;
+    return PL_OK;
+}
+
+void pl_advice_step(const pl_advice *advice, int32_t index, char *text, size_t size) {
+    static const char *const words[] = {"Not answered, so no", "No", "Yes"};
+    int32_t at = index >= 0 && index < advice->path_length ? advice->path[index] : PL_TREE_DEFAULT;
+    const pl_tree_node *node = &PL_TREE[at];
+    if (index < 0 || index > advice->path_length)
+        (void)snprintf(text, size, "%s", "");
+    else if (at == PL_TREE_DEFAULT)
+        (void)snprintf(text, size, "Default recommendation: %s. %s", node->best.quote, node->why);
+    else if (advice->answers[at] == PL_ANSWER_YES)
+        (void)snprintf(text, size, "%s Yes: %s%s%s. %s", node->question, node->best.quote,
+                       node->other.method ? ", or " : "", node->other.method ? node->other.quote : "",
+                       node->why);
+    else
+        (void)snprintf(text, size, "%s %s.", node->question, words[advice->answers[at]]);
+}
