@@ -9,7 +9,7 @@ enum { POINTS_MIN = 6, VALIDATIONS_MIN = 2, RANK_MAX_ADVISED = 32 };
 
 static const double RISE = 0.02;     /* validation loss above its best */
 static const double WIDE_GAP = 0.25; /* validation above training */
-static const double FALLING = 0.03;  /* training loss still falling in the last third */
+static const double FALLING = 0.05;  /* training loss still falling in the last third */
 static const double FLAT = 0.005;    /* no longer falling */
 static const double LITTLE = 0.10;   /* fallen since the start */
 static const double BLOWN_FACTOR = 1.3, BLOWN_NATS = 0.3;
@@ -27,7 +27,7 @@ const pl_coach_rule PL_COACH_RULES[] = {
      "has not improved by 0.5 % in the last third.",
      "\"Decrease rank to 4\", \"Add dropout\", \"Reduce training epochs\"."},
     {PL_COACH_UNDERFITTING,
-     "The training loss is still falling by 3 % or more in the last third (stopped too soon), or it has "
+     "The training loss is still falling by 5 % or more in the last third (stopped too soon), or it has "
      "fallen by less than 10 % in all and is "
      "flat (too little capacity, or steps too small).",
      "\"Increase rank to 16 or 32\", \"Add more target modules (K, O, FFN)\"; while it still falls: more "
