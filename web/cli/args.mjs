@@ -1,0 +1,115 @@
+/** Command-line parsing: every option has a type and a help line; method options come from the engine's own description. */
+import { parseArgs } from 'node:util';
+
+import { PeftLabError } from '../engine/errors.js';
+
+/**
+ * @typedef {'string' | 'int' | 'number' | 'bool' | 'list'} Kind list: may be repeated
+ * @typedef {Record<string, {kind: Kind, help: string, default?: any}>} Spec option name in kebab-case without dashes
+ */
+
+/** @param {string} message @returns {PeftLabError} a request error: exit code 2 */
+export function usage(message) {
+    return new PeftLabError('argument', message);
+}
+
+export const kebab = (/** @type {string} */ name) => name.replaceAll('_', '-');
+export const snake = (/** @type {string} */ name) => name.replaceAll('-', '_');
+
+/** @param {string} name @param {string} text @param {Kind} kind @returns {any} */
+function convert(name, text, kind) {
+    if (kind === 'string' || kind === 'list') return text;
+    if (kind === 'bool') {
+        if (text !== 'true' && text !== 'false') throw usage(`--${name} takes true or false, not "${text}"`);
+        return text === 'true';
+    }
+    const pattern = kind === 'int' ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+    if (!pattern.test(text) || !Number.isFinite(Number(text))) throw usage(`--${name} takes ${kind === 'int' ? 'a whole number' : 'a number'}, not "${text}"`);
+    return Number(text);
+}
+
+/**
+ * @param {string[]} argv
+ * @param {Spec} spec
+ * @returns {{values: Record<string, any>, positionals: string[]}} values by the option's kebab name; absent ones have their default
+ */
+export function parse(argv, spec) {
+    const all = /** @type {Spec} */ ({ ...spec, json: { kind: 'bool', help: 'print JSON on stdout' } });
+    // A switch may stand alone: --merge is --merge=true.
+    const args = argv.map((arg, i) => {
+        const name = /^--([a-z0-9-]+)$/.exec(arg)?.[1];
+        return name && all[name]?.kind === 'bool' && !/^(true|false)$/.test(argv[i + 1] ?? '') ? `${arg}=true` : arg;
+    });
+    const options = Object.fromEntries(Object.entries(all).map(([name, { kind }]) => [name, { type: /** @type {const} */ ('string'), multiple: kind === 'list' }]));
+    let parsed;
+    try {
+        parsed = parseArgs({ args, options, allowPositionals: true, strict: true });
+    } catch (error) {
+        const unknown = /Unknown option '--?([^']+)'/.exec(/** @type {Error} */ (error).message)?.[1];
+        throw usage(unknown ? `unknown option --${unknown}; known are: ${Object.keys(all).map((n) => `--${n}`).join(' ')}` : /** @type {Error} */ (error).message);
+    }
+    /** @type {Record<string, any>} */
+    const values = Object.fromEntries(Object.entries(all).filter(([, o]) => o.default !== undefined).map(([name, o]) => [name, o.default]));
+    for (const [name, value] of Object.entries(parsed.values)) {
+        values[name] = Array.isArray(value) ? value : convert(name, String(value), all[name].kind);
+    }
+    return { values, positionals: parsed.positionals };
+}
+
+/** @param {any} description describeStatic() @returns {Spec} the options of every method; the engine checks which belong together */
+export function methodSpec(description) {
+    /** @type {Spec} */
+    const spec = {};
+    for (const method of description.methods) {
+        for (const option of method.options) {
+            const kind = /** @type {Kind} */ ({ int: 'number', real: 'number', bool: 'bool' }[/** @type {'int'} */ (option.type)] ?? 'string');
+            spec[kebab(option.name)] ??= { kind, help: `${method.name}: ${option.help}` };
+        }
+    }
+    spec['layers-to-transform'] = { kind: 'string', help: 'comma list of layers to adapt' };
+    spec['exclude-modules'] = { kind: 'string', help: 'comma list of modules to leave out' };
+    return spec;
+}
+
+/** The method options among parsed values, as the engine takes them. @param {Record<string, any>} values @param {Spec} spec methodSpec() */
+export function methodOptions(values, spec) {
+    /** @type {Record<string, any>} */
+    const options = {};
+    for (const name of Object.keys(spec)) {
+        if (values[name] === undefined) continue;
+        if (name === 'layers-to-transform') options.layers_to_transform = values[name].split(',').map(Number);
+        else if (name.endsWith('-pattern')) options[snake(name)] = parsePattern(name, values[name]);
+        else options[snake(name)] = values[name];
+    }
+    return options;
+}
+
+/** "q_proj=4,up_proj=16" or JSON. @param {string} name @param {string} text */
+function parsePattern(name, text) {
+    if (text.trim().startsWith('{')) return JSON.parse(text);
+    return Object.fromEntries(text.split(',').map((pair) => {
+        const [key, value] = pair.split('=');
+        if (!key || value === undefined || !Number.isFinite(Number(value))) throw usage(`--${name} looks like q_proj=4,up_proj=16, not "${text}"`);
+        return [key.trim(), Number(value)];
+    }));
+}
+
+/** "prompt:num_virtual_tokens=10,init=vocab" -> a method with options. @param {string} text */
+export function parseCombine(text) {
+    const [method, rest = ''] = text.split(/:(.*)/s);
+    /** @type {Record<string, any>} */
+    const options = {};
+    for (const pair of rest.split(';').flatMap((part) => part.split(/,(?=\w+=)/)).filter(Boolean)) {
+        const [key, value] = pair.split(/=(.*)/s);
+        if (value === undefined) throw usage(`--combine looks like prompt:num_virtual_tokens=10, not "${text}"`);
+        options[snake(key)] = /^[+-]?[\d.]+(e[+-]?\d+)?$/i.test(value) ? Number(value) : value === 'true' ? true : value === 'false' ? false : value;
+    }
+    return { method, options };
+}
+
+/** @param {string} name of the command @param {string} summary @param {Spec} spec @returns {string} help text */
+export function helpText(name, summary, spec) {
+    const width = Math.max(...Object.keys(spec).map((n) => n.length), 4) + 4;
+    const rows = Object.entries(spec).map(([n, o]) => `  ${`--${n}`.padEnd(width)}${o.help}${o.default === undefined ? '' : ` (default ${o.default})`}`);
+    return `peftlab ${name}: ${summary}\n\n${rows.join('\n')}\n`;
+}

@@ -1,0 +1,26 @@
+import { helpText, parse } from '../args.mjs';
+import { findTask, MODEL_SPEC, openSession, print } from '../context.mjs';
+import { measure } from '../measure.mjs';
+
+const SPEC = /** @type {import('../args.mjs').Spec} */ ({
+    ...MODEL_SPEC,
+    task: { kind: 'string', help: 'task name, task folder, or a data file' },
+    split: { kind: 'string', help: 'train, validation or test' },
+    limit: { kind: 'int', help: 'only the first items' },
+    'no-metrics': { kind: 'bool', help: 'loss only' },
+});
+
+export const help = () => helpText('eval', 'loss and task metric on held-out data', SPEC);
+
+/** @param {string[]} argv */
+export async function run(argv) {
+    const { values } = parse(argv, SPEC);
+    const task = await findTask(values.task);
+    const session = await openSession(values);
+    for (const [split, examples] of Object.entries(task.splits)) await session.setData(split, examples);
+    const { loss, bits_per_byte, perplexity, ...metrics } = await measure(session, task, { split: values.split, generate: !values['no-metrics'], limit: values.limit });
+    print(values, { loss, perplexity, bits_per_byte, metrics }, (r) => [
+        `loss ${r.loss.toFixed(4)} nats per token, ${r.bits_per_byte.toFixed(4)} bits per byte (${r.metrics.split})`,
+        ...(r.metrics.score === undefined ? [] : [`${task.metric.name ?? task.metric.id}: ${r.metrics.score.toFixed(4)}`]),
+    ].join('\n'));
+}

@@ -1,0 +1,22 @@
+import { helpText, parse, usage } from '../args.mjs';
+import { MODEL_SPEC, openSession, print, writeFolder } from '../context.mjs';
+
+const SPEC = /** @type {import('../args.mjs').Spec} */ ({
+    model: MODEL_SPEC.model,
+    adapter: MODEL_SPEC.adapter,
+    out: { kind: 'string', help: 'folder for the merged model' },
+    dtype: { kind: 'string', help: 'F32, F16 or BF16', default: 'F32' },
+});
+
+export const help = () => helpText('merge', 'merge adapters into a plain model folder', SPEC);
+
+/** @param {string[]} argv */
+export async function run(argv) {
+    const { values } = parse(argv, SPEC);
+    if (!values.adapter || !values.out) throw usage('give --adapter DIR (may be repeated) and --out DIR');
+    const session = await openSession(values);
+    const { modules } = await session.describe();
+    const report = await session.merge(modules.map((/** @type {any} */ m) => m.id));
+    await writeFolder(values.out, await session.exportModel(values.dtype));
+    print(values, { out: values.out, merged: modules.map((/** @type {any} */ m) => m.name), residual_of_subtracting: report.residual_of_subtracting }, () => `merged ${modules.length} adapter(s) into ${values.out}`);
+}

@@ -1,0 +1,129 @@
+import { readFile } from 'node:fs/promises';
+
+import { helpText, methodOptions, methodSpec, parse, parseCombine, usage } from '../args.mjs';
+import { exportTrained, findTask, MODEL_SPEC, openCalculator, openSession, writeSafely } from '../context.mjs';
+import { measure } from '../measure.mjs';
+
+const SUMMARY = 'fine-tune a model on a task or a data file';
+const RUN = /** @type {import('../args.mjs').Spec} */ ({
+    ...MODEL_SPEC,
+    task: { kind: 'string', help: 'task name, task folder, or a .jsonl, .txt or .csv file' },
+    method: { kind: 'string', help: 'fine-tuning method, see `peftlab methods`', default: 'lora' },
+    combine: { kind: 'list', help: 'another method trained jointly: METHOD or METHOD:option=value,…; may be repeated' },
+    steps: { kind: 'int', help: "optimiser steps (default: the task's preset, else 100)" },
+    'batch-size': { kind: 'int', help: 'sequences per step' },
+    lr: { kind: 'number', help: 'learning rate' },
+    schedule: { kind: 'string', help: 'constant, linear or cosine' },
+    'warmup-steps': { kind: 'int', help: 'steps of linear warm-up' },
+    'weight-decay': { kind: 'number', help: 'decoupled weight decay' },
+    'max-grad-norm': { kind: 'number', help: 'clip the gradient norm, 0: off' },
+    'gradient-accumulation-steps': { kind: 'int', help: 'micro-batches per step' },
+    shards: { kind: 'int', help: 'parts of a step that workers can share' },
+    seed: { kind: 'int', help: 'of initialisation, data order and dropout', default: 1 },
+    workers: { kind: 'int', help: 'engines that share each step; the result does not depend on it', default: 1 },
+    'eval-every': { kind: 'int', help: 'steps between validations', default: 0 },
+    'max-length': { kind: 'int', help: 'tokens per example', default: 0 },
+    snapshot: { kind: 'string', help: 'write a snapshot to this file while training' },
+    'snapshot-every': { kind: 'int', help: 'steps between snapshots', default: 20 },
+    resume: { kind: 'string', help: 'go on from this snapshot file' },
+    until: { kind: 'int', help: 'stop at this step (with --snapshot: to go on later)' },
+    out: { kind: 'string', help: 'folder for the trained adapter (full: the model)' },
+    'no-metrics': { kind: 'bool', help: 'skip the task metric at the end' },
+});
+/** CLI option -> engine option, where the task's preset gives the default. */
+const ENGINE = ['steps', 'batch-size', 'lr', 'schedule', 'warmup-steps', 'weight-decay', 'max-grad-norm', 'gradient-accumulation-steps', 'shards'];
+
+export async function help() {
+    const session = await openCalculator();
+    return helpText('train', SUMMARY, { ...RUN, ...methodSpec(await session.describeStatic()) });
+}
+
+/**
+ * The preset of (task, method), overridden by what the user says.
+ * @param {import('../../engine/tasks.js').Task} task @param {Record<string, any>} values @param {Record<string, any>} own method options given
+ */
+function settle(task, values, own) {
+    const { method: _, options = {}, ...preset } = task.presets.find((p) => p.method === values.method) ?? { method: '' };
+    const given = Object.fromEntries(ENGINE.filter((name) => values[name] !== undefined).map((name) => [name.replaceAll('-', '_'), values[name]]));
+    return { options: { ...options, ...own }, engine: { ...preset, ...given, seed: values.seed } };
+}
+
+/** @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {number} maxLength */
+async function loadData(session, task, maxLength) {
+    for (const split of ['train', 'validation', 'test']) {
+        if (!task.splits[split]) continue;
+        const { skipped } = await session.setData(split, task.splits[split], { maxLength });
+        for (const { line, message } of skipped) process.stderr.write(`${split}, line ${line}: ${message} (left out)\n`);
+    }
+}
+
+/** @param {string[]} argv */
+export async function run(argv) {
+    const calculator = await openCalculator();
+    const methods = methodSpec(await calculator.describeStatic());
+    const { values } = parse(argv, { ...RUN, ...methods });
+    const task = await findTask(values.task);
+    const { options, engine } = settle(task, values, methodOptions(values, methods));
+    const session = await openSession(values);
+    for (const { id } of (await session.describe()).modules) await session.setModule(id, { trainable: false });
+
+    const say = (/** @type {object} */ line, /** @type {string} */ text) => process.stdout.write(values.json ? `${JSON.stringify(line)}\n` : text ? `${text}\n` : '');
+    if (values.resume) {
+        await loadData(session, task, values['max-length']);
+        await session.restore(new Uint8Array(await readFile(values.resume)), { workers: values.workers });
+    } else {
+        await session.addModule(values.method, options, { seed: values.seed, name: values.method });
+        for (const text of values.combine ?? []) {
+            const { method, options: more } = parseCombine(text);
+            await session.addModule(method, more, { seed: values.seed, name: method });
+        }
+        await loadData(session, task, values['max-length']);
+    }
+    const counts = await session.count();
+    say({ trainable: counts.trainable, total: counts.total, percent: counts.percent, options, ...engine }, `training ${counts.trainable.toLocaleString('en-US')} of ${counts.total.toLocaleString('en-US')} numbers (${counts.percent.toPrecision(3)} %)`);
+
+    const result = await trainWithReports(session, values, engine, say);
+    if (values.out && result.done) await exportTrained(session, values.out);
+    const metrics = result.done ? await measure(session, task, { generate: !values['no-metrics'] }) : {};
+    say({ done: result.done, step: result.step, seconds: result.ms / 1000, tokens_per_s: (result.tokens / result.ms) * 1000, metrics, ...(values.out && result.done && { adapter: values.out }) },
+        result.done ? `done in ${(result.ms / 1000).toFixed(1)} s\n${summary(metrics)}${values.out ? `\nwritten to ${values.out}` : ''}` : `stopped at step ${result.step}`);
+    session.close();
+}
+
+/** @param {any} metrics */
+function summary(metrics) {
+    return Object.entries(metrics).map(([name, value]) => `${name}: ${typeof value === 'number' ? value.toPrecision(4) : JSON.stringify(value)}`).join('\n');
+}
+
+/**
+ * @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values @param {Record<string, any>} engine
+ * @param {(line: object, text: string) => void} say
+ */
+async function trainWithReports(session, values, engine, say) {
+    if (values.until !== undefined && !values.snapshot) throw usage('--until needs --snapshot FILE, or the work would be lost');
+    let at = performance.now();
+    let last = /** @type {any} */ (null);
+    const every = Math.max(1, Math.floor((engine.steps ?? 100) / 20));
+    const flush = () => {
+        if (last) say(last, `step ${String(last.step).padStart(5)}  loss ${last.loss.toFixed(4)}${last.val_loss === undefined ? '' : `  validation ${last.val_loss.toFixed(4)}`}`);
+        last = null;
+    };
+    const options = {
+        eval_every: values['eval-every'], until: values.until, ...(values.snapshot && { snapshot_every: values['snapshot-every'] }),
+        onStep: (/** @type {any} */ report) => {
+            const now = performance.now();
+            flush();
+            last = { step: report.step, loss: report.loss, lr: report.lr, grad_norm: report.grad_norm, tokens_per_s: (report.tokens / Math.max(1e-3, now - at)) * 1000 };
+            at = now;
+            if (!values.json && report.step % every !== 0 && report.step !== engine.steps) last = null;
+        },
+        onValidation: (/** @type {any} */ report) => { last = { ...(last ?? { step: report.step, loss: NaN }), val_loss: report.loss, val_bits_per_byte: report.bits_per_byte }; },
+        onSnapshot: (/** @type {any} */ { bytes }) => { pending = pending.then(() => writeSafely(values.snapshot, bytes)); },
+    };
+    let pending = Promise.resolve();
+    const result = values.resume ? await session.resume(options) : await session.train({ ...engine, ...options, workers: values.workers });
+    flush();
+    await pending;
+    if (values.snapshot && !result.done) await writeSafely(values.snapshot, await session.snapshot());
+    return result;
+}

@@ -1,0 +1,22 @@
+/** --shape: a preset's name, or the path of a config.json. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { usage } from './args.mjs';
+import { isFile, isFolder } from './context.mjs';
+
+export const SHAPE_SPEC = /** @type {import('./args.mjs').Spec} */ ({
+    shape: { kind: 'string', help: 'llama-2-7b, llama-2-13b, llama-2-70b, … or the path of a config.json', default: 'llama-2-7b' },
+    method: { kind: 'string', help: 'fine-tuning method' },
+});
+
+/** @param {Record<string, any>} values @returns {Promise<{shape?: string, config?: object}>} */
+export async function shapeRequest({ shape }) {
+    const path = (await isFolder(shape)) ? join(shape, 'config.json') : shape;
+    if (!(await isFile(path))) return { shape };
+    try {
+        return { config: JSON.parse(await readFile(path, 'utf8')) };
+    } catch (error) {
+        throw usage(`${path} is not JSON: ${/** @type {Error} */ (error).message}`);
+    }
+}
