@@ -11,7 +11,13 @@ typedef struct pieces {
 
 typedef struct decoder {
     pieces now, next;
+    pl_text scratch[2];
 } decoder;
+
+static bool failed(const decoder *d) {
+    return d->now.text.failed || d->next.text.failed || d->now.ends.failed || d->next.ends.failed ||
+           d->scratch[0].failed || d->scratch[1].failed;
+}
 
 static void begin_step(decoder *d) {
     d->next.text.length = 0;
@@ -86,7 +92,8 @@ static void end_byte_run(pl_text *out, const char *bytes, size_t count, bool at_
         pl_text_bytes(out, "\xEF\xBF\xBD", 3);
 }
 
-static void byte_fallback(decoder *d, pl_text *run) {
+static void byte_fallback(decoder *d) {
+    pl_text *run = &d->scratch[0];
     begin_step(d);
     run->length = 0;
     for (int32_t i = 0; i <= d->now.ends.count; i++) {
@@ -151,34 +158,42 @@ static void each_token(decoder *d, const pl_step *step) {
     end_step(d);
 }
 
-static void run_steps(decoder *d, const pl_steps *steps, pl_text *scratch) {
-    for (int32_t i = 0; i < steps->count; i++) {
-        if (d->now.text.failed || d->next.text.failed || d->now.ends.failed || d->next.ends.failed ||
-            scratch->failed)
-            return;
+static void run_steps(decoder *d, const pl_steps *steps) {
+    for (int32_t i = 0; i < steps->count && !failed(d); i++) {
         if (steps->list[i].kind == PL_STEP_FUSE)
             fuse(d);
         else if (steps->list[i].kind == PL_STEP_BYTE_FALLBACK)
-            byte_fallback(d, scratch);
+            byte_fallback(d);
         else
             each_token(d, &steps->list[i]);
     }
 }
 
-/* The strings of the tokens; ids without a token are left out, as in tokenizers. */
+/* The string of a token, or NULL when it is left out: special, or an id that no token has. An added token that was found
+   in normalised text is decoded from its normalised form, as tokenizers does since 0.23. */
+static const char *token_text(const pl_tokenizer *t, decoder *d, int32_t id, bool skip_special,
+                              size_t *length) {
+    const char *text = pl_vocab_text(&t->added, id, length);
+    if (!text)
+        return pl_vocab_text(&t->vocab, id, length);
+    if (skip_special && (t->flags[id] & PL_ADDED_SPECIAL))
+        return NULL;
+    if (!(t->flags[id] & PL_ADDED_NORMAL) || t->normalizer.count == 0)
+        return text;
+    pl_normalize(&t->normalizer, text, *length, &d->scratch[0], &d->scratch[1]);
+    *length = d->scratch[0].length;
+    return d->scratch[0].data;
+}
+
 static pl_status look_up(const pl_tokenizer *t, decoder *d, const int32_t *tokens, int32_t count,
                          bool skip_special, pl_error *error) {
     const int32_t size = pl_tokenizer_vocab_size(t);
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count && !failed(d); i++) {
         if (tokens[i] < 0 || tokens[i] >= size)
             return pl_fail(error, PL_ERR_RANGE, "token %d is outside the vocabulary 0..%d", (int)tokens[i],
                            (int)size - 1);
         size_t length;
-        const char *text = pl_vocab_text(&t->added, tokens[i], &length);
-        if (text && skip_special && (t->flags[tokens[i]] & PL_ADDED_SPECIAL))
-            continue;
-        if (!text)
-            text = pl_vocab_text(&t->vocab, tokens[i], &length);
+        const char *text = token_text(t, d, tokens[i], skip_special, &length);
         if (!text)
             continue;
         if (d->now.text.length > INT32_MAX / 8)
@@ -191,27 +206,37 @@ static pl_status look_up(const pl_tokenizer *t, decoder *d, const int32_t *token
     return PL_OK;
 }
 
+static decoder decoder_make(pl_memory *memory) {
+    decoder d = {.now = {pl_text_make(memory), {.memory = memory}},
+                 .next = {pl_text_make(memory), {.memory = memory}}};
+    d.scratch[0] = pl_text_make(memory);
+    d.scratch[1] = pl_text_make(memory);
+    pl_text_bytes(&d.now.text, "", 0); /* so that even no tokens give a text */
+    pl_text_bytes(&d.next.text, "", 0);
+    return d;
+}
+
+/* Frees everything but the result. */
+static void decoder_close(pl_memory *memory, decoder *d) {
+    pl_text_free(&d->scratch[0]);
+    pl_text_free(&d->scratch[1]);
+    pl_text_free(&d->next.text);
+    pl_memory_free(memory, d->next.ends.list);
+    pl_memory_free(memory, d->now.ends.list);
+}
+
 pl_status pl_tokenizer_decode(const pl_tokenizer *tokenizer, pl_memory *memory, const int32_t *tokens,
                               int32_t count, bool skip_special, char **text, size_t *length,
                               pl_error *error) {
     *text = NULL;
     *length = 0;
-    decoder d = {.now = {pl_text_make(memory), {.memory = memory}},
-                 .next = {pl_text_make(memory), {.memory = memory}}};
-    pl_text scratch = pl_text_make(memory);
-    pl_text_bytes(&d.now.text, "", 0); /* so that even no tokens give a text */
-    pl_text_bytes(&d.next.text, "", 0);
+    decoder d = decoder_make(memory);
     pl_status status = look_up(tokenizer, &d, tokens, count, skip_special, error);
     if (status == PL_OK)
-        run_steps(&d, &tokenizer->decoder, &scratch);
-    bool failed =
-        d.now.text.failed || d.next.text.failed || d.now.ends.failed || d.next.ends.failed || scratch.failed;
-    if (status == PL_OK && failed)
+        run_steps(&d, &tokenizer->decoder);
+    if (status == PL_OK && failed(&d))
         status = pl_fail(error, PL_ERR_MEMORY, "no memory for the text of %d tokens", (int)count);
-    pl_text_free(&scratch);
-    pl_text_free(&d.next.text);
-    pl_memory_free(memory, d.next.ends.list);
-    pl_memory_free(memory, d.now.ends.list);
+    decoder_close(memory, &d);
     if (status != PL_OK) {
         pl_text_free(&d.now.text);
         return status;

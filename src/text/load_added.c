@@ -51,7 +51,7 @@ static pl_status add_token(pl_tokenizer *t, const pl_json *node, int32_t model_t
         pl_vocab_find(&t->vocab, text, strlen(text)) != (int32_t)id)
         return pl_fail(error, PL_ERR_FORMAT, "tokenizer.json: id %d of added token \"%.60s\" is taken",
                        (int)id, text);
-    t->flags[id] = flags;
+    t->flags[id] = (uint8_t)(flags | (normalized ? PL_ADDED_NORMAL : 0));
     *largest = (int32_t)id > *largest ? (int32_t)id : *largest;
     return PL_OK;
 }

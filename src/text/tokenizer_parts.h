@@ -48,7 +48,7 @@ typedef struct pl_steps {
     int32_t count;
 } pl_steps;
 
-enum { PL_ADDED_SPECIAL = 1, PL_ADDED_LEFT = 2, PL_ADDED_RIGHT = 4, PL_ADDED_WORD = 8 };
+enum { PL_ADDED_SPECIAL = 1, PL_ADDED_LEFT = 2, PL_ADDED_RIGHT = 4, PL_ADDED_WORD = 8, PL_ADDED_NORMAL = 16 };
 
 struct pl_tokenizer {
     pl_memory *memory;
