@@ -153,7 +153,9 @@ int32_t pl_estimate_memory(pl_session *s, const char *json, int32_t length);
 int32_t pl_chapter(pl_session *s);
 /* The chapter's decision tree: {"latency":"no","compute":"limited","task":"classification","multitask":"no"} -> {"method","options","why":[…],"path":[…]} */
 int32_t pl_advise(pl_session *s, const char *json, int32_t length);
+/* The chapter's tree, task recommendations, quick reference, summary and pitfalls as data. */
+int32_t pl_guide(pl_session *s);
 /* The coach: {"history":[{"step","loss","val_loss"}…],"options":{…},"method":…} -> {"state":"underfitting|…","why":…,"suggestion":{…}|null,"rules":[…]} */
-int32_t pl_coach(pl_session *s, const char *json, int32_t length);
+int32_t pl_coach_history(pl_session *s, const char *json, int32_t length);
 
 #endif

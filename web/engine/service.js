@@ -108,8 +108,9 @@ const COMMANDS = {
     count: (s, request) => s.core.ask('pl_count', [], request),
     memoryEstimate: (s, request) => s.core.ask('pl_estimate_memory', [], request),
     chapter: (s) => s.core.json('pl_chapter'),
+    guide: (s) => s.core.json('pl_guide'),
     advise: (s, request) => s.core.ask('pl_advise', [], request),
-    coach: (s, request) => s.core.ask('pl_coach', [], request),
+    coach: (s, request) => s.core.ask('pl_coach_history', [], request),
 };
 
 /** Command names, for the type of Session and for tests. */

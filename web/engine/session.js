@@ -276,10 +276,13 @@ export class Session {
     /** The chapter's tables with what they assume. @returns {Promise<any>} */
     chapter() { return this.request('chapter'); }
 
+    /** The chapter's tree, recommendations and tables as data. @returns {Promise<any>} */
+    guide() { return this.request('guide'); }
+
     /** @param {any} answers see pl_advise @returns {Promise<any>} */
     advise(answers) { return this.request('advise', answers); }
 
-    /** @param {any} history see pl_coach @returns {Promise<any>} */
+    /** @param {any} history see pl_coach_history @returns {Promise<any>} */
     coach(history) { return this.request('coach', history); }
 }
 
