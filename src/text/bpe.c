@@ -144,14 +144,8 @@ static void merge_all(const pl_tokenizer *t, pl_bpe *bpe, int32_t count) {
     }
 }
 
-void pl_bpe_encode(const pl_tokenizer *tokenizer, pl_bpe *bpe, const char *text, size_t length, pl_ids *ids) {
-    if (tokenizer->ignore_merges) {
-        int32_t whole = pl_vocab_find(&tokenizer->vocab, text, length);
-        if (whole >= 0) {
-            pl_ids_push(ids, whole);
-            return;
-        }
-    }
+static void encode_piece(const pl_tokenizer *tokenizer, pl_bpe *bpe, const char *text, size_t length,
+                         pl_ids *ids) {
     if (!reserve(bpe, length))
         return;
     int32_t count = make_symbols(tokenizer, bpe->symbols, text, length);
@@ -160,4 +154,28 @@ void pl_bpe_encode(const pl_tokenizer *tokenizer, pl_bpe *bpe, const char *text,
     merge_all(tokenizer, bpe, count);
     for (int32_t at = 0; at >= 0; at = bpe->symbols[at].next)
         pl_ids_push(ids, bpe->symbols[at].id);
+}
+
+/* The next U+2581 behind at that does not follow another one, or length. */
+static size_t next_cut(const char *text, size_t length, size_t at) {
+    static const char mark[] = "\xE2\x96\x81";
+    for (at++; at + 3 <= length; at++)
+        if (text[at] == mark[0] && memcmp(text + at, mark, 3) == 0 &&
+            (at < 3 || memcmp(text + at - 3, mark, 3) != 0))
+            return at;
+    return length;
+}
+
+void pl_bpe_encode(const pl_tokenizer *tokenizer, pl_bpe *bpe, const char *text, size_t length, pl_ids *ids) {
+    if (tokenizer->ignore_merges) {
+        int32_t whole = pl_vocab_find(&tokenizer->vocab, text, length);
+        if (whole >= 0) {
+            pl_ids_push(ids, whole);
+            return;
+        }
+    }
+    for (size_t at = 0, next; at < length; at = next) {
+        next = tokenizer->cuts_at_mark ? next_cut(text, length, at) : length;
+        encode_piece(tokenizer, bpe, text + at, next - at, ids);
+    }
 }

@@ -139,6 +139,22 @@ static void fill_char_ids(pl_tokenizer *t) {
     }
 }
 
+/* Without a pre-tokeniser a whole text is one piece for BPE. But if every token has U+2581, the stand-in for a space, only at
+   its beginning (or behind another one), nothing ever merges across the beginning of a word, so words can go one by one. */
+static bool cuts_at_mark(const pl_vocab *vocab) {
+    static const char mark[] = "\xE2\x96\x81";
+    if (pl_vocab_find(vocab, mark, 3) < 0)
+        return false;
+    for (int32_t id = 0; id < vocab->ids; id++) {
+        size_t length;
+        const char *text = pl_vocab_text(vocab, id, &length);
+        for (size_t at = 1; at + 3 <= length; at++)
+            if (memcmp(text + at, mark, 3) == 0 && (at < 3 || memcmp(text + at - 3, mark, 3) != 0))
+                return false;
+    }
+    return true;
+}
+
 pl_status pl_load_model(pl_tokenizer *t, const pl_json *model, pl_error *error) {
     if (!pl_json_is_object(model))
         return wrong(error, "must be an object");
@@ -153,6 +169,7 @@ pl_status pl_load_model(pl_tokenizer *t, const pl_json *model, pl_error *error) 
     PL_TRY(load_vocab(t, pl_json_get(model, "vocab"), error));
     PL_TRY(load_merges(t, pl_json_get(model, "merges"), error));
     fill_char_ids(t);
+    t->cuts_at_mark = cuts_at_mark(&t->vocab);
     t->unk = -1;
     const pl_json *unk = pl_json_get(model, "unk_token");
     const char *unk_text = pl_json_string(unk);

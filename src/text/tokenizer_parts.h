@@ -60,6 +60,7 @@ struct pl_tokenizer {
     pl_map merges;  /* left << 32 | right -> rank << 32 | id of the result */
     bool byte_fallback, fuse_unk, ignore_merges;
     int32_t unk;           /* id or -1 */
+    bool cuts_at_mark;     /* no token has U+2581 behind another character: no merge crosses that place */
     int32_t byte_ids[256]; /* ids of "<0x00>".."<0xFF>", or -1 */
     int32_t char_ids
         [PL_CHAR_IDS]; /* ids of the characters U+0000..U+01FF, or -1: all that byte-level BPE needs */
