@@ -94,6 +94,11 @@ const COMMANDS = {
     generate: (s, args, context) => generate(s, args, context),
 
     setData: (s, args, context) => setData(s, args, context),
+    setTokens: (s, { split, examples, labelFrom = 1 }) => {
+        s.core.call('pl_data_begin', split, 0);
+        for (const ids of examples) s.core.addTokens(split, Int32Array.from(ids), labelFrom, 0);
+        return s.core.json('pl_data_stats', split);
+    },
     dataStats: (s, { split }) => s.core.json('pl_data_stats', split),
     evaluate: (s, args, context) => evaluate(s.core, args, context),
 

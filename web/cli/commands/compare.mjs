@@ -1,0 +1,69 @@
+import { helpText, parse, usage } from '../args.mjs';
+import { findModel, findTask, formatCount, MODEL_SPEC, table, writeSafely } from '../context.mjs';
+import { PeftLab } from '../../engine/index.js';
+import { measure } from '../measure.mjs';
+import { scatterSvg } from '../scatter.mjs';
+
+const SPEC = /** @type {import('../args.mjs').Spec} */ ({
+    model: MODEL_SPEC.model,
+    task: { kind: 'string', help: 'task name, task folder, or a data file' },
+    methods: { kind: 'string', help: 'comma list', default: 'prompt,prefix,lora,adapter,full' },
+    seeds: { kind: 'int', help: 'runs per method', default: 3 },
+    steps: { kind: 'int', help: "instead of the presets' steps" },
+    workers: { kind: 'int', help: 'engines that share each step', default: 1 },
+    limit: { kind: 'int', help: 'metric on the first items only' },
+    out: { kind: 'string', help: 'write all results as JSON to this file' },
+    svg: { kind: 'string', help: 'write the chart (quality against parameters) to this file' },
+});
+
+export const help = () => helpText('compare', 'train several methods and seeds, and put quality against parameters', SPEC);
+
+/** @param {number[]} values */
+export function spread(values) {
+    const mean = values.reduce((a, b) => a + b, 0) / values.length;
+    const sd = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, values.length - 1));
+    return { mean, sd: values.length > 1 ? sd : 0, min: Math.min(...values), max: Math.max(...values) };
+}
+
+/** One run from a fresh base. @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {string} method @param {number} seed @param {Record<string, any>} values */
+async function oneRun(session, task, method, seed, values) {
+    const { method: _, options = {}, ...preset } = task.presets.find((p) => p.method === method) ?? { method };
+    await session.clear();
+    const module = await session.addModule(method, options, { seed });
+    const began = performance.now();
+    const result = await session.train({ ...preset, seed, ...(values.steps !== undefined && { steps: values.steps }), workers: values.workers });
+    const metrics = await measure(session, task, { limit: values.limit });
+    return { method, seed, parameters: module.parameters, steps: result.steps, seconds: (performance.now() - began) / 1000, train_seconds: result.ms / 1000, ...metrics };
+}
+
+/** @param {string[]} argv */
+export async function run(argv) {
+    const { values } = parse(argv, SPEC);
+    if (values.seeds < 1 || values.seeds > 100) throw usage(`--seeds ${values.seeds} is outside 1..100`);
+    const task = await findTask(values.task);
+    const session = await PeftLab.load(await findModel(values.model), { inThread: true });
+    for (const [split, examples] of Object.entries(task.splits)) await session.setData(split, examples);
+    const base = { method: 'base', seed: 0, parameters: 0, ...(await measure(session, task, { limit: values.limit })) };
+    const runs = [];
+    for (const method of values.methods.split(',')) {
+        for (let seed = 1; seed <= values.seeds; seed++) {
+            const made = await oneRun(session, task, method, seed, values);
+            runs.push(made);
+            process.stderr.write(`${method} seed ${seed}: loss ${made.loss.toFixed(4)}${made.score === undefined ? '' : `, ${task.metric.name ?? 'score'} ${made.score.toFixed(3)}`} (${made.train_seconds.toFixed(1)} s)\n`);
+        }
+    }
+    session.close();
+    const rows = [base, ...runs].reduce((map, r) => map.set(r.method, [...(map.get(r.method) ?? []), r]), new Map());
+    const summary = [...rows].map(([method, list]) => ({
+        method, parameters: list[0].parameters, runs: list.length, loss: spread(list.map((/** @type {any} */ r) => r.loss)),
+        ...(list[0].score !== undefined && { score: spread(list.map((/** @type {any} */ r) => r.score)) }),
+        seconds: spread(list.map((/** @type {any} */ r) => r.train_seconds ?? 0)).mean,
+    }));
+    const report = { task: task.name, metric: task.metric.name ?? 'loss', command: `peftlab compare ${argv.join(' ')}`, summary, runs: [base, ...runs] };
+    if (values.out) await writeSafely(values.out, JSON.stringify(report, null, 1));
+    if (values.svg) await writeSafely(values.svg, scatterSvg(report));
+    if (values.json) return void process.stdout.write(`${JSON.stringify(report)}\n`);
+    const show = (/** @type {any} */ s, digits = 3) => (s ? `${s.mean.toFixed(digits)} ± ${s.sd.toFixed(digits)}` : '');
+    process.stdout.write(`${table(['method', 'parameters', 'test loss', report.metric, 'train s'], summary.map((s) => [s.method, formatCount(s.parameters), show(s.loss), show(s.score), s.seconds.toFixed(1)]))}\n`);
+    return undefined;
+}
