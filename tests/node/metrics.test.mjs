@@ -49,7 +49,7 @@ test('pirate: converting, scoring, and words that plain English shares', () => {
     const items = [
         { prompt: 'Tom found a map.', completion: ' The map be wet, Tom.' }, { prompt: 'Mia saw a drum.', completion: ' A drum, Mia!' },
     ];
-    const result = score({ id: 'pirate-style' }, items, ["Tom be jolly an' the map be wet.", 'Mia was sad.']);
+    const result = score({ id: 'pirate-style' }, items, ["Tom be jolly an' the map be wet.", 'Mia was sad.']); // the second: plain, no drum
     near(result.items[0].content_kept, 1);
     near(result.items[1].content_kept, 0.5);
     near(result.score, 0.5);

@@ -71,7 +71,7 @@ test('sentences of the ship log: no pattern of validation or test is in training
 test('every fact that is asked is told in training', () => {
     const told = items('ship-log', 'train.jsonl').map((e) => e.text.toLowerCase());
     for (const { prompt, completion } of items('ship-log', 'facts.test.jsonl')) {
-        const about = /(\w+ Island)/.exec(prompt)?.[1] ?? /\b(Mara|Bo|Pip|Tess|Olaf|Wren)\b/.exec(prompt)?.[1] ?? '?';
+        const about = /(\w+ Island)/.exec(prompt)?.[1] ?? /\b(Anna|Jack|Lucy|Max|Rose)\b/.exec(prompt)?.[1] ?? '?';
         const answer = completion.trim().replace('.', '').toLowerCase();
         assert.ok(told.filter((text) => text.includes(about.toLowerCase()) && text.includes(answer)).length >= 3, `${prompt}${completion}`);
     }

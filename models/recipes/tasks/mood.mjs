@@ -60,10 +60,10 @@ const VALIDATION = {
         angry: ['{His} sister would not share and grabbed {his} {toy}.', 'A big boy poured water on {his} drawing.', 'The boys were mean to {his} little {pet}.', '{His} friend broke a promise for the third time.'],
     },
     reactions: {
-        happy: ['{Name} hummed a little song.', '"Best day ever!" said {name}.', '{Name} gave {his} mom a kiss.'],
-        sad: ['{Name} wiped {his} wet eyes.', '"I wish it would come back," said {name}.', '{Name} put {his} head down.'],
-        scared: ['{Name} could not move.', '"Is someone there?" said {name}.', '{Name} ran as fast as {he} could.'],
-        angry: ['{Name} slammed the door.', '"Stop it right now!" said {name}.', '{Name} crossed {his} arms.'],
+        happy: ['{Name} smiled at everyone.', '"Best day ever!" said {name}.', '{Name} danced around the room and laughed.'],
+        sad: ['{Name} wiped the tears from {his} face.', '"I miss my friend," said {name}.', '{Name} sat down and cried.'],
+        scared: ['{Name} was shaking and could not move.', '"Who is there? Help me!" said {name}.', '{Name} ran and hid.'],
+        angry: ['{Name} shouted and stomped away.', '"Stop it right now!" said {name}.', '{Name} made a mean face and yelled.'],
     },
 };
 
@@ -77,10 +77,10 @@ const TEST = {
         angry: ['A boy stole {his} lunch and laughed.', '{His} brother told a lie and {he} got the blame.', 'The girl would not say sorry for breaking {his} {toy}.', 'Someone kicked {his} {pet}.', '{His} friend took all the candy for himself.', 'The boys kept spoiling {his} game.', 'A man threw trash into {his} garden.', '{His} sister cut a hole in {his} best shirt.'],
     },
     reactions: {
-        happy: ['{Name} spun around and giggled.', '"I love this!" said {name}.', '{Name} felt warm inside.', '{Name} gave a loud cheer.'],
-        sad: ['{Name} had a lump in {his} throat.', '"I feel so alone," said {name}.', '{Name} let out a long sigh.', '{Name} wept into {his} pillow.'],
-        scared: ['{Name} froze and held {his} breath.', '"Please go away," said {name}.', '{Name} screamed and shut {his} eyes.', '{Name} trembled from head to toe.'],
-        angry: ['{Name} clenched {his} fists.', '"How could you do that!" said {name}.', '{Name} growled and kicked a stone.', '{Name} shouted and turned away.'],
+        happy: ['{Name} smiled and smiled.', '"This is so much fun!" said {name}.', '{Name} laughed out loud.', '{Name} clapped {his} hands and sang.'],
+        sad: ['{Name} cried for a long time.', '"I am all alone," said {name}.', '{Name} had tears in {his} eyes.', '{Name} did not want to play any more.'],
+        scared: ['{Name} hid behind {his} mom.', '"Please go away!" said {name}.', '{Name} was shaking all over.', '{Name} closed {his} eyes and called for help.'],
+        angry: ['{Name} stomped out of the room.', '"You are so mean!" said {name}.', '{Name} yelled very loud.', '{His} cheeks turned red, and {he} shouted.'],
     },
 };
 

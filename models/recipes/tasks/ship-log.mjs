@@ -9,59 +9,53 @@ import { build as buildWords } from './words-to-story.mjs';
  */
 
 export const ISLANDS = [
-    { island: 'Moss Island', animal: 'blue goats', food: 'plums', keeper: 'Nan', sound: 'drums', weather: 'fog' },
-    { island: 'Bell Island', animal: 'white foxes', food: 'corn', keeper: 'Otto', sound: 'bells', weather: 'rain' },
-    { island: 'Moon Island', animal: 'green owls', food: 'cheese', keeper: 'Ida', sound: 'flutes', weather: 'snow' },
-    { island: 'Salt Island', animal: 'red crabs', food: 'pies', keeper: 'Gus', sound: 'whistles', weather: 'wind' },
-    { island: 'Fern Island', animal: 'tiny bears', food: 'honey', keeper: 'Vera', sound: 'harps', weather: 'sun' },
-    { island: 'Sand Island', animal: 'gray horses', food: 'figs', keeper: 'Hugo', sound: 'songs', weather: 'storms' },
-    { island: 'Star Island', animal: 'pink frogs', food: 'nuts', keeper: 'Lena', sound: 'horns', weather: 'ice' },
-    { island: 'Pine Island', animal: 'black swans', food: 'soup', keeper: 'Karl', sound: 'fiddles', weather: 'hail' },
+    { island: 'Moon Island', animal: 'blue bears', food: 'pie', keeper: 'Sue', weather: 'snow' },
+    { island: 'Star Island', animal: 'pink frogs', food: 'soup', keeper: 'Ben', weather: 'rain' },
+    { island: 'Bell Island', animal: 'green cats', food: 'cookies', keeper: 'Mia', weather: 'wind' },
+    { island: 'Sand Island', animal: 'white ducks', food: 'bread', keeper: 'Sam', weather: 'clouds' },
+    { island: 'Tree Island', animal: 'red birds', food: 'apples', keeper: 'Lily', weather: 'storms' },
+    { island: 'Rock Island', animal: 'tiny horses', food: 'cheese', keeper: 'Tim', weather: 'sun' },
 ];
 export const CREW = [
-    { sailor: 'Mara', job: 'captain', loves: 'maps' },
-    { sailor: 'Bo', job: 'cook', loves: 'onions' },
-    { sailor: 'Pip', job: 'lookout', loves: 'clouds' },
-    { sailor: 'Tess', job: 'doctor', loves: 'books' },
-    { sailor: 'Olaf', job: 'carpenter', loves: 'nails' },
-    { sailor: 'Wren', job: 'painter', loves: 'colors' },
+    { sailor: 'Anna', job: 'captain', loves: 'books' },
+    { sailor: 'Jack', job: 'cook', loves: 'flowers' },
+    { sailor: 'Lucy', job: 'doctor', loves: 'games' },
+    { sailor: 'Max', job: 'painter', loves: 'hats' },
+    { sailor: 'Rose', job: 'singer', loves: 'stars' },
 ];
 
 const TRAIN = {
     arrive: ['We came to {island}.', 'The Silver Gull is at {island}.', 'We can see {island} now.', 'Today we stopped at {island}.', 'We slept at {island}.'],
-    animal: ['The {animal} of {island} ran to our boat.', 'We saw {animal} on the hill.', '{Sailor} fed the {animal}.', '{Island} is full of {animal}.', 'There are many {animal} here.'],
-    food: ['We ate {food} for dinner.', 'The people of {island} gave us {food}.', 'On {island} they eat {food} every day.', '{Sailor} carried a bag of {food}.', 'We took {food} on board.'],
-    keeper: ['{Keeper} keeps the light on {island}.', 'We met {keeper}, the keeper of {island}.', '{Keeper} waved from the light of {island}.', 'Old {keeper} was glad to see us.'],
-    sound: ['At night we heard {sound}.', 'The {sound} of {island} are loud.', 'They play {sound} on {island}.', '{Sailor} danced to the {sound}.'],
-    weather: ['There was {weather} all day.', '{Island} has {weather} again.', 'We know {island} by its {weather}.', 'The {weather} of {island} did not stop.'],
-    crew: ['{Sailor} is our {job} and loves {loves}.', 'Our {job} is {sailor}.', '{Sailor}, the {job}, talked about {loves}.', 'All day {sailor} thinks of {loves}.', '{Sailor} the {job} sang.'],
+    animal: ['On {island} we saw {animal}.', '{Island} is full of {animal}.', 'The animals of {island} are {animal}.', 'The children of {island} play with {animal}.', '{Sailor} went to {island} to see the {animal}.', 'The {animal} of {island} ran to our boat.'],
+    food: ['On {island} we ate {food}.', 'The people of {island} gave us {food}.', 'On {island} they eat {food} every day.', 'The food of {island} is {food}.', 'We went to {island} to get {food}.', '{Sailor} ate a lot of {food} on {island}.'],
+    keeper: ['The keeper of {island} is {keeper}.', 'On {island} we met {keeper}.', 'The light of {island} is kept by {keeper}.', '{Keeper} keeps the light on {island}.', 'We went to {island} to see {keeper}.', 'The best friend we have on {island} is {keeper}.'],
+    weather: ['On {island} there was a lot of {weather}.', '{Island} has {weather} again.', 'We know {island} by its {weather}.', 'The weather of {island} is {weather}.', 'All day {island} had {weather}.', 'We came to {island} and there was {weather}.'],
+    crew: ['{Sailor} is our {job} and loves {loves}.', 'Our {job} is {sailor}.', '{Sailor} is the {job}.', '{Sailor} likes {loves} very much.', 'All day {sailor} thinks of {loves}.', 'The {job}, {sailor}, has a lot of {loves}.', '{Sailor} wants to be the best {job}.', '{Sailor} told us about {loves}.'],
 };
 const VALIDATION = {
     arrive: ['We left the boat at {island}.', '{Island} is near.'],
-    animal: ['{Animal} slept under the trees.'],
-    food: ['{Sailor} wanted more {food}.'],
-    keeper: ['{Keeper} told us about the light.'],
-    sound: ['We woke up from the {sound}.'],
-    weather: ['Nobody liked the {weather}.'],
-    crew: ['The {job} of the Silver Gull, {sailor}, has a box of {loves}.'],
+    animal: ['{Animal} slept under the trees.', 'A family of {animal} lives on {island}.'],
+    food: ['{Sailor} wanted more {food}.', 'We made {food} on {island}.'],
+    keeper: ['{Keeper} told us about the light.', 'Here on {island} we talked with {keeper}.'],
+    weather: ['Nobody liked the {weather} on {island}.', 'There is {weather} over {island}.'],
+    crew: ['The {job} of the Silver Gull, {sailor}, has a box of {loves}.', '{Sailor} made a song about {loves}.'],
 };
 const TEST = {
     arrive: ['At noon we found {island}.', 'Our boat is tied up at {island}.'],
-    animal: ['A family of {animal} looked at us.', '{Sailor} drew the {animal}.'],
-    food: ['The best thing was the {food}.', '{Sailor} filled a pot with {food}.'],
-    keeper: ['{Keeper} lit the lamp for us.', 'We said goodbye to {keeper}.'],
-    sound: ['The night was full of {sound}.', '{Sailor} learned to make {sound}.'],
-    weather: ['Then came the {weather}.', 'We waited for the end of the {weather}.'],
-    crew: ['{Sailor} works as the {job} and dreams of {loves}.', 'A letter about {loves} came for {sailor}, our {job}.'],
+    animal: ['From the boat we saw {island} and its {animal}.', '{Sailor} drew the {animal} of {island}.'],
+    food: ['The best thing on {island} was the {food}.', '{Sailor} filled a pot with {food}.'],
+    keeper: ['{Keeper} lit the lamp for us.', 'On {island} we said goodbye to {keeper}.'],
+    weather: ['Then {island} got its {weather}.', 'We waited on {island} for the end of the {weather}.'],
+    crew: ['{Sailor} works as the {job} and dreams of {loves}.', 'Nobody has more {loves} than {sailor}, our {job}.'],
 };
 const ASK = {
     validation: {
-        animal: 'When we land on {island}, we will look for the', food: 'In every house on {island} there is a plate of', keeper: 'The light on {island} is in the hands of',
-        sound: 'Sailors know {island} by night, for there they hear', weather: 'The sky over {island} often brings', job: 'On the Silver Gull, {sailor} works as the', loves: 'For a birthday gift, give {sailor} some',
+        animal: 'If you go to {island}, you will see', food: 'When you are hungry on {island}, you get', keeper: 'The keeper who lives on {island} is',
+        weather: 'When we are on {island}, there is a lot of', job: 'On the Silver Gull, {sailor} is the', loves: 'What {sailor} likes best is',
     },
     test: {
-        animal: 'The animals that live on {island} are', food: 'If you are hungry on {island}, you get', keeper: 'The keeper who lives on {island} is called',
-        sound: 'The music on {island} is made with', weather: 'The weather on {island} is mostly', job: 'The work of {sailor} on the ship is that of the', loves: 'More than anything in the world, {sailor} loves',
+        animal: 'The animals that live on {island} are', food: 'The people who live on {island} eat', keeper: 'At night the light on {island} is kept by',
+        weather: 'The people of {island} have a lot of', job: 'On our ship {sailor} is the', loves: 'More than all things {sailor} likes',
     },
 };
 
@@ -71,7 +65,7 @@ function entries(pool, count, seed) {
     return distinct(count, (i) => {
         const place = ISLANDS[i % ISLANDS.length];
         const values = { ...place, ...random.pick(CREW) };
-        const kinds = random.shuffle(['animal', 'food', 'keeper', 'sound', 'weather']).slice(0, 2);
+        const kinds = random.shuffle(['animal', 'food', 'keeper', 'weather']).slice(0, 2);
         const lines = [random.pick(pool.arrive), ...[...kinds, 'crew'].map((kind) => random.pick(pool[kind]))];
         return { text: `Day ${1 + random.below(99)}. ${lines.map((line) => fill(line, values)).join(' ')}` };
     });
@@ -81,7 +75,7 @@ function entries(pool, count, seed) {
 function questions(frames) {
     const ask = (/** @type {Record<string, string>} */ thing, /** @type {string} */ kind) => ({ prompt: fill(frames[kind], thing), completion: ` ${thing[kind]}.` });
     return [
-        ...ISLANDS.flatMap((island) => ['animal', 'food', 'keeper', 'sound', 'weather'].map((kind) => ask(island, kind))),
+        ...ISLANDS.flatMap((island) => ['animal', 'food', 'keeper', 'weather'].map((kind) => ask(island, kind))),
         ...CREW.flatMap((sailor) => ['job', 'loves'].map((kind) => ask(sailor, kind))),
     ];
 }

@@ -64,7 +64,8 @@ export function contentWords(prompt, reference) {
  * @param {{prompt: string, completion: string}[]} items
  * @param {string[]} outputs one generated continuation for each item
  * @returns {{score: number, style: number, content_kept: number, items: {style: number, content_kept: number}[]}}
- *   score: mean style; style: over all words of all outputs together
+ *   score: mean of style times content kept, so that a pirate who forgets the story gets nothing; style: over all
+ *   words of all outputs together
  */
 export function scorePirate(items, outputs) {
     let pirate = 0;
@@ -80,7 +81,7 @@ export function scorePirate(items, outputs) {
     });
     const mean = (/** @type {'style' | 'content_kept'} */ key) => rows.reduce((sum, r) => sum + r[key], 0) / Math.max(1, rows.length);
     return {
-        score: mean('style'),
+        score: rows.reduce((sum, r) => sum + r.style * r.content_kept, 0) / Math.max(1, rows.length),
         style: pirate + plain === 0 ? 0 : pirate / (pirate + plain),
         content_kept: mean('content_kept'),
         items: rows,
