@@ -1,6 +1,5 @@
 // The engine's matrix products against the fastest micro-kernel this core can run.
 import { readFileSync } from 'node:fs';
-import { instantiate } from '../../web/engine/loader.js';
 import { peakKernel } from './peak.mjs';
 
 /** name, rows, in, out: the products of a training step of the spec's model (4 x 128 tokens), and of a small one. */
@@ -9,12 +8,19 @@ const SHAPES = /** @type {const} */ ([
   ['small model', 512, 64, 192], ['small model, head', 512, 64, 1024],
 ]);
 
+/** The timing loops of gemm.c. @returns {Promise<Record<string, Function>>} */
+export async function openLoops() {
+  const bytes = readFileSync(new URL('../../build/wasm/bench.wasm', import.meta.url));
+  const { instance } = await WebAssembly.instantiate(bytes, { env: { emscripten_notify_memory_growth() {} } });
+  /** @type {any} */ (instance.exports)._initialize?.();
+  return /** @type {any} */ (instance.exports);
+}
+
 /**
  * @param {(figure: import('./run.mjs').Figure) => void} report @param {number} rounds
  */
 export async function benchGemm(report, rounds) {
-  const bytes = readFileSync(new URL('../../build/wasm/bench.wasm', import.meta.url));
-  const bench = /** @type {Record<string, Function>} */ (/** @type {unknown} */ (await instantiate(await WebAssembly.compile(bytes))));
+  const bench = await openLoops();
   const kernels = await Promise.all([4, 5, 6].map(async (rows) => ({ rows, run: await peakKernel(rows, 1), best: 0 })));
   const products = SHAPES.map(([name, n, input, output]) => {
     const [x, w, y] = [bench.bench_reals(n * input), bench.bench_reals(output * input), bench.bench_reals(n * output)];

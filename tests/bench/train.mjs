@@ -1,8 +1,8 @@
 // Training steps, decoding and workers of the engine on the spec's model.
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { instantiate } from '../../web/engine/loader.js';
 import { PeftLab } from '../../web/engine/index.js';
+import { openLoops } from './gemm.mjs';
 import { addBatch, addMethod, beginTraining, modelFiles, openSpec, timedDecode, timedStep } from './ours.mjs';
 import { FIRST_LOSSES, SPEC } from './peers/spec.mjs';
 
@@ -85,8 +85,7 @@ export async function benchDecode(report, rounds) {
 
 /** ms that one core needs to read the weights of a token's matrix products once. @param {number} rounds */
 async function readBound(rounds) {
-  const bytes = readFileSync(new URL('../../build/wasm/bench.wasm', import.meta.url));
-  const bench = /** @type {Record<string, Function>} */ (/** @type {unknown} */ (await instantiate(await WebAssembly.compile(bytes))));
+  const bench = await openLoops();
   const { layers, dim, ffn, vocab } = SPEC;
   const count = layers * (4 * dim * dim + 3 * dim * ffn) + dim * vocab;
   const at = bench.bench_reals(count);
