@@ -14,6 +14,13 @@ pl_entry *session_entry(pl_session *s, int32_t id) {
 
 int64_t session_entry_parameters(const pl_entry *entry) { return entry->module->layout.elements; }
 
+pl_needs session_needs(const pl_module *module) {
+    pl_needs needs = {0};
+    if (module->method->needs)
+        module->method->needs(&module->options, &module->config, &needs);
+    return needs;
+}
+
 static bool name_taken(const pl_session *s, const char *name) {
     for (int32_t i = 0; i < s->entry_count; i++)
         if (strcmp(s->entries[i].module->name, name) == 0)
@@ -87,8 +94,7 @@ static void write_tensors(pl_text *out, const pl_layout *layout) {
 void session_write_entry(pl_session *s, const pl_entry *entry) {
     pl_text *out = &s->result;
     const pl_module *module = entry->module;
-    pl_needs needs = {0};
-    module->method->needs(&module->options, &module->config, &needs);
+    pl_needs needs = session_needs(module);
     pl_write_begin(out, '{');
     pl_write_key_int(out, "id", entry->id);
     pl_write_key_string(out, "name", module->name);

@@ -101,8 +101,7 @@ int32_t session_learned_rows(const pl_session *s) {
         const pl_entry *entry = &s->entries[i];
         if (!entry->active || entry->merged)
             continue;
-        pl_needs needs = {0};
-        entry->module->method->needs(&entry->module->options, &entry->module->config, &needs);
+        pl_needs needs = session_needs(entry->module);
         rows += needs.virtual_tokens + (needs.memory_shifts ? needs.memory_tokens : 0);
     }
     return rows;
