@@ -140,10 +140,12 @@ static void fill_char_ids(pl_tokenizer *t) {
 }
 
 /* Without a pre-tokeniser a whole text is one piece for BPE. But if every token has U+2581, the stand-in for a space, only at
-   its beginning (or behind another one), nothing ever merges across the beginning of a word, so words can go one by one. */
-static bool cuts_at_mark(const pl_vocab *vocab) {
+   its beginning (or behind another one), nothing ever merges across the beginning of a word, so words can go one by one.
+   Unless unknown characters vanish: then the last U+2581 of one word may meet the first of the next. */
+static bool cuts_at_mark(const pl_tokenizer *t) {
     static const char mark[] = "\xE2\x96\x81";
-    if (pl_vocab_find(vocab, mark, 3) < 0)
+    const pl_vocab *vocab = &t->vocab;
+    if (pl_vocab_find(vocab, mark, 3) < 0 || t->unk < 0)
         return false;
     for (int32_t id = 0; id < vocab->ids; id++) {
         size_t length;
@@ -169,7 +171,6 @@ pl_status pl_load_model(pl_tokenizer *t, const pl_json *model, pl_error *error) 
     PL_TRY(load_vocab(t, pl_json_get(model, "vocab"), error));
     PL_TRY(load_merges(t, pl_json_get(model, "merges"), error));
     fill_char_ids(t);
-    t->cuts_at_mark = cuts_at_mark(&t->vocab);
     t->unk = -1;
     const pl_json *unk = pl_json_get(model, "unk_token");
     const char *unk_text = pl_json_string(unk);
@@ -178,5 +179,6 @@ pl_status pl_load_model(pl_tokenizer *t, const pl_json *model, pl_error *error) 
         if (t->unk < 0)
             return wrong(error, "unk_token is not in the vocabulary");
     }
+    t->cuts_at_mark = cuts_at_mark(t);
     return PL_OK;
 }
