@@ -99,4 +99,12 @@ void pl_bottleneck_forward(const pl_module *module, const pl_pass *pass, const p
 void pl_bottleneck_backward(const pl_module *module, const pl_pass *pass, const pl_bottleneck_place *place,
                             int32_t rows, const real *u, const real *dy, real *du, real *du_too);
 
+/* ---- bottleneck_mix.c --------------------------------------------------------------------------------------------------------- */
+
+/* A new module whose parameters are the weighted mean of these adapters' (weights are normalised to sum 1, so n equal adapters give that
+   adapter again). They must agree in placement, widths, activation and scale: PL_ERR_MISMATCH. PL_ERR_RANGE when the weights sum to 0. */
+pl_status pl_bottleneck_average(pl_memory *memory, pl_model *model, pl_module *const *modules,
+                                const double *weights, int32_t count, const char *name, pl_module **average,
+                                pl_error *error);
+
 #endif
