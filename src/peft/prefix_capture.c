@@ -59,8 +59,6 @@ static pl_status fill_from_stack(pl_memory *memory, const pl_model *model, const
     pl_status status = pl_decoder_feed(decoder, &token, 1, NULL, error);
     if (status == PL_OK)
         copy_cache(decoder, &model->config, first, n, pl_module_values(prefix, PL_NONE, PL_NONE, 0));
-    if (status == PL_OK && pl_option_number(&prefix->options, "memory_shifts") <= 0.0)
-        pl_prefix_rotate(&model->config, n, -n, pl_module_values(prefix, PL_NONE, PL_NONE, 0));
     pl_decoder_free(decoder);
     return status;
 }
@@ -75,13 +73,16 @@ pl_status pl_prefix_from_prompt(pl_memory *memory, pl_model *model, pl_module *c
     if (n < 1)
         return pl_fail(error, PL_ERR_STATE,
                        "there is no prompt to compile: none of the active modules has virtual tokens");
+    for (int32_t i = 0; i < stack.count; i++)
+        if (stack.hooks[i].memory_tokens > 0 && !stack.hooks[i].memory_shifts)
+            return pl_fail(
+                error, PL_ERR_UNSUPPORTED,
+                "a prompt beside a prefix whose tokens start at position 0 (memory_shifts off) has no "
+                "equivalent prefix: the tokens would move; convert that prefix first");
     pl_options options;
     pl_options_default(&PL_METHOD_PREFIX, &model->config, &options);
     options.number[pl_option_index(&PL_METHOD_PREFIX, "num_virtual_tokens")] = n;
     options.number[pl_option_index(&PL_METHOD_PREFIX, "prefix_init")] = 0; /* random: overwritten below */
-    for (int32_t i = 0; i < stack.count; i++) /* beside an AdapterHub prefix, follow its convention */
-        if (stack.hooks[i].memory_tokens > 0 && !stack.hooks[i].memory_shifts)
-            options.number[pl_option_index(&PL_METHOD_PREFIX, "memory_shifts")] = 0;
     pl_module *made = NULL;
     PL_TRY(pl_module_create(memory, model, &options, name, 1, &made, error));
     pl_stack_prepare(modules, count, model);

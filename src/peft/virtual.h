@@ -36,7 +36,8 @@ pl_status pl_prefix_capture(pl_memory *memory, const pl_model *model, const int3
 
 /* Compiles the learned embedding rows of modules[count] (a prompt, or a prompt with other modules that are active beside it) into a new
    flat prefix module with the same outputs: the keys and values those rows produce in every layer are captured. Use it in place of the
-   prompt modules and beside all the others. Errors: PL_ERR_STATE when no module has virtual rows. */
+   prompt modules and beside all the others. Errors: PL_ERR_STATE when no module has virtual
+   rows, PL_ERR_UNSUPPORTED beside a prefix without memory_shifts. */
 pl_status pl_prefix_from_prompt(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count,
                                 const char *name, pl_module **prefix, pl_error *error);
 
