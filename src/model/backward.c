@@ -187,6 +187,8 @@ static void attention(const walk *k, int32_t layer) {
                                 .v = state->v + kv,
                                 .past_k = state->past_k,
                                 .past_v = state->past_v};
+        if (a.rows == 0)
+            continue;
         const pl_attention_gradients g = {.out = state->attended + q,
                                           .stats = state->stats + first * (size_t)c->num_attention_heads,
                                           .dout = back->dattended + q,
@@ -237,16 +239,16 @@ static void attention_half(const walk *k, int32_t layer, real *dx) {
 static void embedding_backward(const walk *k, const pl_batch *batch) {
     size_t hidden = (size_t)k->model->config.hidden_size;
     for (int32_t s = batch->seq_count - 1; s >= 0; s--) {
+        int32_t tokens = pl_pass_tokens(k->w, s);
         const real *dx = k->w->back.dx + (size_t)k->w->row_start[s] * hidden;
-        for (int32_t i = 0; k->stack && i < k->stack->count; i++) {
+        for (int32_t i = 0; tokens > 0 && k->stack && i < k->stack->count; i++) {
             const pl_hooks *hooks = &k->stack->hooks[i];
             if (hooks->virtual_tokens > 0 && hooks->embed_backward)
                 hooks->embed_backward(hooks->self, &k->w->pass, dx);
             dx += (size_t)hooks->virtual_tokens * hidden;
         }
-        int32_t first = batch->seq_start[s];
         if (k->model->dembedding)
-            pl_embedding_backward(batch->tokens + first, dx, batch->seq_start[s + 1] - first, (int32_t)hidden,
+            pl_embedding_backward(batch->tokens + batch->seq_start[s], dx, tokens, (int32_t)hidden,
                                   k->model->dembedding);
     }
 }

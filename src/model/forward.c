@@ -6,15 +6,15 @@
 static void embed(const pl_model *model, const pl_stack *stack, pl_workspace *w, const pl_batch *batch) {
     size_t hidden = (size_t)model->config.hidden_size;
     for (int32_t s = 0; s < batch->seq_count; s++) {
+        int32_t tokens = pl_pass_tokens(w, s);
         real *x = w->layers[0].x + (size_t)w->row_start[s] * hidden;
-        for (int32_t i = 0; stack && i < stack->count; i++) {
+        for (int32_t i = 0; tokens > 0 && stack && i < stack->count; i++) {
             const pl_hooks *hooks = &stack->hooks[i];
             if (hooks->virtual_tokens > 0)
                 hooks->embed_forward(hooks->self, &w->pass, x);
             x += (size_t)hooks->virtual_tokens * hidden;
         }
-        int32_t first = batch->seq_start[s];
-        pl_embedding_forward(model->embedding, batch->tokens + first, batch->seq_start[s + 1] - first,
+        pl_embedding_forward(model->embedding, batch->tokens + batch->seq_start[s], tokens,
                              model->config.hidden_size, x);
     }
 }

@@ -28,6 +28,7 @@ typedef struct pl_batch {
 } pl_batch;
 
 /* What one run through the model looks like to a hook. Learned rows are counted here: a sequence has virtual_tokens more rows.
+ * Rows behind the last label of a sequence are left out (nothing behind can matter), a sequence without labels has no rows.
  * Behind the last layer's attention (its o, gate, up, down and blocks) only the rows that need logits go on: there the hooks get
  * a pass with fewer rows per sequence, and a decoder that wants no logits does not call them at all. Backward gets the same pass. */
 typedef struct pl_pass {

@@ -100,6 +100,8 @@ static void attention(const walk *k, pl_layer_state *state) {
                                 .v = state->v + first * key,
                                 .past_k = state->past_k,
                                 .past_v = state->past_v};
+        if (a.rows == 0)
+            continue; /* a sequence without labels */
         real *stats = state->stats ? state->stats + first * (size_t)c->num_attention_heads : NULL;
         pl_attention_forward(&a, state->attended + first * query, stats, k->w->attention_scratch);
     }

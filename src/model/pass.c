@@ -63,18 +63,26 @@ static pl_status check_size(const pl_batch *batch, const pl_workspace *w, const 
     return PL_OK;
 }
 
-static void fill_pass(const pl_batch *batch, bool every_row, int32_t virtual_tokens, int32_t shift,
-                      pl_workspace *w) {
+/* Rows of sequence s that run: causal attention lets nothing behind its last tail row matter, so those rows are left out; 0
+   when no row of it is in the tail. */
+static int32_t rows_needed(const pl_batch *batch, int32_t s, bool every_row, int32_t virtual_tokens) {
+    int32_t end = batch->seq_start[s + 1];
+    while (end > batch->seq_start[s] && !in_tail(batch, end - 1, every_row))
+        end--;
+    return end > batch->seq_start[s] ? virtual_tokens + end - batch->seq_start[s] : 0;
+}
+
+static void fill_pass(const pl_batch *batch, bool every_row, const pl_stack_needs *needs, pl_workspace *w) {
     int32_t row = 0, labels = 0;
     for (int32_t s = 0; s < batch->seq_count; s++) {
         w->row_start[s] = row;
         w->tail_start[s] = labels;
         w->streams[s] = batch->streams ? batch->streams[s] : (uint64_t)s;
-        int32_t first = batch->seq_start[s], length = virtual_tokens + batch->seq_start[s + 1] - first;
+        int32_t length = rows_needed(batch, s, every_row, needs->virtual_tokens);
         for (int32_t i = 0; i < length; i++, row++) {
-            w->positions[row] = shift + i;
-            int32_t token_row = first + i - virtual_tokens;
-            if (i < virtual_tokens || !in_tail(batch, token_row, every_row))
+            w->positions[row] = needs->shift + i;
+            int32_t token_row = batch->seq_start[s] + i - needs->virtual_tokens;
+            if (i < needs->virtual_tokens || !in_tail(batch, token_row, every_row))
                 continue;
             w->targets[labels] = batch->targets ? batch->targets[token_row] : PL_IGNORE;
             w->tail_rows[labels++] = row;
@@ -97,10 +105,15 @@ pl_status pl_pass_begin(const pl_model *model, const pl_stack *stack, pl_workspa
     for (int32_t s = 0; s < batch->seq_count; s++)
         PL_TRY(check_sequence(batch, s, &model->config, needs.virtual_tokens + needs.shift, error));
     PL_TRY(check_size(batch, workspace, &needs, every_row, error));
-    fill_pass(batch, every_row, needs.virtual_tokens, needs.shift, workspace);
+    fill_pass(batch, every_row, &needs, workspace);
     workspace->past = needs.memory_tokens;
     workspace->virtual_tokens = needs.virtual_tokens;
     return PL_OK;
+}
+
+int32_t pl_pass_tokens(const pl_workspace *workspace, int32_t s) {
+    int32_t rows = workspace->row_start[s + 1] - workspace->row_start[s];
+    return rows > 0 ? rows - workspace->virtual_tokens : 0;
 }
 
 void pl_pass_dropout(const pl_pass *pass, uint64_t tag, real p, const real *x, int32_t width, real *y) {

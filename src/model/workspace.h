@@ -91,6 +91,9 @@ pl_status pl_workspace_make(pl_memory *memory, const pl_config *config, const pl
 pl_status pl_pass_begin(const pl_model *model, const pl_stack *stack, pl_workspace *workspace,
                         const pl_batch *batch, bool every_row, pl_error *error);
 
+/* Tokens of sequence s that run in the current pass: those behind its last tail row are left out. */
+int32_t pl_pass_tokens(const pl_workspace *workspace, int32_t s);
+
 /* ---- layer.c ---- */
 
 /* From the first layer's x (filled) to the last layer's out. */

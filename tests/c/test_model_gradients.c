@@ -67,3 +67,44 @@ TEST(gradients_mha_tied) { check_shape(helper_mha_tied()); }
 TEST(gradients_gqa_odd) { check_shape(helper_gqa_odd()); }
 TEST(gradients_wide_heads) { check_shape(helper_wide_heads()); }
 TEST(gradients_llama3_rope) { check_shape(helper_llama3_rope()); }
+
+/* A head whose logits are too many to keep is trained from logits made again, block by block. */
+TEST(gradients_of_a_head_in_blocks) {
+    pl_config config = helper_gqa_odd();
+    config.vocab_size = 20000;
+    config.num_hidden_layers = 1;
+    config.tie_word_embeddings = true;
+    const int32_t lengths[] = {40, 40, 40, 40, 40, 40};
+    pl_memory memory = {0};
+    pl_error error;
+    pl_loss loss;
+    helper_batch b;
+    helper_batch_make(&b, &config, lengths, 6, 5);
+    pl_model *model = helper_model(&memory, &config, 3);
+    real *gradients = helper_train_base(model);
+    size_t extent = (size_t)model->layout.extent;
+    real *whole = pl_memory_alloc(&memory, extent, sizeof(real));
+    pl_workspace *blocks = helper_workspace(&memory, model, NULL, &b.batch, true);
+    CHECK(pl_forward_loss(model, NULL, blocks, &b.batch, true, 0, 1, &loss, &error) == PL_OK);
+    CHECK(pl_backward(model, NULL, blocks, &b.batch, &error) == PL_OK);
+    memcpy(whole, gradients, extent * sizeof(real));
+    memset(gradients, 0, extent * sizeof(real));
+    pl_extent half = {.rows = 120, .seqs = 3, .labels = 120, .training = true};
+    pl_workspace *kept;
+    REQUIRE(pl_workspace_create(&memory, model, NULL, &half, &kept, &error) == PL_OK);
+    for (int32_t first = 0; first < 120 + 1; first += 120) {
+        const int32_t starts[] = {0, 40, 80, 120};
+        const pl_batch part = {.seq_count = 3,
+                               .row_count = 120,
+                               .seq_start = starts,
+                               .tokens = b.tokens + first,
+                               .targets = b.targets + first};
+        CHECK(pl_forward_loss(model, NULL, kept, &part, true, 0, 1, &loss, &error) == PL_OK);
+        CHECK(pl_backward(model, NULL, kept, &part, &error) == PL_OK);
+    }
+    double worst = 0;
+    for (size_t i = 0; i < extent; i++)
+        worst = fmax(worst, fabs((double)(whole[i] - gradients[i])));
+    CHECK_MSG(worst < 1e-10, "differ by %g", worst);
+    pl_memory_free_all(&memory);
+}

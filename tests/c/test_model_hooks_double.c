@@ -138,6 +138,22 @@ TEST(frozen_beside_trained) {
     pl_memory_free_all(&b.memory);
 }
 
+/* Sequences without labels do not run at all, rows behind the last label neither. */
+TEST(rows_that_cannot_matter) {
+    bench b;
+    bench_open(&b, helper_gqa_odd());
+    for (int32_t i = 0; i < b.batch.batch.row_count; i++)
+        b.batch.targets[i] = i == 9 || i == 11 ? 5 : PL_IGNORE; /* in the last sequence, rows 7 .. 15 */
+    synthetic *module = push(&b, EVERYTHING, true);
+    run(&b);
+    check_module(&b, module);
+    double before = loss_of(&b);
+    b.batch.tokens[12] ^= 1;
+    b.batch.tokens[3] ^= 1;
+    CHECK(loss_of(&b) == before);
+    pl_memory_free_all(&b.memory);
+}
+
 /* Base tensors and modules at once. */
 TEST(base_with_modules) {
     bench b;
