@@ -128,7 +128,7 @@ pl_entry *session_entry(pl_session *s, int32_t id); /* NULL with error set */
 pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool trainable,
                         pl_entry **entry);                      /* takes ownership, also on error */
 void session_write_entry(pl_session *s, const pl_entry *entry); /* one JSON object into the result */
-pl_needs session_needs(const pl_module *module); /* what the module asks of every pass */
+pl_needs session_needs(const pl_module *module);                /* what the module asks of every pass */
 void session_drop_modules(pl_session *s);
 int64_t session_entry_parameters(const pl_entry *entry);
 pl_status session_free_name(pl_session *s, const char *wanted, char name[64]); /* unique adapter name */
@@ -138,6 +138,9 @@ pl_dataset *session_split(pl_session *s, const char *name); /* NULL with error s
 void session_drop_data(pl_session *s);
 
 /* inspect.c */
+pl_status session_find_site(pl_session *s, int32_t layer, const char *name, pl_site *site);
+
+/* mixing.c */
 void session_write_mix_types(pl_text *out);
 
 /* training.c */

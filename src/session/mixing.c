@@ -1,0 +1,122 @@
+/* Several modules into one: LoRA mixtures, and prompts compiled into prefixes. */
+#include <string.h>
+
+#include "peft/mix.h"
+#include "peft/virtual.h"
+#include "session/internal.h"
+
+void session_write_mix_types(pl_text *out) {
+    pl_write_key(out, "mix_types");
+    pl_write_begin(out, '[');
+    for (int32_t i = 0; i < PL_MIX_COUNT; i++) {
+        pl_write_begin(out, '{');
+        pl_write_key_string(out, "name", pl_mix_name((pl_mix_type)i));
+        pl_write_key_string(out, "summary", pl_mix_summary((pl_mix_type)i));
+        pl_write_end(out, '}');
+    }
+    pl_write_end(out, ']');
+}
+
+static pl_status read_mix_options(pl_session *s, const pl_json *root, pl_mix_options *o) {
+    const char *type_name = pl_json_string(pl_json_get(root, "type")),
+               *sign = pl_json_string(pl_json_get(root, "majority_sign_method"));
+    pl_mix_type type;
+    int64_t rank = 0, seed = 1;
+    PL_TRY(pl_mix_find(type_name ? type_name : "cat", &type, &s->error));
+    *o = pl_mix_options_default(type);
+    PL_TRY(pl_json_get_int(root, "request", "svd_rank", false, 0, 1 << 16, &rank, &s->error));
+    PL_TRY(pl_json_get_int(root, "request", "seed", false, 0, (int64_t)1 << 53, &seed, &s->error));
+    PL_TRY(pl_json_get_number(root, "request", "density", false, 0, 1, &o->density, &s->error));
+    PL_TRY(pl_json_get_bool(root, "request", "compat", false, &o->compat, &s->error));
+    PL_TRY(pl_json_get_bool(root, "request", "compat_double", false, &o->compat_double, &s->error));
+    if (sign && strcmp(sign, "total") != 0 && strcmp(sign, "frequency") != 0)
+        return pl_fail(&s->error, PL_ERR_ARGUMENT,
+                       "majority_sign_method \"%s\" is unknown: total or frequency", sign);
+    o->frequency = sign && strcmp(sign, "frequency") == 0;
+    o->svd_rank = (int32_t)rank;
+    o->seed = (uint64_t)seed;
+    return PL_OK;
+}
+
+static pl_status read_sources(pl_session *s, const pl_json *root, pl_module **modules, double *weights,
+                              int32_t *count) {
+    *count = 0;
+    for (const pl_json *item = pl_json_first(pl_json_get(root, "modules")); item; item = pl_json_next(item)) {
+        pl_entry *entry = session_entry(s, (int32_t)pl_json_number(pl_json_get(item, "id")));
+        if (!entry)
+            return s->error.status;
+        if (*count == PL_STACK_MAX)
+            return pl_fail(&s->error, PL_ERR_RANGE, "at most %d modules can be mixed", PL_STACK_MAX);
+        weights[*count] = 1;
+        PL_TRY(pl_json_get_number(item, "request", "weight", false, -100, 100, &weights[*count], &s->error));
+        modules[(*count)++] = entry->module;
+    }
+    return *count ? PL_OK : pl_fail(&s->error, PL_ERR_ARGUMENT, "name at least one module to mix");
+}
+
+static pl_status mix_parsed(pl_session *s, const pl_json *root) {
+    pl_module *modules[PL_STACK_MAX], *made = NULL;
+    double weights[PL_STACK_MAX];
+    int32_t count;
+    pl_mix_options options;
+    pl_mix_report report;
+    pl_entry *entry;
+    char name[64];
+    PL_TRY(read_mix_options(s, root, &options));
+    PL_TRY(read_sources(s, root, modules, weights, &count));
+    const char *wanted = pl_json_string(pl_json_get(root, "name"));
+    PL_TRY(session_free_name(s, wanted ? wanted : "mix", name));
+    PL_TRY(pl_mix(&s->memory, s->model, modules, weights, count, &options, name, &made, &report, &s->error));
+    PL_TRY(session_adopt(s, made, options.seed, true, &entry));
+    entry->active = false; /* its sources may be active: whoever asked decides what runs */
+    pl_write_begin(&s->result, '{');
+    pl_write_key(&s->result, "module");
+    session_write_entry(s, entry);
+    pl_write_key_string(&s->result, "type", pl_mix_name(options.type));
+    pl_write_key_int(&s->result, "rank", report.rank);
+    pl_write_key_bool(&s->result, "exact", report.exact);
+    pl_write_key_number(&s->result, "relative_error", report.relative_error);
+    pl_write_key_number(&s->result, "norm", report.norm);
+    pl_write_end(&s->result, '}');
+    return PL_OK;
+}
+
+int32_t pl_module_mix(pl_session *s, const char *json, int32_t length) {
+    pl_json *root = NULL;
+    session_begin(s);
+    pl_status status = session_need_model(s);
+    if (status == PL_OK)
+        status = session_need_idle(s, "mix modules");
+    if (status == PL_OK && s->merged)
+        status = pl_fail(&s->error, PL_ERR_STATE, "modules are merged into the base: unmerge before mixing");
+    if (status == PL_OK)
+        status = session_parse(s, json, length, &root);
+    if (status == PL_OK) {
+        status = mix_parsed(s, root);
+        pl_json_free(root);
+    }
+    return session_end(s, status);
+}
+
+static pl_status compile_prompt(pl_session *s, int32_t id, const char *name) {
+    pl_entry *entry = session_entry(s, id), *made;
+    pl_module *prefix = NULL;
+    char free_name[64];
+    if (!entry)
+        return s->error.status;
+    PL_TRY(session_need_idle(s, "compile a prompt"));
+    PL_TRY(session_free_name(s, name, free_name));
+    PL_TRY(session_ready(s, 1));
+    PL_TRY(pl_prefix_from_prompt(&s->memory, s->model, &entry->module, 1, free_name, &prefix, &s->error));
+    PL_TRY(session_adopt(s, prefix, entry->seed, true, &made));
+    entry = session_entry(s, id);
+    entry->active = false; /* the prefix stands in for it */
+    session_write_entry(s, made);
+    return PL_OK;
+}
+
+int32_t pl_module_compile_prompt(pl_session *s, int32_t id, const char *name) {
+    session_begin(s);
+    pl_status status = session_need_model(s);
+    return session_end(s, status == PL_OK ? compile_prompt(s, id, name) : status);
+}
