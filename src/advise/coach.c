@@ -65,7 +65,7 @@ static double smoothed(const pl_coach_input *in, int32_t end) {
 }
 
 static coach_curves read_curves(const pl_coach_input *in, pl_coach_report *out) {
-    coach_curves c = {.finite = true, .best_train = INFINITY, .best_val = INFINITY};
+    coach_curves c = {.finite = true, .best_train = HUGE_VAL, .best_val = HUGE_VAL};
     int32_t third = in->count - 1 - in->count / 3;
     for (int32_t i = 0; i < in->count; i++) {
         const pl_coach_point *p = &in->points[i];

@@ -212,10 +212,10 @@ TEST(coach_diverging) {
     for (int32_t i = 45; i < POINTS; i++)
         r.points[i].loss = 1.5 + 0.3 * (i - 44);
     expect(&r, PL_COACH_DIVERGING, "lr", "0.001", "0.000333333");
-    r.points[10].loss = NAN;
+    r.points[10].loss = (double)NAN;
     expect(&r, PL_COACH_DIVERGING, "lr", "0.001", "0.000333333");
     r.input.count = 1; /* even one point can tell */
-    r.points[0].loss = INFINITY;
+    r.points[0].loss = HUGE_VAL;
     expect(&r, PL_COACH_DIVERGING, "lr", "0.001", "0.000333333");
     r.input.lr = 0;
     expect(&r, PL_COACH_DIVERGING, "", "", "");
