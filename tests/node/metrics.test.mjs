@@ -6,10 +6,11 @@ import {
 
 const near = (actual, expected) => assert.ok(Math.abs(actual - expected) < 1e-12, `${actual} instead of ${expected}`);
 
-test('mood: the first word decides, case and punctuation do not', () => {
+test('mood: the first label among the words decides, case and punctuation do not', () => {
     const labels = ['happy', 'sad', 'scared', 'angry'];
     assert.equal(readLabel(' Sad.', labels), 'sad');
     assert.equal(readLabel('\n"happy" and sad', labels), 'happy');
+    assert.equal(readLabel(' so scared and sad', labels), 'scared');
     assert.equal(readLabel(' sadly', labels), null);
     assert.equal(readLabel('', labels), null);
     const items = [' happy', ' sad', ' scared', ' angry'].map((completion) => ({ prompt: '', completion }));

@@ -1,11 +1,12 @@
+import { words } from './text.js';
+
 /**
  * @param {string} text
  * @param {readonly string[]} labels
- * @returns {string | null} the label the text begins with, else null
+ * @returns {string | null} the first label among the words of the text ("so happy" is happy), else null
  */
 export function readLabel(text, labels) {
-    const first = /^\W*([a-z]+)/i.exec(text)?.[1].toLowerCase();
-    return labels.find((label) => label === first) ?? null;
+    return words(text).find((word) => labels.includes(word)) ?? null;
 }
 
 /**
