@@ -7,6 +7,11 @@
 #include "base/memory.h"
 #include "peft/methods.h"
 
+/* Default options of a method with settings "name=value;name=value" (values as pl_options_set_text takes them; "" for none). Errors:
+   PL_ERR_ARGUMENT for an unknown method or a setting without "=", and those of pl_options_set_text. */
+pl_status pl_settings_options(const char *method, const char *settings, const pl_config *config,
+                              pl_options *options, pl_error *error);
+
 /* ---- number formats ------------------------------------------------------------------------------------------------------- */
 
 typedef enum pl_format {

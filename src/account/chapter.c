@@ -42,9 +42,12 @@ const pl_chapter_memory PL_CHAPTER_MEMORY[] = {
 };
 const int32_t PL_CHAPTER_MEMORY_COUNT = (int32_t)(sizeof PL_CHAPTER_MEMORY / sizeof *PL_CHAPTER_MEMORY);
 
-/* Settings are "name=value;name=value". */
-static pl_status apply_settings(const char *settings, const pl_config *config, pl_options *options,
-                                pl_error *error) {
+pl_status pl_settings_options(const char *method, const char *settings, const pl_config *config,
+                              pl_options *options, pl_error *error) {
+    const pl_method *found = pl_method_find(method);
+    if (!found)
+        return pl_fail(error, PL_ERR_ARGUMENT, "this build has no method '%s'", method);
+    pl_options_default(found, config, options);
     char pair[128];
     for (const char *at = settings; *at;) {
         size_t length = strcspn(at, ";");
@@ -61,11 +64,7 @@ static pl_status apply_settings(const char *settings, const pl_config *config, p
 
 pl_status pl_chapter_options(const pl_chapter_method *row, const pl_config *config, pl_options *options,
                              pl_error *error) {
-    const pl_method *method = pl_method_find(row->method);
-    if (!method)
-        return pl_fail(error, PL_ERR_ARGUMENT, "this build has no method '%s'", row->method);
-    pl_options_default(method, config, options);
-    return apply_settings(row->settings, config, options, error);
+    return pl_settings_options(row->method, row->settings, config, options, error);
 }
 
 /* The chapter's LoRA (r = 8 on Q and V) on the row's shape, batch 1 of 2,048 tokens with checkpointing. */

@@ -1,28 +1,15 @@
 /* Walking the decision tree. */
 #include "advise/advise.h"
 
+#include "account/account.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 pl_status pl_recommendation_options(const pl_recommendation *recommendation, const pl_config *config,
                                     pl_options *options, pl_error *error) {
-    const pl_method *method = pl_method_find(recommendation->method);
-    if (!method)
-        return pl_fail(error, PL_ERR_ARGUMENT, "this build has no method '%s'", recommendation->method);
-    pl_options_default(method, config, options);
-    char pair[128];
-    for (const char *at = recommendation->settings; *at;) {
-        size_t length = strcspn(at, ";");
-        (void)snprintf(pair, sizeof pair, "%.*s", (int)length, at);
-        char *value = strchr(pair, '=');
-        if (!value)
-            return pl_fail(error, PL_ERR_ARGUMENT, "'%s' is not a setting of the form name=value", pair);
-        *value++ = '\0';
-        PL_TRY(pl_options_set_text(options, config, pair, value, error));
-        at += length + (at[length] == ';' ? 1 : 0);
-    }
-    return PL_OK;
+    return pl_settings_options(recommendation->method, recommendation->settings, config, options, error);
 }
 
 const pl_task_advice *pl_task_advice_find(const char *word) {

@@ -168,7 +168,7 @@ pl_status pl_bottleneck_start(pl_module *module, pl_model *model, uint64_t seed,
     size_t count = (size_t)model->config.num_hidden_layers * PL_BOTTLENECK_PLACES;
     size_t head = (sizeof(bottleneck_state) + count * sizeof(packed_place) + 63) / 64 * 64;
     size_t reals = place_packed(module, NULL);
-    char *block = pl_memory_alloc(module->memory, head / 64 + (reals * sizeof(real) + 63) / 64, 64);
+    char *block = pl_memory_alloc(module->memory, head / 64 + reals / 16 * (sizeof(real) / 4), 64);
     if (!block)
         return pl_fail(error, PL_ERR_MEMORY,
                        "no memory for %lld packed adapter weights; choose a smaller bottleneck_size",

@@ -143,10 +143,9 @@ typedef struct pl_method {
        neither: merging copies them. */
     void (*unmerge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w);
 
-    /* For methods whose files hold other tensors than they train (a re-parameterised prefix): the tensors of the file, and their values as a
-       block of that layout. Both NULL: the file is the layout without its transient tensors. */
+    /* The tensors of the file, for methods that store others than they train (a re-parameterised prefix, see pl_prefix_table). NULL: the
+       layout without its transient tensors. */
     pl_status (*file_declare)(const pl_options *options, const pl_config *config, pl_layout *layout);
-    void (*file_values)(const pl_module *module, real *values);
 } pl_method;
 
 /* The registry, in the order the page shows. */

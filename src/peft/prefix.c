@@ -211,7 +211,7 @@ static pl_status start(pl_module *module, pl_model *model, uint64_t seed, pl_err
     prefix_state measure;
     size_t head = (sizeof measure + 63) / 64 * 64,
            reals = place_state(&module->options, &module->config, NULL, &measure);
-    char *block = pl_memory_alloc(module->memory, head / 64 + (reals * sizeof(real) + 63) / 64, 64);
+    char *block = pl_memory_alloc(module->memory, head / 64 + reals / 16 * (sizeof(real) / 4), 64);
     if (!block)
         return pl_fail(error, PL_ERR_MEMORY,
                        "no memory for the %lld numbers of the prefix; choose fewer virtual tokens",
@@ -369,5 +369,4 @@ const pl_method PL_METHOD_PREFIX = {
     .flops = flops,
     .memory_kv = memory_kv,
     .file_declare = file_declare,
-    .file_values = pl_prefix_table,
 };

@@ -7,21 +7,10 @@
 #include "harness.h"
 #include "io/json.h"
 
-/* Options from "name=value;name=value". */
 static pl_options options_of(const pl_config *config, const char *method, const char *settings) {
     pl_options options;
     pl_error error = {0};
-    char text[256];
-    pl_options_default(pl_method_find(method), config, &options);
-    (void)snprintf(text, sizeof text, "%s", settings);
-    for (char *pair = text; *pair;) {
-        char *end = pair + strcspn(pair, ";"), *value = strchr(pair, '=');
-        bool last = *end == '\0';
-        *end = '\0';
-        *value++ = '\0';
-        CHECK_MSG(pl_options_set_text(&options, config, pair, value, &error) == PL_OK, "%s", error.message);
-        pair = last ? end : end + 1;
-    }
+    CHECK_MSG(pl_settings_options(method, settings, config, &options, &error) == PL_OK, "%s", error.message);
     return options;
 }
 
