@@ -98,9 +98,9 @@ export function addBatch(core, c = SPEC, labelled = c.tokens) {
 
 /** @param {Core} core @param {'full' | 'lora'} mode @param {typeof SPEC} [c] */
 export function addMethod(core, mode, c = SPEC) {
-  if (mode === 'full') return core.ask('pl_module_add', [], { method: 'full', options: {} });
+  if (mode === 'full') return core.ask('pl_module_add', [], { method: 'full', options: {} }).module;
   const { config, weights } = loraFiles(c);
-  const module = core.json('pl_module_import', 'bench', config, config.length, weights, weights.length);
+  const { module } = core.json('pl_module_import', 'bench', config, config.length, weights, weights.length);
   core.ask('pl_module_set', [module.id], { active: true, trainable: true });
   return module;
 }

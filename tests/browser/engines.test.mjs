@@ -13,7 +13,7 @@ let site;
 /** @type {Awaited<ReturnType<typeof workload>>} */
 let expected;
 before(async () => {
-  site = await startSite({ raw: true });
+  site = await startSite({ engine: true });
   expected = await workload(PeftLab, join(root, MODEL));
 });
 after(() => site.close());
@@ -28,12 +28,11 @@ for (const { name, launch } of engines()) {
   test(`${name} gives the bits of Node, with one worker and with two`, { timeout: 180_000 }, async () => {
     const driver = await launch();
     try {
-      await driver.open(`${site.url}tests/browser/pages/blank.html`);
+      await driver.open(`${site.url}`);
       for (const workers of [1, 2]) {
         const result = await driver.evaluate(`(async () => {
-          const { PeftLab } = await import('/web/engine/index.js');
-          const { workload } = await import('/tests/browser/lib/workload.js');
-          return workload(PeftLab, new URL('/${MODEL}/', location.href).href, { workers: ${workers} });
+          while (!globalThis.workload) await new Promise((resolve) => setTimeout(resolve, 20));
+          return workload(new URL('${MODEL}/', location.href).href, { workers: ${workers} });
         })()`);
         assert.deepEqual(result, expected);
       }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
 import { launchFirefox } from './firefox.mjs';
 import { launchWebKit } from './webkit.mjs';
@@ -52,12 +53,19 @@ function readdirSafe(path) {
 }
 
 /**
- * Serves the built site (dist/site), or with raw: true the repository itself, so that web/engine can be loaded unbundled
- * at /web/engine/index.js.
- * @param {{raw?: boolean, headers?: Record<string, string>}} [options]
+ * Serves the built site (dist/site), or with engine: true the page of the engine tests (pages/), bundled like any page that uses
+ * the engine; models are under /models/.
+ * @param {{engine?: boolean, headers?: Record<string, string>}} [options]
  */
-export function startSite({ raw = false, headers } = {}) {
-  return startStaticServer({ root: raw ? root : join(root, 'dist/site'), headers });
+export async function startSite({ engine = false, headers } = {}) {
+  const models = join(root, 'models');
+  if (!engine) return startStaticServer({ root: join(root, 'dist/site'), headers });
+  const folder = join(root, 'build/engine-page');
+  await build({
+    configFile: false, root: join(root, 'tests/browser/pages'), base: './', logLevel: 'warn', worker: { format: 'es' },
+    build: { outDir: folder, emptyOutDir: true, target: 'es2022' },
+  });
+  return startStaticServer({ root: folder, mounts: { '/models': models }, headers });
 }
 
 /**
