@@ -49,7 +49,7 @@ PL_INLINE pl_vec slope(const pl_activation f, pl_vec x) {
         return pl_silu_slope(x, vec_sigmoid(x));
     case PL_ACT_GELU: {
         const pl_vec density =
-            vec_mul(vec_splat(ROOT_1_OVER_2_PI), vec_exp(vec_mul(vec_mul(x, x), vec_splat(-HALF))));
+            vec_mul(vec_splat(ROOT_1_OVER_2_PI), vec_exp_below(vec_mul(vec_mul(x, x), vec_splat(-HALF))));
         return vec_madd(gelu_cdf(x), x, density);
     }
     case PL_ACT_GELU_TANH: {

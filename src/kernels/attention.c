@@ -120,12 +120,13 @@ static real exponentials(real *s, size_t seen, size_t limit, real scale, real *l
     const pl_vec top = vec_splat(vec_largest(m)), by = vec_splat(scale);
     pl_vec sum = vec_zero();
     for (size_t j = 0; j < whole; j += PL_LANES) {
-        const pl_vec e = vec_exp(vec_mul(by, vec_sub(vec_load(s + j), top)));
+        const pl_vec e = vec_exp_below(vec_mul(by, vec_sub(vec_load(s + j), top)));
         sum = vec_add(sum, e);
         vec_store(s + j, e);
     }
     if (whole < seen) {
-        const pl_vec e = vec_exp(vec_mul(by, vec_sub(vec_load_part(s + whole, seen - whole, none), top)));
+        const pl_vec e =
+            vec_exp_below(vec_mul(by, vec_sub(vec_load_part(s + whole, seen - whole, none), top)));
         sum = vec_add(sum, e);
         vec_store_part(s + whole, e, seen - whole);
     }
@@ -209,7 +210,7 @@ static void row_backward(real *p, real *ds, size_t seen, size_t limit, real scal
     const pl_vec by = vec_splat(scale), log_sum = vec_splat(stat), mean = vec_splat(d);
     for (size_t j = 0; j < seen;
          j += PL_LANES) { /* rows are padded to whole vectors; what is beyond `seen` is cleared below */
-        const pl_vec e = vec_exp(vec_sub(vec_mul(by, vec_load(p + j)), log_sum));
+        const pl_vec e = vec_exp_below(vec_sub(vec_mul(by, vec_load(p + j)), log_sum));
         vec_store(p + j, e);
         vec_store(ds + j, vec_mul(vec_mul(e, vec_sub(vec_load(ds + j), mean)), by));
     }

@@ -23,14 +23,15 @@ PL_INLINE real row_exp(real *z, size_t n, real m, real scale, const bool keep) {
     size_t i = 0;
     for (; i + BLOCK <= n; i += BLOCK)
         for (size_t j = 0; j < CHAINS; j++) {
-            const pl_vec e = vec_exp(vec_mul(s, vec_sub(vec_load(z + i + j * PL_LANES), shift)));
+            const pl_vec e = vec_exp_below(vec_mul(s, vec_sub(vec_load(z + i + j * PL_LANES), shift)));
             sum[j] = vec_add(sum[j], e);
             if (keep)
                 vec_store(z + i + j * PL_LANES, e);
         }
     for (; i < n; i += PL_LANES) { /* absent lanes are -infinity: they add e^-inf = 0 */
         const size_t count = n - i < PL_LANES ? n - i : PL_LANES;
-        const pl_vec e = vec_exp(vec_mul(s, vec_sub(vec_load_part(z + i, count, (real)-INFINITY), shift)));
+        const pl_vec e =
+            vec_exp_below(vec_mul(s, vec_sub(vec_load_part(z + i, count, (real)-INFINITY), shift)));
         sum[0] = vec_add(sum[0], e);
         if (keep)
             vec_store_part(z + i, e, count);

@@ -10,7 +10,7 @@
  * Model shapes reach 60 to 66, a row of weights in L2 is read at 37 GB/s. Reproduce: tests/bench/kernels.mjs. */
 enum {
     ROWS = 4,
-    MOST = 8,   /* vectors of sums in a tile */
+    SUMS = 8,   /* vectors of sums in a tile */
     STRIP = 16, /* columns of A copied together: one cache line of float */
 };
 
@@ -19,7 +19,7 @@ enum {
    unrolled: clang 14 then moves the loads of later steps up, and V8, which keeps that order, spills (table above). */
 PL_INLINE void tile_sum(const real *a, const size_t a_row, const size_t a_k, const real *b,
                         const size_t b_panel, const int32_t count, const int rows, const int panels,
-                        pl_vec sum[MOST]) {
+                        pl_vec sum[SUMS]) {
     const real *row[ROWS];
     for (int r = 0; r < rows; r++)
         row[r] = a + (size_t)r * a_row;
@@ -55,11 +55,11 @@ static void store_part(const pl_tile *t, const real *sums, int rows, int panels,
 /* Rows [row, row + rows) by panels from `column`; a points at the first row's (or strip column's) k = 0. */
 PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const size_t a_k, const real *b,
                     const int32_t count, int32_t row, int32_t column, const int rows, const int panels) {
-    pl_vec sum[MOST];
+    pl_vec sum[SUMS];
     tile_sum(a, a_row, a_k, b + (size_t)(column / PL_PANEL) * t->b_panel, t->b_panel, count, rows, panels,
              sum);
     if (column + panels * PL_PANEL > t->n) {
-        real copy[MOST * PL_LANES]; /* taking the address of `sum` would keep it out of registers */
+        real copy[SUMS * PL_LANES]; /* taking the address of `sum` would keep it out of registers */
         for (int i = 0; i < 2 * rows * panels; i++)
             vec_store(copy + i * PL_LANES, sum[i]);
         store_part(t, copy, rows, panels, row, column);
