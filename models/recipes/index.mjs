@@ -32,7 +32,11 @@ export function indexText() {
             files: ['task.json', ...new Set([...Object.values(t.files), ...Object.values(t.metric.files)])],
         };
     });
-    return `${JSON.stringify({ models, tasks }, null, 2)}\n`;
+    const adapters = folders('adapters').map((name) => {
+        const { name: _, path, model, task, method, title, parameters, bytes, metric, score, files } = json(`adapters/${name}/info.json`);
+        return { name, path, model, task, method, title, parameters, bytes, metric, score, files };
+    });
+    return `${JSON.stringify({ models, tasks, adapters }, null, 2)}\n`;
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) writeFileSync(new URL('index.json', MODELS), indexText());
