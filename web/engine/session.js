@@ -72,7 +72,7 @@ export class Session {
 
     /** Ends the workers. */
     close() {
-        this.#dropReplicas();
+        this.#dropReplicas().catch(() => {}); // its last message may not be answered any more
         this.#engine.terminate();
     }
 
