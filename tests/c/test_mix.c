@@ -1,0 +1,412 @@
+/* Combining LoRAs: against peft's add_weighted_adapter, and the properties each rule must have. build: both */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "golden_adapter.h"
+#include "harness.h"
+#include "kernels/kernels.h"
+#include "model_golden.h"
+#include "peft/lora.h"
+#include "peft/mix.h"
+#include "peft_helpers.h"
+
+static const bool is_double = sizeof(real) == sizeof(double);
+
+/* ---- against peft ---- */
+
+typedef struct fixture {
+    pl_memory memory;
+    golden g;
+    pl_json *expected;
+    pl_safetensors values;
+    pl_module *modules[4];
+    const char *names[4];
+    int32_t count;
+} fixture;
+
+static void open_fixture(fixture *f, const char *name) {
+    char path[200];
+    memset(f, 0, sizeof *f);
+    golden_open(&f->g, &f->memory, "lora-qv-mha-tied"); /* for its model */
+    (void)snprintf(path, sizeof path, "%s/expected.json", name);
+    f->expected = golden_json(&f->memory, path);
+    (void)snprintf(path, sizeof path, "%s/expected.safetensors", name);
+    f->values = golden_tensors(&f->memory, path);
+    for (const pl_json *a = pl_json_first(pl_json_get(f->expected, "adapters")); a; a = pl_json_next(a)) {
+        f->names[f->count] = pl_json_string(pl_json_get(a, "name"));
+        (void)snprintf(path, sizeof path, "%s/%s", name, pl_json_string(pl_json_get(a, "dir")));
+        f->modules[f->count] = golden_module(&f->memory, f->g.model, path, f->names[f->count]);
+        f->count++;
+    }
+}
+
+static void close_fixture(fixture *f) {
+    pl_json_free(f->expected);
+    golden_close(&f->g);
+    pl_memory_free_all(&f->memory);
+}
+
+static real *stored(fixture *f, const char *key, int64_t elements) {
+    pl_error error = {0};
+    const pl_file_tensor *t = pl_safetensors_find(&f->values, key);
+    if (!CHECK_MSG(t && t->elements == elements, "no %s of the right size", key))
+        return NULL;
+    real *values = pl_memory_alloc(&f->memory, (size_t)elements, sizeof(real));
+    CHECK(pl_safetensors_read(t, key, values, &error) == PL_OK);
+    return values;
+}
+
+/* d[out, in] = scale b a */
+static void product(const real *b, const real *a, int32_t out, int32_t rank, int32_t in, double scale,
+                    real *d) {
+    for (int32_t o = 0; o < out; o++)
+        for (int32_t i = 0; i < in; i++) {
+            double sum = 0;
+            for (int32_t r = 0; r < rank; r++)
+                sum += (double)b[o * rank + r] * (double)a[r * in + i];
+            d[o * in + i] = (real)(scale * sum);
+        }
+}
+
+/* The factors themselves, or, where singular vectors are free in sign, scale B A. */
+static void compare_map(fixture *f, int32_t id, const pl_module *made, int32_t layer, int32_t site,
+                        bool factors) {
+    const pl_tensor *ta = pl_module_shape(made, layer, site, PL_LORA_A),
+                    *tb = pl_module_shape(made, layer, site, PL_LORA_B);
+    const real *a = made->values + ta->offset, *b = made->values + tb->offset;
+    char key[2 * PL_NAME_SIZE], path[PL_NAME_SIZE];
+    if (factors) {
+        (void)snprintf(key, sizeof key, "%d/base_model.model.%s", (int)id, ta->name);
+        const real *want = stored(f, key, ta->rows * ta->cols);
+        CHECK_NEAR(want ? rig_difference(a, want, (size_t)(ta->rows * ta->cols)) : 1, 0, 1e-6);
+        (void)snprintf(key, sizeof key, "%d/base_model.model.%s", (int)id, tb->name);
+        want = stored(f, key, tb->rows * tb->cols);
+        CHECK_NEAR(want ? rig_difference(b, want, (size_t)(tb->rows * tb->cols)) : 1, 0, 1e-6);
+        return;
+    }
+    pl_site_path(layer, (pl_site)site, path);
+    (void)snprintf(key, sizeof key, "%d/delta/%.100s", (int)id, path);
+    const real *want = stored(f, key, tb->rows * ta->cols);
+    size_t size = (size_t)(tb->rows * ta->cols);
+    REQUIRE(want != NULL);
+    real *got = pl_memory_alloc(&f->memory, size, sizeof(real));
+    product(b, a, (int32_t)tb->rows, (int32_t)ta->rows, (int32_t)ta->cols,
+            pl_lora_scale(&made->options, layer, (pl_site)site), got);
+    CHECK_NEAR(rig_difference(got, want, size), 0, 1e-4 * rig_largest(want, size));
+}
+
+static void check_result(fixture *f, const pl_json *result) {
+    pl_mix_type type;
+    pl_error error = {0};
+    const char *name = pl_json_string(pl_json_get(result, "type"));
+    CHECK(pl_mix_find(name, &type, &error) == PL_OK);
+    pl_mix_options options = pl_mix_options_default(type);
+    options.compat = true;
+    options.svd_rank = (int32_t)pl_json_number(pl_json_get(result, "svd_rank"));
+    if (pl_json_get(result, "density"))
+        options.density = pl_json_number(pl_json_get(result, "density"));
+    const char *sign = pl_json_string(pl_json_get(result, "majority_sign_method"));
+    options.frequency = sign && strcmp(sign, "frequency") == 0;
+    pl_module *modules[4], *made = NULL;
+    double weights[4];
+    int32_t count = 0;
+    const pl_json *w = pl_json_first(pl_json_get(result, "weights"));
+    for (const pl_json *a = pl_json_first(pl_json_get(result, "adapters")); a;
+         a = pl_json_next(a), w = pl_json_next(w)) {
+        for (int32_t i = 0; i < f->count; i++)
+            if (strcmp(f->names[i], pl_json_string(a)) == 0)
+                modules[count] = f->modules[i];
+        weights[count++] = pl_json_number(w);
+    }
+    pl_mix_report report;
+    pl_status status =
+        pl_mix(&f->memory, f->g.model, modules, weights, count, &options, "made", &made, &report, &error);
+    if (!CHECK_MSG(status == PL_OK, "%s: %s", name, error.message))
+        return;
+    CHECK_INT(report.rank, pl_json_number(pl_json_get(result, "r")));
+    double want = pl_json_number(pl_json_get(result, "relative_error"));
+    CHECK_MSG(fabs(report.relative_error - want) <= 1e-5 + 1e-4 * want, "%s: relative error %g, peft %g",
+              name, report.relative_error, want);
+    bool svd = strstr(name, "svd") != NULL;
+    for (int32_t i = 0; i < f->g.model->config.num_hidden_layers * PL_SITE_COUNT; i++) {
+        if (!pl_module_shape(made, i / PL_SITE_COUNT, i % PL_SITE_COUNT, PL_LORA_A))
+            continue;
+        compare_map(f, (int32_t)pl_json_number(pl_json_get(result, "id")), made, i / PL_SITE_COUNT,
+                    i % PL_SITE_COUNT, !svd);
+        CHECK_NEAR(pl_lora_scale(&made->options, i / PL_SITE_COUNT, (pl_site)(i % PL_SITE_COUNT)),
+                   pl_json_number(pl_json_get(result, "scale")), 1e-6);
+    }
+    pl_module_free(made);
+}
+
+static void check_case(const char *name) {
+    fixture f;
+    open_fixture(&f, name);
+    int32_t results = 0;
+    for (const pl_json *r = pl_json_first(pl_json_get(f.expected, "results")); r;
+         r = pl_json_next(r), results++)
+        check_result(&f, r);
+    CHECK(results > 0);
+    close_fixture(&f);
+}
+
+TEST(as_peft_equal_rank) { check_case("combine-equal-rank"); }
+TEST(as_peft_mixed_rank) { check_case("combine-mixed-rank"); }
+TEST(as_peft_rslora) { check_case("combine-rslora"); }
+TEST(as_peft_three) { check_case("combine-three"); }
+
+/* ---- properties ---- */
+
+typedef struct pair {
+    rig r;
+    pl_module *a, *b, *made;
+    pl_mix_report report;
+} pair;
+
+static void open_pair(pair *p, const char *first, const char *second) {
+    memset(p, 0, sizeof *p);
+    rig_open(&p->r, helper_gqa_odd(), 8);
+    p->a = rig_add(&p->r, "lora", "a", first, false);
+    p->b = rig_add(&p->r, "lora", "b", second, false);
+}
+
+static pl_status combine(pair *p, pl_mix_options options, double wa, double wb) {
+    pl_error error = {0};
+    pl_module *modules[] = {p->a, p->b};
+    double weights[] = {wa, wb};
+    pl_module_free(p->made);
+    p->made = NULL;
+    return pl_mix(&p->r.memory, p->r.model, modules, weights, 2, &options, "made", &p->made, &p->report,
+                  &error);
+}
+
+static void close_pair(pair *p) {
+    pl_module_free(p->made);
+    rig_close(&p->r);
+}
+
+static const double exact = 2e-7; /* the result is stored in reals */
+
+/* Logits of a stack of these modules alone. */
+static real *logits_with(rig *r, pl_module *a, pl_module *b) {
+    pl_module *kept[8];
+    int32_t count = r->count;
+    memcpy(kept, r->modules, sizeof kept);
+    r->count = 0;
+    r->modules[r->count++] = a;
+    if (b)
+        r->modules[r->count++] = b;
+    rig_ready(r, false);
+    real *logits = rig_logits(r);
+    memcpy(r->modules, kept, sizeof kept);
+    r->count = count;
+    return logits;
+}
+
+/* PEFT.md 10.7: cat == several active adapters with weights. */
+TEST(cat_is_the_stack) {
+    pair p;
+    open_pair(&p, "rank=2;alpha=3", "rank=3;target_modules=all-linear;rank_pattern.v_proj=5");
+    REQUIRE(combine(&p, pl_mix_options_default(PL_MIX_CAT), 0.7, -0.4) == PL_OK);
+    CHECK(p.report.exact && p.report.relative_error <= exact);
+    CHECK_INT(p.report.rank, 7);
+    p.a->weight = (real)0.7;
+    p.b->weight = (real)-0.4;
+    real *stack = logits_with(&p.r, p.a, p.b), *cat = logits_with(&p.r, p.made, NULL);
+    size_t n = (size_t)p.r.batch.batch.row_count * (size_t)p.r.config.vocab_size;
+    CHECK_NEAR(rig_difference(stack, cat, n), 0, (is_double ? 1e-12 : 1e-4) * rig_largest(stack, n));
+    close_pair(&p);
+}
+
+/* 10.8: two identical LoRAs at 0.5 and 0.5 come out twice too strong; one LoRA alone is exact with any sign. */
+TEST(linear_doubles_identical_twins) {
+    pair p;
+    open_pair(&p, "rank=4", "rank=4");
+    memcpy(p.b->values, p.a->values, (size_t)p.a->layout.extent * sizeof(real));
+    REQUIRE(combine(&p, pl_mix_options_default(PL_MIX_LINEAR), 0.5, 0.5) == PL_OK);
+    CHECK_NEAR(p.report.relative_error, 1, 1e-6);
+    CHECK(!p.report.exact);
+    REQUIRE(combine(&p, pl_mix_options_default(PL_MIX_LINEAR), -1.5, 0) == PL_OK);
+    CHECK(p.report.relative_error <= exact);
+    close_pair(&p);
+}
+
+/* 10.8: exact where B_j A_i = 0, here because the two use different inner dimensions. */
+TEST(linear_is_exact_on_orthogonal_supports) {
+    pair p;
+    open_pair(&p, "rank=4", "rank=4");
+    for (int32_t i = 0; i < p.a->layout.count; i++) {
+        const pl_tensor *t = &p.a->layout.tensors[i];
+        for (int64_t row = 0; row < t->rows; row++)
+            for (int64_t col = 0; col < t->cols; col++) {
+                int64_t inner = t->slot == PL_LORA_A ? row : col;
+                (inner < 2 ? p.b : p.a)->values[t->offset + row * t->cols + col] = 0;
+            }
+    }
+    REQUIRE(combine(&p, pl_mix_options_default(PL_MIX_LINEAR), 0.8, -0.3) == PL_OK);
+    CHECK_MSG(p.report.relative_error <= exact, "%g", p.report.relative_error);
+    close_pair(&p);
+}
+
+/* 10.28: disjoint modules: linear == cat == sum. */
+TEST(disjoint_modules_add_up) {
+    pair p;
+    open_pair(&p, "rank=3;target_modules=q_proj", "rank=3;target_modules=up_proj");
+    REQUIRE(combine(&p, pl_mix_options_default(PL_MIX_LINEAR), 0.8, 0.3) == PL_OK);
+    CHECK(p.report.exact);
+    REQUIRE(combine(&p, pl_mix_options_default(PL_MIX_CAT), 0.8, 0.3) == PL_OK);
+    CHECK(p.report.exact);
+    close_pair(&p);
+}
+
+/* 10.10: enough rank gives the sum back; less gives exactly the Eckart-Young error; the old double scaling is s times as strong. */
+TEST(svd_is_the_best_approximation) {
+    pair p;
+    open_pair(&p, "rank=3;alpha=6;target_modules=v_proj", "rank=2;alpha=4;target_modules=v_proj");
+    pl_mix_options options = pl_mix_options_default(PL_MIX_SVD);
+    options.svd_rank = 5;
+    REQUIRE(combine(&p, options, 0.6, 0.9) == PL_OK);
+    CHECK(p.report.relative_error <= exact);
+    double norm = p.report.norm, values[64], rest = 0;
+    pl_error error = {0};
+    pl_stack_prepare(&p.made, 1, p.r.model);
+    for (int32_t layer = 0; layer < p.r.config.num_hidden_layers; layer++) {
+        CHECK(pl_delta_spectrum(p.made, p.r.model, layer, PL_SITE_V, values, &error) == PL_OK);
+        rest += values[2] * values[2] + values[3] * values[3] + values[4] * values[4];
+        CHECK_NEAR(values[5], 0, 1e-6);
+    }
+    options.svd_rank = 2;
+    REQUIRE(combine(&p, options, 0.6, 0.9) == PL_OK);
+    CHECK_NEAR(p.report.relative_error, sqrt(rest) / norm, 1e-6);
+    options.svd_rank = 5;
+    options.compat_double = true;
+    REQUIRE(combine(&p, options, 0.6, 0.9) == PL_OK);
+    CHECK_NEAR(p.report.relative_error, 1, 1e-6); /* s = 2 for both: twice too strong */
+    close_pair(&p);
+}
+
+/* (A, B) -> (M A, B M^-1), M = [[2, 1], [1, 1]]: another description of the same change. */
+static void change_gauge(pl_module *module) {
+    for (int32_t i = 0; i < module->layout.count; i++) {
+        const pl_tensor *t = &module->layout.tensors[i];
+        real *x = module->values + t->offset;
+        bool a = t->slot == PL_LORA_A;
+        for (int64_t j = 0; j < (a ? t->cols : t->rows); j++) {
+            real *first = a ? &x[j] : &x[2 * j], *second = a ? &x[t->cols + j] : &x[2 * j + 1], f = *first,
+                 s = *second;
+            *first = a ? 2 * f + s : f - s;
+            *second = a ? f + s : 2 * s - f;
+        }
+    }
+}
+
+/* 10.9 */
+TEST(gauge_changes_only_linear) {
+    static const pl_mix_type types[] = {PL_MIX_CAT, PL_MIX_SVD, PL_MIX_LINEAR};
+    pair p;
+    open_pair(&p, "rank=2;target_modules=v_proj", "rank=2;target_modules=v_proj");
+    size_t n = (size_t)p.r.batch.batch.row_count * (size_t)p.r.config.vocab_size;
+    real *before[3], *alone = logits_with(&p.r, p.a, NULL);
+    for (int32_t t = 0; t < 3; t++) {
+        REQUIRE(combine(&p, pl_mix_options_default(types[t]), 0.6, 0.9) == PL_OK);
+        before[t] = logits_with(&p.r, p.made, NULL);
+    }
+    change_gauge(p.a);
+    double tolerance = (is_double ? 1e-11 : 2e-4) * rig_largest(alone, n);
+    CHECK_NEAR(rig_difference(alone, logits_with(&p.r, p.a, NULL), n), 0, tolerance);
+    for (int32_t t = 0; t < 3; t++) {
+        REQUIRE(combine(&p, pl_mix_options_default(types[t]), 0.6, 0.9) == PL_OK);
+        double moved = rig_difference(before[t], logits_with(&p.r, p.made, NULL), n);
+        CHECK_MSG(t < 2 ? moved <= tolerance : moved > 1e-2, "%s moved by %g", pl_mix_name(types[t]), moved);
+    }
+    close_pair(&p);
+}
+
+/* Pruning nothing: the pruned rules become their plain forms. 10.11 */
+TEST(density_one_prunes_nothing) {
+    pair p;
+    open_pair(&p, "rank=3", "rank=3");
+    static const pl_mix_type plain[] = {PL_MIX_LINEAR, PL_MIX_LINEAR, PL_MIX_SVD, PL_MIX_SVD};
+    static const pl_mix_type pruned[] = {PL_MIX_DARE_LINEAR, PL_MIX_MAGNITUDE_PRUNE, PL_MIX_DARE_LINEAR_SVD,
+                                         PL_MIX_MAGNITUDE_PRUNE_SVD};
+    for (int32_t t = 0; t < 4; t++) {
+        pl_mix_options options = pl_mix_options_default(pruned[t]);
+        options.density = 1;
+        REQUIRE(combine(&p, pl_mix_options_default(plain[t]), 0.4, 0.7) == PL_OK);
+        double want = p.report.relative_error;
+        real *values = pl_memory_alloc(&p.r.memory, (size_t)p.made->layout.extent, sizeof(real));
+        memcpy(values, p.made->values, (size_t)p.made->layout.extent * sizeof(real));
+        REQUIRE(combine(&p, options, 0.4, 0.7) == PL_OK);
+        CHECK_NEAR(p.report.relative_error, want, 1e-6);
+        if (t < 2)
+            CHECK(rig_same_bits(values, p.made->values, (size_t)p.made->layout.extent));
+    }
+    close_pair(&p);
+}
+
+TEST(dare_repeats_with_its_seed) {
+    pair p;
+    open_pair(&p, "rank=3", "rank=3");
+    pl_mix_options options = pl_mix_options_default(PL_MIX_DARE_TIES_SVD);
+    double first[2];
+    for (int32_t i = 0; i < 4; i++) {
+        options.seed = (uint64_t)(i / 2);
+        REQUIRE(combine(&p, options, 0.4, 0.7) == PL_OK);
+        if (i % 2 == 0)
+            first[i / 2] = p.report.relative_error;
+        else
+            CHECK(first[i / 2] == p.report.relative_error);
+    }
+    CHECK(first[0] != first[1]);
+    close_pair(&p);
+}
+
+TEST(refusals_say_why) {
+    pair p;
+    pl_error error = {0};
+    open_pair(&p, "rank=3", "rank=4");
+    pl_mix_options options = pl_mix_options_default(PL_MIX_LINEAR);
+    CHECK_INT(combine(&p, options, 1, 1), PL_ERR_MISMATCH);
+    options = pl_mix_options_default(PL_MIX_TIES_SVD);
+    options.density = 0;
+    CHECK_INT(combine(&p, options, 1, 1), PL_ERR_RANGE);
+    CHECK_INT(combine(&p, pl_mix_options_default(PL_MIX_CAT), 1, (double)NAN), PL_ERR_RANGE);
+    pl_module *dora = rig_add(&p.r, "lora", "d", "use_dora=true", false),
+              *ia3 = rig_add(&p.r, "ia3", "i", "", false), *made = NULL;
+    double weight = 1;
+    options = pl_mix_options_default(PL_MIX_CAT);
+    CHECK_INT(pl_mix(&p.r.memory, p.r.model, &dora, &weight, 1, &options, "x", &made, &p.report, &error),
+              PL_ERR_UNSUPPORTED);
+    CHECK(strstr(error.message, "DoRA") != NULL);
+    CHECK_INT(pl_mix(&p.r.memory, p.r.model, &ia3, &weight, 1, &options, "x", &made, &p.report, &error),
+              PL_ERR_UNSUPPORTED);
+    pl_mix_type type;
+    CHECK_INT(pl_mix_find("average", &type, &error), PL_ERR_ARGUMENT);
+    CHECK(made == NULL);
+    close_pair(&p);
+}
+
+/* Every allocation of a combination refused in turn: an error, nothing left behind. */
+TEST(refused_memory_leaves_nothing) {
+    pair p;
+    open_pair(&p, "rank=2;target_modules=layers.0.self_attn.q_proj",
+              "rank=2;target_modules=layers.0.self_attn.q_proj");
+    static const pl_mix_type types[] = {PL_MIX_CAT, PL_MIX_SVD, PL_MIX_TIES, PL_MIX_TIES_SVD};
+    for (int32_t t = 0; t < 4; t++) {
+        size_t before = p.r.memory.bytes;
+        for (int64_t n = 1; n < 100; n++) {
+            p.r.memory.fail_at = p.r.memory.allocation_count + n;
+            pl_status status = combine(&p, pl_mix_options_default(types[t]), 0.5, 0.5);
+            p.r.memory.fail_at = 0;
+            if (status == PL_OK)
+                break;
+            CHECK_INT(status, PL_ERR_MEMORY);
+            CHECK_INT(p.r.memory.bytes, before);
+        }
+        REQUIRE(p.made != NULL);
+        pl_module_free(p.made);
+        p.made = NULL;
+    }
+    close_pair(&p);
+}
