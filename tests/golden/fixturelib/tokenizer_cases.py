@@ -209,7 +209,8 @@ def expectations(name, texts):
             f.write(dump(dict(t=text, **row)) + "\n")
     bos = t.encode("").ids
     with open(os.path.join(FOLDER, name, "info.json"), "w", encoding="utf-8") as f:
-        f.write(dump(dict(vocab_size=size, bos=bos, strings=len(texts), decodes=len(ids))) + "\n")
+        f.write(dump(dict(vocab_size=size, bos=bos, strings=len(texts), decodes=len(ids),
+                     byte_fallback=bool(t.model.byte_fallback))) + "\n")
     lossless = sum("d" not in r for r in rows)
     print(f"{name}: vocab {size}, {len(texts)} strings, {lossless} decode to themselves")
 

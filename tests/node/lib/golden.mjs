@@ -15,7 +15,7 @@ export const GOLDEN = join(ROOT, 'tests/golden');
 let engine;
 /** A fresh session. The compiled module is shared, the instance is not: nothing leaks from one test to the next. */
 export async function openCore() {
-    engine ??= compile(readFileSync(join(ROOT, 'build/wasm/peftlab.wasm')));
+    engine ??= compile(readFileSync(process.env.PEFTLAB_WASM ?? join(ROOT, 'build/wasm/peftlab.wasm')));
     return new Core(await instantiate(await engine));
 }
 
@@ -79,11 +79,11 @@ export const read = (path) => new Uint8Array(readFileSync(path));
 /** The weights file of an adapter folder. @param {string} dir */
 export const adapterWeights = (dir) => read(join(dir, existsSync(join(dir, 'adapter.safetensors')) ? 'adapter.safetensors' : 'adapter_model.safetensors'));
 
-/** Imports one adapter folder. @param {Core} core @param {string} dir @param {string | null} name */
+/** Imports one adapter folder; -> the module as pl_describe shows it. @param {Core} core @param {string} dir @param {string | null} name */
 export function importAdapter(core, dir, name) {
     const config = read(join(dir, 'adapter_config.json'));
     const weights = adapterWeights(dir);
-    return core.json('pl_module_import', name, config, config.length, weights, weights.length);
+    return core.json('pl_module_import', name, config, config.length, weights, weights.length).module;
 }
 
 /** What a tensor is called in the engine, from its key in a file. @param {string} key */
@@ -112,6 +112,7 @@ function byHand(c) {
     if (json.training?.loraplus_lr_ratio) {
         return { method: 'lora', options: { rank: 8, alpha: 16, target_modules: ['q_proj', 'v_proj'], loraplus_lr_ratio: json.training.loraplus_lr_ratio } };
     }
+    if (json.rows) return { method: 'prefix', options: { num_virtual_tokens: json.rows.num_virtual_tokens, memory_shifts: false } };
     if (!json.encoder) return null;
     const config = JSON.parse(readFileSync(join(c.dir, 'adapter/adapter_config.json'), 'utf8'));
     const { num_virtual_tokens } = config;
@@ -132,7 +133,8 @@ export function setUp(core, c) {
     const name = request.method === 'full' ? 'base' : 'default';
     const module = core.ask('pl_module_add', [], { ...request, name, trainable: true });
     const out = loaded(module, name);
-    const file = c.json.encoder ? join(c.dir, c.json.encoder.file) : request.method === 'lora' ? join(c.dir, 'adapter/adapter_model.safetensors') : null;
+    const own = c.json.encoder ?? c.json.rows;
+    const file = own ? join(c.dir, own.file) : request.method === 'lora' ? join(c.dir, 'adapter/adapter_model.safetensors') : null;
     if (file) for (const [key, { data }] of readSafetensors(read(file))) core.setTensor(out.id, out.tensor(key), data);
     return [out];
 }
