@@ -50,6 +50,19 @@ static pl_status factor(pl_session *s, const pl_module *module, int32_t layer, p
     return write_floats(s, module->values + tensor->offset, tensor->rows * tensor->cols);
 }
 
+/* Factors and norms of the module as it is now. session_ready does that for active modules; a module that is not active (a fresh mix, for
+   one) has never been prepared, and its change would read as zero. */
+static pl_status prepare_entry(pl_session *s, pl_entry *entry) {
+    pl_module *module = entry->module;
+    pl_extent extent = {.rows = 1, .seqs = 1, .labels = 1, .training = false};
+    PL_TRY(session_ready(s, 1));
+    if (entry->active && !entry->merged)
+        return PL_OK;
+    PL_TRY(pl_module_plan(module, &extent, &s->error));
+    pl_stack_prepare(&module, 1, s->model);
+    return PL_OK;
+}
+
 static pl_status matrix(pl_session *s, int32_t id, int32_t layer, const char *site_name, const char *what) {
     pl_entry *entry = session_entry(s, id);
     pl_site site;
@@ -65,7 +78,7 @@ static pl_status matrix(pl_session *s, int32_t id, int32_t layer, const char *si
     bool delta = strcmp(what, "delta") == 0;
     if (!delta && strcmp(what, "merged") != 0)
         return pl_fail(&s->error, PL_ERR_ARGUMENT, "\"%s\" is none of base, delta, merged, A, B", what);
-    PL_TRY(session_ready(s, 1)); /* prepares factors */
+    PL_TRY(prepare_entry(s, entry));
     real *w = pl_memory_alloc(&s->memory, (size_t)size, sizeof *w);
     if (!w)
         return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for a matrix of %lld numbers", (long long)size);
@@ -124,7 +137,7 @@ static pl_status spectrum(pl_session *s, int32_t id, int32_t layer, const char *
     if (!entry)
         return s->error.status;
     PL_TRY(session_find_site(s, layer, site_name, &site));
-    PL_TRY(session_ready(s, 1));
+    PL_TRY(prepare_entry(s, entry));
     int32_t in = pl_site_in(&s->model->config, site), out = pl_site_out(&s->model->config, site);
     double *values = pl_memory_alloc(&s->memory, (size_t)(in < out ? in : out), sizeof *values);
     if (!values)
