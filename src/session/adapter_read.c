@@ -56,67 +56,23 @@ static pl_status fill_module(pl_memory *memory, pl_module *module, const pl_safe
     return status;
 }
 
-/* Keys that say something about how or where the adapter was made, and change no number. */
+/* Keys that say how or where the adapter was made, or that the readers of options understand. */
+static const char *const KNOWN_KEYS =
+    " alpha_pattern auto_mapping base_model_name_or_path bias config encoder_hidden_size "
+    "ensure_weight_tying exclude_modules fan_in_fan_out feedforward_modules hidden_size "
+    "inference_mode init_ia3_weights init_lora_weights init_weights layer_replication layers_pattern "
+    "layers_to_transform loftq_config lora_alpha lora_bias lora_dropout megatron_config "
+    "megatron_core model_class model_name model_type modules_to_save name num_attention_heads "
+    "num_layers num_transformer_submodules num_virtual_tokens peft_type peft_version "
+    "prefix_projection prompt_tuning_init prompt_tuning_init_text qalora_group_size r rank_pattern "
+    "revision target_modules target_parameters task_type token_dim tokenizer_kwargs "
+    "tokenizer_name_or_path use_dora use_rslora version bottleneck_size non_linearity scaling "
+    "adapter_dropout use_parallel_adapter use_adapterp ";
+
 static bool informative(const char *key) {
-    static const char *const known[] = {"alpha_pattern",
-                                        "auto_mapping",
-                                        "base_model_name_or_path",
-                                        "bias",
-                                        "config",
-                                        "encoder_hidden_size",
-                                        "ensure_weight_tying",
-                                        "exclude_modules",
-                                        "fan_in_fan_out",
-                                        "feedforward_modules",
-                                        "hidden_size",
-                                        "inference_mode",
-                                        "init_ia3_weights",
-                                        "init_lora_weights",
-                                        "init_weights",
-                                        "layer_replication",
-                                        "layers_pattern",
-                                        "layers_to_transform",
-                                        "loftq_config",
-                                        "lora_alpha",
-                                        "lora_bias",
-                                        "lora_dropout",
-                                        "megatron_config",
-                                        "megatron_core",
-                                        "model_class",
-                                        "model_name",
-                                        "model_type",
-                                        "modules_to_save",
-                                        "name",
-                                        "num_attention_heads",
-                                        "num_layers",
-                                        "num_transformer_submodules",
-                                        "num_virtual_tokens",
-                                        "peft_type",
-                                        "peft_version",
-                                        "prefix_projection",
-                                        "prompt_tuning_init",
-                                        "prompt_tuning_init_text",
-                                        "qalora_group_size",
-                                        "r",
-                                        "rank_pattern",
-                                        "revision",
-                                        "target_modules",
-                                        "target_parameters",
-                                        "task_type",
-                                        "token_dim",
-                                        "tokenizer_kwargs",
-                                        "tokenizer_name_or_path",
-                                        "use_dora",
-                                        "use_rslora",
-                                        "version",
-                                        "bottleneck_size",
-                                        "non_linearity",
-                                        "scaling",
-                                        "adapter_dropout",
-                                        "use_parallel_adapter",
-                                        "use_adapterp"};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(key, known[i]) == 0)
+    size_t length = strlen(key);
+    for (const char *at = strstr(KNOWN_KEYS, key); at && length > 0; at = strstr(at + 1, key))
+        if (at[-1] == ' ' && at[length] == ' ')
             return true;
     return false;
 }

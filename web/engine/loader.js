@@ -12,7 +12,7 @@ const SIMD_PROBE = new Uint8Array([
 /** WASI's "function not supported"; nothing in the engine reads it. */
 const ENOSYS = 52;
 
-/** @typedef {WebAssembly.Exports & {memory: WebAssembly.Memory} & Record<string, Function>} EngineExports */
+/** @typedef {{memory: WebAssembly.Memory} & {[name: string]: any}} EngineExports the functions of src/session/peftlab.h by name */
 
 /** @returns {boolean} */
 export function hasSimd() {
@@ -57,7 +57,7 @@ export async function instantiate(module) {
             : () => (name.startsWith('emscripten_notify') ? undefined : ENOSYS);
     }
     const instance = await WebAssembly.instantiate(module, /** @type {any} */ (imports));
-    const exports = /** @type {EngineExports} */ (instance.exports);
+    const exports = /** @type {EngineExports} */ (/** @type {unknown} */ (instance.exports));
     exports._initialize?.();
     if (exports.pl_selftest() !== 0) {
         throw new PeftLabError('no-simd', 'The WebAssembly engine of this browser computes wrong numbers (known-answer test failed).', {

@@ -399,6 +399,7 @@ export class Lab extends EventTarget {
     async #measure(prompt) {
         const session = /** @type {import('../engine/session.js').Session} */ (this.session);
         const { logits } = await session.logits({ text: prompt });
+        /** @type {number[]} */
         const times = [];
         for (let i = 0; i < 12; i++) times.push((await session.generate({ prompt, max_new_tokens: 24, temperature: 0, stop_at_eos: false })).ms_per_token);
         times.sort((a, b) => a - b);

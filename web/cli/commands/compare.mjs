@@ -25,7 +25,7 @@ export function spread(values) {
     return { mean, sd: values.length > 1 ? sd : 0, min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** One run from a fresh base. @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {string} method @param {number} seed @param {Record<string, any>} values */
+/** One run from a fresh base. @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {string} method @param {number} seed @param {Record<string, any>} values @returns {Promise<Record<string, any>>} */
 async function oneRun(session, task, method, seed, values) {
     const { method: _, options = {}, ...preset } = task.presets.find((p) => p.method === method) ?? { method };
     await session.clear();
@@ -53,8 +53,8 @@ export async function run(argv) {
         }
     }
     session.close();
-    const rows = [base, ...runs].reduce((map, r) => map.set(r.method, [...(map.get(r.method) ?? []), r]), new Map());
-    const summary = [...rows].map(([method, list]) => ({
+    const all = /** @type {Record<string, any>[]} */ ([base, ...runs]);
+    const summary = [...new Set(all.map((r) => r.method))].map((method) => ({ method, list: all.filter((r) => r.method === method) })).map(({ method, list }) => ({
         method, parameters: list[0].parameters, runs: list.length, loss: spread(list.map((/** @type {any} */ r) => r.loss)),
         ...(list[0].score !== undefined && { score: spread(list.map((/** @type {any} */ r) => r.score)) }),
         seconds: spread(list.map((/** @type {any} */ r) => r.train_seconds ?? 0)).mean,
