@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes letters.c, numbers.c and words.c beside itself: the character classes that tokenizer.json files rely on.
 
-    pip install tokenizers==0.23.3 unicodedata2==16.0.0 && python src/text/unicode/make_tables.py
+    pip install tokenizers==0.23.3 unicodedata2==16.0.0 && python src/text/unicode/make_tables.py && clang-format -i src/text/unicode/*.c
 
 The classes are asked from `tokenizers` itself, character by character, because equality with it is what we promise:
 \\p{L} and \\p{N} come from its regex engine (Oniguruma, Unicode 16.0), \\w from the one that finds single_word added
@@ -46,23 +46,34 @@ def runs(points):
     return out
 
 
-def write(name, what, points):
-    edges = runs(points)
+def rows(items):
     lines, line = [], "   "
-    for edge in edges:
-        item = f" 0x{edge:X},"
-        if len(line) + len(item) > 110:
+    for item in items:
+        if len(line) + len(item) + 2 > 110:
             lines.append(line)
             line = "   "
-        line += item
-    lines.append(line)
+        line += f" {item},"
+    return "\n".join(lines + [line]).rstrip(",")
+
+
+def write(name, what, points):
+    """Edges as distances in LEB128, and a mark before every 64th edge to start reading from."""
+    edges, data, marks, last = runs(points), bytearray(), [], 0
+    for i, edge in enumerate(edges):
+        if i % 64 == 0:
+            marks.append(f"{{0x{last:X}, {len(data)}}}")
+        step, last = edge - last, edge
+        while step >= 128:
+            data.append(step & 127 | 128)
+            step >>= 7
+        data.append(step)
     (HERE / f"{name}.c").write_text(
         f"/* Made by make_tables.py: {what}; {len(points)} characters. */\n"
         f'#include "text/unicode/unicode.h"\n\n'
-        f"/* Where a run of such characters begins, where it ends (exclusive), and so on. */\n"
-        f"const uint32_t pl_unicode_{name}[] = {{\n" + "\n".join(lines).rstrip(",") + f"}};\n"
-        f"const int32_t pl_unicode_{name}_count = {len(edges)};\n")
-    print(name, len(points), "characters,", len(edges) // 2, "runs")
+        f"static const uint8_t steps[] = {{\n{rows(map(str, data))}}};\n\n"
+        f"static const pl_unicode_mark marks[] = {{\n{rows(marks)}}};\n\n"
+        f"const pl_unicode_set pl_unicode_{name} = {{steps, {len(data)}, marks, {len(marks)}}};\n")
+    print(name, len(points), "characters,", len(edges) // 2, "runs,", len(data), "bytes")
 
 
 def main():

@@ -6,9 +6,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Edges of runs, ascending: [0] begins the first run, [1] ends it (exclusive), … */
-extern const uint32_t pl_unicode_letters[], pl_unicode_numbers[], pl_unicode_words[];
-extern const int32_t pl_unicode_letters_count, pl_unicode_numbers_count, pl_unicode_words_count;
+/* A set of characters as the edges of its runs, ascending: where the first run begins, where it ends (exclusive), and so on.
+   steps holds the distances from edge to edge in LEB128; reading can start at any mark, which stands before a run. */
+typedef struct pl_unicode_mark {
+    uint32_t point; /* the edge before, 0 at the first mark */
+    int32_t at;     /* in steps */
+} pl_unicode_mark;
+
+typedef struct pl_unicode_set {
+    const uint8_t *steps;
+    int32_t size;
+    const pl_unicode_mark *marks;
+    int32_t mark_count;
+} pl_unicode_set;
+
+extern const pl_unicode_set pl_unicode_letters, pl_unicode_numbers, pl_unicode_words;
 
 typedef enum pl_char_class { PL_CHAR_OTHER, PL_CHAR_LETTER, PL_CHAR_NUMBER, PL_CHAR_SPACE } pl_char_class;
 
