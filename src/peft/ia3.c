@@ -45,10 +45,20 @@ static int32_t width_of(const pl_options *options, const pl_config *config, int3
     return scales_input(options, layer, site) ? pl_site_in(config, site) : pl_site_out(config, site);
 }
 
+/* One rule for a map in every layer: merging relies on knowing which maps are scaled at their input. */
 static pl_status ia3_check(const pl_options *options, const pl_config *config, pl_error *error) {
-    for (int32_t layer = 0; layer < config->num_hidden_layers; layer++)
-        if (options->targets[layer])
-            return PL_OK;
+    bool any = false;
+    for (int32_t layer = 0; layer < config->num_hidden_layers; layer++) {
+        any = any || options->targets[layer] != 0;
+        for (int32_t i = 0; i < PL_SITE_COUNT; i++)
+            if (scales_input(options, layer, (pl_site)i) != scales_input(options, 0, (pl_site)i))
+                return pl_fail(error, PL_ERR_UNSUPPORTED,
+                               "feedforward_modules '%s' treats %s differently in layers 0 and %d; name it "
+                               "without a layer",
+                               options->text[FEEDFORWARD], pl_site_name((pl_site)i), (int)layer);
+    }
+    if (any)
+        return PL_OK;
     return pl_fail(error, PL_ERR_ARGUMENT,
                    "target_modules leaves no linear map to rescale; choose at least one, e.g. k_proj");
 }

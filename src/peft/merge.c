@@ -92,7 +92,39 @@ static pl_status check_mergeable(const pl_module *module, pl_error *error) {
 
 /* ---- the new values ------------------------------------------------------------------------------------------------ */
 
-/* Base values, then replacing tensors, then every module's change in order. */
+/* Does the module change this map's input? Such a change acts on everything at the map, wherever the module stands in the stack. */
+static bool at_input(const pl_module *module, int32_t site) {
+    pl_needs needs = {0};
+    if (module->method->needs)
+        module->method->needs(&module->options, &module->config, &needs);
+    return (needs.input_sites >> site & 1U) != 0;
+}
+
+static bool takes_part(const pl_module *module, const change *at) {
+    return at->site != PL_NONE && module->method->merge &&
+           pl_options_targets(&module->options, at->layer, (pl_site)at->site);
+}
+
+/* Every module's change in stack order, those of inputs last: y = (W + s B A)(l x). */
+static pl_status apply(const pl_model *model, const change *at, pl_module *const *modules, int32_t count,
+                       real *w, pl_error *error) {
+    for (int32_t input = 0; input <= 1; input++)
+        for (int32_t i = 0; i < count; i++)
+            if (takes_part(modules[i], at) && at_input(modules[i], at->site) == (input == 1))
+                PL_TRY(modules[i]->method->merge(modules[i], model, at->layer, (pl_site)at->site, w, error));
+    return PL_OK;
+}
+
+static void take_away(const pl_model *model, const change *at, pl_module *const *modules, int32_t count,
+                      real *w) {
+    for (int32_t input = 1; input >= 0; input--)
+        for (int32_t i = count - 1; i >= 0; i--)
+            if (takes_part(modules[i], at) && modules[i]->method->unmerge &&
+                at_input(modules[i], at->site) == (input == 1))
+                modules[i]->method->unmerge(modules[i], model, at->layer, (pl_site)at->site, w);
+}
+
+/* Base values, then replacing tensors, then the changes on top. */
 static pl_status compute(const pl_model *model, const change *at, pl_module *const *modules, int32_t count,
                          real *w, pl_error *error) {
     const pl_tensor *tensor = &model->layout.tensors[at->base];
@@ -103,10 +135,7 @@ static pl_status compute(const pl_model *model, const change *at, pl_module *con
         if (own != PL_NONE && layout->tensors[own].replaces)
             memcpy(w, modules[i]->values + layout->tensors[own].offset, (size_t)at->size * sizeof(real));
     }
-    for (int32_t i = 0; i < count && at->site != PL_NONE; i++)
-        if (modules[i]->method->merge &&
-            pl_options_targets(&modules[i]->options, at->layer, (pl_site)at->site))
-            PL_TRY(modules[i]->method->merge(modules[i], model, at->layer, (pl_site)at->site, w, error));
+    PL_TRY(apply(model, at, modules, count, w, error));
     if (!pl_all_finite(w, (size_t)at->size))
         return pl_fail(error, PL_ERR_NUMERIC,
                        "merging would make %s contain NaN or infinity; the model was not changed",
@@ -204,10 +233,7 @@ double pl_unmerge_residual(const pl_model *model, const pl_merged *merged, pl_mo
         if (exact)
             continue;
         memcpy(w, model->values + model->layout.tensors[at->base].offset, (size_t)at->size * sizeof(real));
-        for (int32_t m = count - 1; m >= 0; m--)
-            if (modules[m]->method->unmerge &&
-                pl_options_targets(&modules[m]->options, at->layer, (pl_site)at->site))
-                modules[m]->method->unmerge(modules[m], model, at->layer, (pl_site)at->site, w);
+        take_away(model, at, modules, count, w);
         double difference = largest_difference(w, merged->kept + at->offset, at->size);
         largest = difference > largest ? difference : largest;
     }
