@@ -4,10 +4,13 @@
     interop.py versions
     interop.py logits  --model DIR [--adapter DIR[:WEIGHT]]... --tokens 1,2,3 [--merge] [--dtype float32|float64]
     interop.py compare --model DIR [--adapter DIR[:WEIGHT]]... --expected FILE.json [--tolerance 1e-4] [--merge]
+    interop.py batch   JOBS.json
     interop.py encode  --model DIR --text TEXT [--no-special]
 
 `logits` prints {"tokens", "logits", "vocab_size"}. `compare` reads {"tokens": [...], "logits": [[...]]} (what `peftlab logits --json` prints),
 prints {"max_abs", "max_rel", "argmax_agreement", "ok"}; max_rel is max_abs / max |logit| and must not exceed the tolerance.
+`batch` reads a list of jobs {"name", "model", "adapters": ["DIR[:WEIGHT]", ...], "merge", "expected": FILE, "tolerance"} and prints one JSON line for each, as compare
+does, with "name" and, where a folder does not load, "error". One start of Python for all.
 Loading is strict: a key that is missing, unexpected or of another shape is an error that names it.
 Several --adapter: any number of LoRAs (with weights) and at most one prompt or prefix; one AdapterHub folder on its own (needs `adapters`).
 
@@ -27,6 +30,9 @@ warnings.filterwarnings("ignore")
 
 class Failure(Exception):
     """The folders are wrong; the message says how."""
+
+
+ERRORS = (Failure, OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
 
 
 def need(*packages):
@@ -197,7 +203,7 @@ def command_logits(args):
     print(json.dumps(dict(tokens=tokens, vocab_size=logits.shape[1], logits=logits.tolist())))
 
 
-def command_compare(args):
+def compare(args):
     (torch,) = need("torch")
     with open(args.expected, encoding="utf-8") as f:
         expected = json.load(f)
@@ -208,8 +214,28 @@ def command_compare(args):
     gap = float((ours - theirs).abs().max())
     out = dict(max_abs=gap, max_rel=gap / float(ours.abs().max()), argmax_agreement=float((ours.argmax(-1) == theirs.argmax(-1)).double().mean()))
     out["ok"] = out["max_rel"] <= args.tolerance
+    return out
+
+
+def command_compare(args):
+    out = compare(args)
     print(json.dumps(out))
     sys.exit(0 if out["ok"] else 1)
+
+
+def command_batch(args):
+    with open(args.jobs, encoding="utf-8") as f:
+        jobs = json.load(f)
+    ok = True
+    for job in jobs:
+        try:
+            out = compare(argparse.Namespace(model=job["model"], adapter=job.get("adapters", []), merge=job.get("merge", False), dtype="float32",
+                                             expected=job["expected"], tolerance=job.get("tolerance", 1e-4)))
+        except ERRORS as error:
+            out = dict(ok=False, error=f"{type(error).__name__}: {error}")
+        print(json.dumps(dict(name=job["name"], **out)), flush=True)
+        ok = ok and out["ok"]
+    sys.exit(0 if ok else 1)
 
 
 def command_encode(args):
@@ -234,6 +260,7 @@ def main():
         else:
             p.add_argument("--expected", required=True)
             p.add_argument("--tolerance", type=float, default=1e-4)
+    commands.add_parser("batch").add_argument("jobs")
     p = commands.add_parser("encode")
     p.add_argument("--model", required=True)
     p.add_argument("--text", required=True)
@@ -241,7 +268,7 @@ def main():
     args = parser.parse_args()
     try:
         globals()[f"command_{args.command}"](args)
-    except (Failure, OSError, ValueError, KeyError, RuntimeError) as error:
+    except ERRORS as error:
         print(f"interop.py: {error}", file=sys.stderr)
         sys.exit(1)
 

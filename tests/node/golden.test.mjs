@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { addBatch, adapterWeights, caseNames, loadCase, logitsOf, maxAbs, maxGap, modelFiles, openCore, readSafetensors, setUp } from './lib/golden.mjs';
+import { GOLDEN, addBatch, adapterWeights, caseNames, loadCase, logitsOf, maxAbs, maxGap, modelFiles, openCore, readSafetensors, setUp } from './lib/golden.mjs';
 
 /** PyTorch's own float32 run is float32_deviation away from double; another order of sums may be some times as far. */
 const FACTOR = 20;
@@ -145,3 +145,16 @@ for (const name of caseNames((row) => row.method !== 'combine')) {
         core.free();
     });
 }
+
+test('the reduction_factor of a bottleneck file means its width to AdapterHub', async () => {
+    const core = await openCore();
+    core.loadModel(modelFiles(join(GOLDEN, 'models/gqa-odd')));
+    for (let width = 1; width <= 90; width++) {
+        const { id } = core.ask('pl_module_add', [], { method: 'adapter', name: 'm', options: { variant: 'pfeiffer', bottleneck_size: width } });
+        const { config, hidden_size } = JSON.parse(Buffer.from(core.bytes('pl_module_export_config', id)).toString());
+        const factor = config.reduction_factor;
+        assert.equal(Math.round((hidden_size - (hidden_size % factor)) / factor), width, `int(${hidden_size} // ${factor})`); // Python's float //
+        core.call('pl_module_remove', id);
+    }
+    core.free();
+});
