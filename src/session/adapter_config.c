@@ -233,6 +233,12 @@ static void write_per_linear(pl_text *out, const pl_options *o, const pl_config 
                       pl_bottleneck_variant_of(o) == PL_BOTTLENECK_PER_LINEAR_PARALLEL);
 }
 
+/* Readers compute m = int(d // reduction_factor): d / m itself where that is a whole number, else a value in the middle of those that give m
+   (d / m would be rounded up in binary and give m - 1). */
+static double reduction_factor(int32_t d, int32_t m) {
+    return d % m == 0 ? (double)d / m : (double)d / ((double)m + 0.5);
+}
+
 static void write_hub_config(pl_text *out, const pl_options *o, const pl_config *model) {
     char word[32];
     pl_bottleneck_variant variant = pl_bottleneck_variant_of(o);
@@ -258,8 +264,8 @@ static void write_hub_config(pl_text *out, const pl_options *o, const pl_config 
     pl_write_key_bool(out, "original_ln_before", variant == PL_BOTTLENECK_PFEIFFER);
     pl_write_key_bool(out, "output_adapter", true);
     pl_write_key_bool(out, "phm_layer", false);
-    /* m = int(d // reduction_factor) must come out as this bottleneck. */
-    write_key_float(out, "reduction_factor", (double)model->hidden_size / pl_bottleneck_size(o, model));
+    write_key_float(out, "reduction_factor",
+                    reduction_factor(model->hidden_size, pl_bottleneck_size(o, model)));
     pl_write_key_bool(out, "residual_before_ln", true);
     if (pl_bottleneck_scale_learned(o))
         pl_write_key_string(out, "scaling", "learned");
