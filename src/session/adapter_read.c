@@ -119,6 +119,10 @@ static pl_status import_parsed(pl_session *s, const import_request *r) {
     pl_text notes = pl_text_make(&s->memory);
     pl_write_begin(&notes, '[');
     pl_status status = build_module(s, r, &module, &notes);
+    if (status == PL_OK && notes.failed) {
+        pl_module_free(module);
+        status = pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the report of this import");
+    }
     if (status == PL_OK)
         status = session_adopt(s, module, 1, true, &entry);
     if (status == PL_OK) {

@@ -158,6 +158,8 @@ static pl_status check_complete(pl_session *s) {
 static pl_status model_commit(pl_session *s) {
     PL_TRY(need_loading(s));
     PL_TRY(check_complete(s));
+    if (s->loading.ignored.failed)
+        return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the report of this load");
     pl_model_pack(s->loading.model);
     session_drop_model(s);
     s->model = s->loading.model;

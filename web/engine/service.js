@@ -66,6 +66,7 @@ const COMMANDS = {
     describe: (s) => s.core.json('pl_describe'),
     describeStatic: (s) => s.core.json('pl_describe_static'),
     memory: (s) => s.core.json('pl_session_memory'),
+    failAt: (s, { allocation }) => s.core.call('pl_session_fail_at', allocation),
 
     addModule: (s, request) => s.core.ask('pl_module_add', [], request),
     removeModule: (s, { id }) => s.core.call('pl_module_remove', id),

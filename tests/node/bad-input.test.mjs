@@ -1,0 +1,238 @@
+// Bad input: each case gets one clear sentence and a stable code, and what was loaded stays loaded and unchanged.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+
+import { parseData, PeftLab, readModelFolder } from '../../web/engine/index.js';
+import { addSequences, codeOf, GOLDEN, sequences, sha, stories, tiny } from './lib/session.mjs';
+
+const utf8 = (/** @type {string} */ text) => new TextEncoder().encode(text);
+
+/** A request that must fail, and what its sentence must mention. @typedef {{name: string, code: string, says: RegExp, run: (session: import('../../web/engine/session.js').Session) => Promise<any>}} Case */
+
+/** @type {Case[]} */
+const REQUESTS = [
+    { name: 'unknown method', code: 'argument', says: /"lorra"/, run: (s) => s.addModule('lorra') },
+    { name: 'unknown option', code: 'argument', says: /"rnak".*rank, alpha/, run: (s) => s.addModule('lora', { rnak: 4 }) },
+    { name: 'rank too large', code: 'range', says: /rank.*100000/, run: (s) => s.addModule('lora', { rank: 100000 }) },
+    { name: 'rank zero', code: 'range', says: /rank/, run: (s) => s.addModule('lora', { rank: 0 }) },
+    { name: 'rank not whole', code: 'range', says: /rank/, run: (s) => s.addModule('lora', { rank: 2.5 }) },
+    { name: 'option of the wrong type', code: 'argument', says: /rank/, run: (s) => s.addModule('lora', { rank: { a: 1 } }) },
+    { name: 'unknown target', code: 'argument', says: /q_porj/, run: (s) => s.addModule('lora', { target_modules: 'q_porj' }) },
+    { name: 'no target', code: 'argument', says: /target_modules/, run: (s) => s.addModule('lora', { target_modules: [] }) },
+    { name: 'layer outside', code: 'range', says: /layers_to_transform/, run: (s) => s.addModule('lora', { layers_to_transform: [99] }) },
+    { name: 'too many virtual tokens', code: 'range', says: /num_virtual_tokens/, run: (s) => s.addModule('prompt', { num_virtual_tokens: 5000 }) },
+    { name: 'no such module', code: 'argument', says: /id 99/, run: (s) => s.removeModule(99) },
+    { name: 'weight on a prompt', code: 'unsupported', says: /weight/, run: async (s) => s.setModule((await s.addModule('prompt')).id, { weight: 2 }) },
+    { name: 'bad name', code: 'argument', says: /"\.\.\/x"/, run: (s) => s.addModule('lora', {}, { name: '../x' }) },
+    { name: 'token outside the vocabulary', code: 'range', says: /token 101.*101/, run: (s) => s.logits({ tokens: [1, 101] }) },
+    { name: 'negative token', code: 'range', says: /token -1/, run: (s) => s.logits({ tokens: [-1] }) },
+    { name: 'no token', code: 'argument', says: /empty/, run: (s) => s.logits({ tokens: [] }) },
+    { name: 'text without a tokenizer', code: 'state', says: /tokenizer\.json/, run: (s) => s.generate({ prompt: 'hello' }) },
+    { name: 'longer than the context', code: 'range', says: /context/, run: (s) => s.logits({ tokens: Array(5000).fill(1) }) },
+    { name: 'no data', code: 'state', says: /"train"/, run: async (s) => { await s.addModule('lora'); return s.train({ steps: 1 }); } },
+    { name: 'nothing to train', code: 'state', says: /nothing to train/, run: async (s) => { await addSequences(s); return s.train({ steps: 1 }); } },
+    { name: 'steps outside', code: 'format', says: /steps/, run: async (s) => { await addSequences(s); await s.addModule('lora'); return s.train({ steps: -1 }); } },
+    { name: 'unknown schedule', code: 'argument', says: /"cosin"/, run: async (s) => { await addSequences(s); await s.addModule('lora'); return s.train({ steps: 1, schedule: /** @type {any} */ ('cosin') }); } },
+    { name: 'nothing to merge', code: 'state', says: /merged/, run: (s) => s.merge() },
+    { name: 'mix of a prompt', code: 'unsupported', says: /LoRA/, run: async (s) => s.mix({ type: 'cat', modules: [{ id: (await s.addModule('prompt')).id, weight: 1 }] }) },
+    { name: 'unknown mix type', code: 'argument', says: /blend/, run: async (s) => s.mix({ type: 'blend', modules: [{ id: (await s.addModule('lora')).id, weight: 1 }] }) },
+    { name: 'restore of rubbish', code: 'format', says: /snapshot/, run: (s) => s.restore(new Uint8Array([1, 2, 3])) },
+    { name: 'unknown shape', code: 'argument', says: /"llama-9"/, run: (s) => s.countFor({ shape: 'llama-9', method: 'lora' }) },
+    { name: 'unknown command', code: 'argument', says: /"fly"/, run: (s) => s.request('fly') },
+];
+
+for (const { name, code, says, run } of REQUESTS) {
+    test(`request: ${name}`, async () => {
+        const session = await tiny();
+        const tokens = sequences(1, 101)[0];
+        const before = sha((await session.logits({ tokens })).logits);
+        await assert.rejects(run(session), (/** @type {any} */ error) => {
+            assert.equal(error.code, code, error.message);
+            assert.match(error.message, says);
+            return true;
+        });
+        await session.clear();
+        assert.equal(sha((await session.logits({ tokens })).logits), before);
+        session.close();
+    });
+}
+
+/** config.json and weights of the tiny model, changed. @param {(files: any, config: any) => void} change */
+async function changedFolder(change) {
+    const files = await readModelFolder(`${GOLDEN}gqa-odd`);
+    const config = JSON.parse(new TextDecoder().decode(files.config));
+    const weights = files.weights[0].slice();
+    const holder = { config: files.config, weights: [weights] };
+    change(holder, config);
+    if (holder.config === files.config) holder.config = utf8(JSON.stringify(config));
+    return holder;
+}
+
+/** Header of a safetensors file as an object, and the file made again from it. @param {Uint8Array} bytes @param {(header: any) => void} change */
+function rewriteHeader(bytes, change) {
+    const size = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + size)));
+    change(header);
+    const text = utf8(JSON.stringify(header));
+    const made = new Uint8Array(8 + text.length + bytes.length - 8 - size);
+    new DataView(made.buffer).setBigUint64(0, BigInt(text.length), true);
+    made.set(text, 8);
+    made.set(bytes.subarray(8 + size), 8 + text.length);
+    return made;
+}
+
+const NORM = 'model.norm.weight';
+
+/** @type {{name: string, code: string, says: RegExp, change: (files: any, config: any) => void}[]} */
+const FOLDERS = [
+    { name: 'config is not JSON', code: 'format', says: /config\.json.*1:/, change: (f) => { f.config = utf8('{"a": }'); } },
+    { name: 'config with a key twice', code: 'format', says: /config\.json:1:\d+.*already used/, change: (f) => { f.config = utf8('{"vocab_size": 1, "vocab_size": 2}'); } },
+    { name: 'foreign architecture', code: 'unsupported', says: /"gpt2"/, change: (_, c) => { c.model_type = 'gpt2'; } },
+    { name: 'a missing dimension', code: 'format', says: /hidden_size/, change: (_, c) => { delete c.hidden_size; } },
+    { name: 'a dimension that is text', code: 'format', says: /hidden_size/, change: (_, c) => { c.hidden_size = 'forty'; } },
+    { name: 'heads that do not divide', code: 'range', says: /num_key_value_heads/, change: (_, c) => { c.num_key_value_heads = 3; } },
+    { name: 'biases', code: 'unsupported', says: /bias/, change: (_, c) => { c.attention_bias = true; } },
+    { name: 'another hidden size than the weights', code: 'mismatch', says: /belong together/, change: (_, c) => { c.intermediate_size = 80; } },
+    { name: 'empty weights', code: 'format', says: /safetensors/, change: (f) => { f.weights = [new Uint8Array()]; } },
+    { name: 'truncated weights', code: 'format', says: /safetensors/, change: (f) => { f.weights = [f.weights[0].slice(0, f.weights[0].length - 7)]; } },
+    { name: 'trailing bytes', code: 'format', says: /safetensors/, change: (f) => { const b = new Uint8Array(f.weights[0].length + 4); b.set(f.weights[0]); f.weights = [b]; } },
+    { name: 'huge header', code: 'format', says: /header/, change: (f) => { new DataView(f.weights[0].buffer, f.weights[0].byteOffset).setBigUint64(0, 1n << 40n, true); } },
+    { name: 'overlapping tensors', code: 'format', says: /offsets|overlap|hole|contiguous/, change: (f) => { f.weights = [rewriteHeader(f.weights[0], (h) => { h[NORM].data_offsets = h['model.embed_tokens.weight'].data_offsets; })]; } },
+    { name: 'unknown dtype', code: 'format', says: /dtype|I8/, change: (f) => { f.weights = [rewriteHeader(f.weights[0], (h) => { h[NORM].dtype = 'I8'; })]; } },
+    { name: 'shape and size differ', code: 'format', says: new RegExp(NORM), change: (f) => { f.weights = [rewriteHeader(f.weights[0], (h) => { h[NORM].shape = [41]; })]; } },
+    { name: 'a foreign tensor', code: 'mismatch', says: /unexpected tensor model\.other/, change: (f) => { f.weights = [rewriteHeader(f.weights[0], (h) => { h['model.other.weight'] = h[NORM]; delete h[NORM]; })]; } },
+    { name: 'NaN weights', code: 'numeric', says: /NaN|finite/i, change: (f) => { const b = f.weights[0]; new DataView(b.buffer, b.byteOffset).setFloat32(b.length - 4, NaN, true); } },
+    { name: 'no weights at all', code: 'mismatch', says: /missing.*first is/, change: (f) => { f.weights = []; } },
+    { name: 'a tokenizer for more tokens', code: 'mismatch', says: /tokenizer\.json/, change: (f) => { f.tokenizer = BIG_TOKENIZER; } },
+    { name: 'a tokenizer that is no JSON', code: 'format', says: /tokenizer\.json/, change: (f) => { f.tokenizer = utf8('no'); } },
+];
+const BIG_TOKENIZER = new Uint8Array(await readFile(new URL('../../models/stories-300k/tokenizer.json', import.meta.url)));
+
+for (const { name, code, says, change } of FOLDERS) {
+    test(`model folder: ${name}; the model in use stays`, async () => {
+        const session = await tiny();
+        const tokens = sequences(1, 101)[0];
+        const before = sha((await session.logits({ tokens })).logits);
+        const files = await changedFolder(change);
+        await assert.rejects(session.request('loadModel', { files }), (/** @type {any} */ error) => {
+            assert.equal(error.code, code, error.message);
+            assert.match(error.message, says);
+            return true;
+        });
+        assert.equal(sha((await session.logits({ tokens })).logits), before);
+        session.close();
+    });
+}
+
+test('adapter folders: foreign, contradictory and unsupported ones are refused; nothing is added', async () => {
+    const session = await tiny();
+    const { id } = await session.addModule('lora', { rank: 4 });
+    const good = await session.exportAdapter(id);
+    await session.removeModule(id);
+    const config = JSON.parse(new TextDecoder().decode(good['adapter_config.json']));
+    const weights = good['adapter_model.safetensors'];
+    const other = await (async () => {
+        const foreign = await tiny('mha-tied');
+        return foreign.exportAdapter((await foreign.addModule('lora', { rank: 4 })).id);
+    })();
+    /** @type {[string, object, Uint8Array, string, RegExp][]} */
+    const cases = [
+        ['another rank', { r: 5 }, weights, 'mismatch', /rank 4.*says 5/],
+        ['an adapter of another model', {}, other['adapter_model.safetensors'], 'mismatch', /tensor|layers/],
+        ['PiSSA', { init_lora_weights: 'pissa' }, weights, 'unsupported', /pissa/],
+        ['modules_to_save', { modules_to_save: ['lm_head'] }, weights, 'unsupported', /modules_to_save/],
+        ['bias', { bias: 'all' }, weights, 'unsupported', /bias/],
+        ['alpha zero', { lora_alpha: 0 }, weights, 'format', /lora_alpha/],
+        ['unknown type', { peft_type: 'LOHA' }, weights, 'unsupported', /"LOHA"/],
+        ['truncated weights', {}, weights.slice(0, 100), 'format', /weights/],
+        ['alpha_pattern regex', { alpha_pattern: { '.*q_proj$': 4 } }, weights, 'unsupported', /regular expression/],
+    ];
+    for (const [name, change, bytes, code, says] of cases) {
+        const files = { 'adapter_config.json': utf8(JSON.stringify({ ...config, ...change })), 'adapter_model.safetensors': bytes };
+        await assert.rejects(session.importAdapter(files), (/** @type {any} */ error) => {
+            assert.ok([code, 'range'].includes(error.code), `${name}: ${error.code} ${error.message}`);
+            assert.match(error.message, says, name);
+            return true;
+        });
+        assert.equal((await session.describe()).modules.length, 0, name);
+    }
+    await assert.rejects(session.importAdapter({ 'adapter_config.json': good['adapter_config.json'], 'adapter_model.bin': weights }), /safetensors/);
+    session.close();
+});
+
+test('a diverging run stops before the update, with the numbers and a smaller learning rate', async () => {
+    const session = await tiny();
+    await addSequences(session);
+    const { id, tensors } = await session.addModule('lora', { rank: 2 });
+    const [, b] = tensors;
+    const huge = new Float32Array(b.shape[0] * b.shape[1]).fill(3e38); // B A x overflows to infinity
+    await session.request('setTensor', { id, name: b.name, values: huge });
+    await assert.rejects(session.train({ steps: 5, lr: 0.5 }), (/** @type {any} */ error) => {
+        assert.equal(error.code, 'numeric', error.message);
+        assert.match(error.message, /diverged at step 1 .*learning rate of 0\.05/);
+        return true;
+    });
+    assert.deepEqual(await session.tensor(id, b.name), huge, 'nothing was updated');
+    await session.clear();
+    assert.ok((await session.logits({ tokens: [1, 2] })).logits.every(Number.isFinite));
+    session.close();
+});
+
+test('refused memory: every allocation of load, train, merge and export can fail; the session lives on', async () => {
+    const files = await readModelFolder(`${GOLDEN}mha-tied`);
+    const session = await tiny();
+    await addSequences(session);
+    const tokens = sequences(1, 101)[0];
+    const before = sha((await session.logits({ tokens })).logits);
+    const failing = async (/** @type {string} */ what, /** @type {() => Promise<any>} */ work) => {
+        for (let nth = 1; nth < 400; nth += nth < 40 ? 1 : 17) {
+            await session.request('failAt', { allocation: nth });
+            const code = await codeOf(work());
+            await session.request('failAt', { allocation: 0 });
+            if (code === 'no error') return;
+            assert.equal(code, 'memory', `${what}, allocation ${nth}`);
+        }
+    };
+    await failing('add module', async () => { await session.addModule('lora', { rank: 2 }); await session.clear(); });
+    await session.clear();
+    await failing('train', async () => {
+        await session.clear();
+        await session.addModule('lora', { rank: 2 });
+        await session.train({ steps: 1, batch_size: 2 });
+    });
+    await session.clear();
+    assert.equal(sha((await session.logits({ tokens })).logits), before);
+    await failing('load', () => session.request('loadModel', { files }));
+    session.close();
+});
+
+test('data files: the line of every problem, and nothing usable is an error', () => {
+    const { examples, problems } = parseData('{"prompt":"a","completion":"b"}\n\nnot json\n{"prompt":"a"}\n[1]\n{"text":5}\n{"prompt":"p","completion":"  "}\n{"text":"fine"}', 'jsonl');
+    assert.equal(examples.length, 2);
+    assert.deepEqual(problems.map((p) => p.line), [3, 4, 5, 6, 7]);
+    for (const [text, format] of /** @type {[string, any][]} */ ([['', 'jsonl'], ['\n\n', 'txt'], ['a,b\n1,2', 'csv'], ['prompt,completion\nx,', 'csv'], ['{}', 'jsonl']])) {
+        assert.throws(() => parseData(text, format), (/** @type {any} */ error) => error.code === 'format' && /no usable example/.test(error.message), JSON.stringify(text));
+    }
+});
+
+test('examples that do not fit are reported with their line; the others are used', async () => {
+    const session = await stories();
+    const { skipped, examples, truncated } = await session.setData('train', [
+        { prompt: 'x '.repeat(3000), completion: ' y', line: 10 },
+        { prompt: 'The cat', completion: ' sat.', line: 20 },
+        { prompt: 'Long', completion: ' word'.repeat(2000), line: 30 },
+    ]);
+    assert.equal(examples, 2);
+    assert.equal(truncated, 1);
+    assert.deepEqual(skipped.map((s) => s.line), [10]);
+    assert.match(skipped[0].message, /prompt alone/);
+    const long = await session.setData('train', [{ text: 'Once upon a time there was a cat. '.repeat(400), line: 1 }]);
+    assert.ok(long.windows > 0 && long.truncated === 0);
+    session.close();
+});
+
+test('a folder without files, and a pickle, say what is missing', async () => {
+    assert.equal(await codeOf(PeftLab.load('/nowhere/at/all', { inThread: true })), 'load');
+    await assert.rejects(PeftLab.load({ 'config.json': utf8('{}'), 'pytorch_model.bin': utf8('x') }, { inThread: true }), /pickle/);
+});
