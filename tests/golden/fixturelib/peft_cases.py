@@ -69,7 +69,8 @@ def save_merged(case, model):
     case.json["merged"] = dict(file="merged.safetensors", tensors=sorted(changed), float32_logits_max_abs=gap)
 
 
-def lora_case(name, shape, about, seed=11, hyper=None, merge=True, make_optimizer=None, method="lora", noise=True, **options):
+def lora_case(name, shape, about, seed=11, hyper=None, merge=True, make_optimizer=None, method="lora", noise=True,
+              store=None, **options):
     torch.manual_seed(seed)
     options = dict(dict(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]), **options)
     model = get_peft_model(build_model(shape), LoraConfig(task_type="CAUSAL_LM", **options))
@@ -77,7 +78,12 @@ def lora_case(name, shape, about, seed=11, hyper=None, merge=True, make_optimize
         perturb(model, seed, ["lora_B", "lora_embedding_A"], 0.05)
         perturb(model, seed + 1, ["lora_magnitude"], 0.05)
     case = Case(name, shape, method, about)
+    if store:  # adapter tensors rounded to 16 bits: saved as such, computed in float32
+        for p in peft_trainable()(model).values():
+            p.data = p.data.to(store)
     case.save_peft(model)
+    for p in peft_trainable()(model).values():
+        p.data = p.data.float()
     case.record(model, trainable=peft_trainable(), hyper=dict(HYPER, **(hyper or {})), make_optimizer=make_optimizer)
     check_file(case, "adapter", "default")
     if merge:
@@ -114,6 +120,8 @@ def lora_cases():
               lora_alpha=8, hyper=dict(weight_decay=0.01))
     lora_case("dora-all-headdim-gqa", "headdim-gqa", "DoRA + rsLoRA on every linear", use_dora=True, use_rslora=True, r=3,
               lora_alpha=3, target_modules=ALL)
+    lora_case("lora-bf16-mha-tied", "mha-tied", "Adapter file in BF16", r=4, lora_alpha=8, store=torch.bfloat16, merge=False)
+    lora_case("lora-f16-headdim-gqa", "headdim-gqa", "Adapter file in F16", r=3, lora_alpha=8, store=torch.float16, merge=False)
     lora_case("loraplus-qv-gqa-odd", "gqa-odd", "LoRA+ by create_loraplus_optimizer, ratio 16",
               hyper=dict(lr=1e-3, loraplus_lr_ratio=16.0), make_optimizer=loraplus(16.0), merge=False)
 
