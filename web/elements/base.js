@@ -1,0 +1,122 @@
+/**
+ * The base of every element. HOW TO WRITE A PANEL
+ *
+ *  1. Write web/elements/panel-NAME.js (NAME from PANELS in lib/store.js). It is found by its file name and loaded when first opened:
+ *
+ *         import { define, html, LabElement, t } from './base.js';
+ *         class PeftPanelMix extends LabElement {
+ *             static watch = ['runs', 'modules'];            // Lab events that re-render it (see lib/lab.js)
+ *             render() {
+ *                 return html`<h2>${t('mix.title')}</h2> … ${this.value(1.42, 'measured')}`;
+ *             }
+ *         }
+ *         define('peft-panel-mix', PeftPanelMix);
+ *
+ *  2. Texts: content/texts/panels/LANGUAGE.json, flat keys ("mix.title"); `panel.NAME` (button) and `panel.NAME.about` (one sentence) are in
+ *     content/texts/LANGUAGE.json. tests/node/texts.test.mjs checks that all languages have the same keys and gaps.
+ *  3. Data only through Lit templates (textContent), never innerHTML. Every number carries a badge: this.value(number, 'measured' | 'calculated' |
+ *     'recorded' | 'chapter'). Plots: <peft-chart> (chart.js). Shared looks: styles/shared.css (.card .row .stack .badge .muted .num .scroll .sr); own
+ *     styles: static styles = [LabElement.styles, css`…`]. Colours only from styles/tokens.css; methods: methodColor(), methodShape() (look.js).
+ *  4. this.lab is the shared Lab. Change settings with lab.set({...}); use the engine with lab.work(async (session) => …), which waits for its turn, shows
+ *     "busy" and reports failures; for work that must not touch the loaded model (Compare) use lab.fork(), a Lab with its own engine. Announce results to
+ *     screen readers with this.say(text). Fire page events with this.fire('peft-…', detail).
+ *  5. An element also works alone in a foreign page: it may be the only one (then it must call `await this.lab.ready()` when it needs the engine).
+ */
+import { css, html, LitElement, nothing, svg, unsafeCSS } from 'lit';
+import shared from '../styles/shared.css?inline';
+import tokens from '../styles/tokens.css?inline';
+import { languageEvents, number, t } from '../lib/i18n.js';
+import { getLab } from './labs.js';
+import './texts.js';
+
+export { css, html, nothing, svg, t };
+
+/** @typedef {'measured' | 'calculated' | 'recorded' | 'chapter'} Badge */
+
+/** Defines an element once; a second copy of the library on the page is no error. @param {string} name @param {CustomElementConstructor} constructor */
+export function define(name, constructor) {
+    if (!customElements.get(name)) customElements.define(name, constructor);
+}
+
+/** Where a number comes from. @param {Badge} kind */
+export const badge = (kind) => html`<span class="badge ${kind}" title=${t(`badge.${kind}.about`)}>${t(`badge.${kind}`)}</span>`;
+
+export class LabElement extends LitElement {
+    static styles = /** @type {import('lit').CSSResultGroup} */ ([unsafeCSS(tokens), unsafeCSS(shared)]);
+    static properties = { session: {}, theme: { reflect: true }, lab: { attribute: false } };
+    /** Lab events after which the element renders again. @type {readonly string[]} */
+    static watch = ['status', 'state'];
+
+    /** @type {import('../lib/lab.js').Lab | undefined} */
+    #lab;
+    /** @type {AbortController | undefined} */
+    #listening;
+
+    constructor() {
+        super();
+        /** @type {string} */
+        this.session = '';
+        /** @type {string | undefined} */
+        this.theme = undefined;
+    }
+
+    /** The lab given by the parent, named by `session`, of the playground around, or the page's. */
+    get lab() {
+        if (!this.#lab) this.lab = this.session ? getLab(this.session) : (this.#around()?.lab ?? getLab());
+        return /** @type {import('../lib/lab.js').Lab} */ (this.#lab);
+    }
+
+    set lab(lab) {
+        if (!lab || lab === this.#lab) return;
+        this.#lab = lab;
+        if (this.isConnected) this.#listen();
+        this.requestUpdate();
+    }
+
+    /** @returns {any} the enclosing playground, through shadow roots */
+    #around() {
+        for (let node = /** @type {Node | null} */ (this); node; node = node.parentNode ?? /** @type {any} */ (node).host ?? null) {
+            if (node !== this && node.nodeName === 'PEFT-PLAYGROUND') return node;
+        }
+        return null;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        this.#listen();
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        this.#listening?.abort();
+    }
+
+    #listen() {
+        this.#listening?.abort();
+        this.#listening = new AbortController();
+        const { signal } = this.#listening;
+        const { watch } = /** @type {typeof LabElement} */ (this.constructor);
+        for (const type of watch) this.lab.addEventListener(type, (event) => this.onLab(type, /** @type {CustomEvent} */ (event).detail), { signal });
+        languageEvents.addEventListener('change', () => this.requestUpdate(), { signal });
+    }
+
+    /** A watched Lab event; by default the element renders again. @param {string} _type @param {any} _detail */
+    onLab(_type, _detail) {
+        this.requestUpdate();
+    }
+
+    /** A number with the badge that says where it comes from. @param {number | string} value formatted here if a number @param {Badge} kind @param {string} [unit] */
+    value(value, kind, unit = '') {
+        return html`<span class="num">${typeof value === 'number' ? number(value) : value}${unit ? ` ${unit}` : ''}</span> ${badge(kind)}`;
+    }
+
+    /** Announces one sentence politely to screen readers. @param {string} text */
+    say(text) {
+        this.fire('peft-say', text);
+    }
+
+    /** An event that leaves shadow roots, for the page. @param {string} type @param {any} [detail] */
+    fire(type, detail) {
+        this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+    }
+}

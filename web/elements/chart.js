@@ -1,0 +1,120 @@
+/**
+ * <peft-chart>: a figure with Observable Plot (loaded when the first chart is drawn), a generated sentence that says what it shows, and the same data as a
+ * table. Usage:
+ *     <peft-chart .label=${'Loss by step'} .summary=${'Loss fell from 3.1 to 1.4 in 80 steps.'} .height=${220}
+ *       .plot=${(Plot, {width, height}) => Plot.plot({width, height, marks: […]})} .table=${{columns: ['step', 'loss'], rows: [[1, 3.1], …]}}></peft-chart>
+ * Colours may be CSS variables: Plot passes them through. Redraws are joined to at most 15 per second.
+ */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import { significant } from '../lib/format.js';
+
+/** @typedef {typeof import('@observablehq/plot')} PlotModule */
+
+/** @type {Promise<PlotModule> | undefined} */
+let plotModule;
+/** Observable Plot, once per page. @returns {Promise<PlotModule>} */
+export const loadPlot = () => (plotModule ??= import('@observablehq/plot'));
+
+const REDRAW_MS = 66;
+/** More rows than this are cut in the table (the export has all). */
+const TABLE_ROWS = 200;
+
+class PeftChart extends LabElement {
+    static styles = [LabElement.styles, css`
+        .plot { min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden; }
+        .plot svg { display: block; max-width: 100%; height: auto; background: none; overflow: visible; --plot-background: var(--surface); font-family: var(--font); }
+        figcaption { font-size: 0.85rem; color: var(--muted); display: flex; gap: 8px; flex-wrap: wrap; justify-content: space-between; align-items: baseline; margin-top: 4px; }
+        .table { max-height: 300px; overflow: auto; }
+    `];
+    static properties = {
+        label: { attribute: false }, summary: { attribute: false }, plot: { attribute: false }, table: { attribute: false },
+        height: { type: Number }, open: { state: true },
+    };
+    static watch = /** @type {readonly string[]} */ ([]);
+
+    #drawn = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    #timer;
+    /** @type {ResizeObserver | undefined} */
+    #resize;
+
+    constructor() {
+        super();
+        this.label = '';
+        this.summary = '';
+        /** @type {null | ((plot: PlotModule, size: {width: number, height: number}) => Element)} */
+        this.plot = null;
+        /** @type {null | {columns: string[], rows: (string | number | null)[][]}} */
+        this.table = null;
+        this.height = 200;
+        this.open = false;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        this.#resize = new ResizeObserver(() => this.#schedule());
+        this.#resize.observe(this);
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        this.#resize?.disconnect();
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
+    }
+
+    updated() {
+        this.#schedule();
+    }
+
+    #schedule() {
+        this.#timer ??= setTimeout(() => this.#draw(), Math.max(0, this.#drawn + REDRAW_MS - performance.now()));
+    }
+
+    async #draw() {
+        const Plot = await loadPlot();
+        this.#timer = undefined;
+        this.#drawn = performance.now();
+        const place = this.renderRoot.querySelector('.plot');
+        const width = Math.floor(place?.clientWidth ?? 0);
+        if (!place || !this.plot || width < 40 || this.open) return;
+        const drawing = this.plot(Plot, { width, height: this.height });
+        drawing.setAttribute('aria-hidden', 'true');
+        drawing.setAttribute('part', 'svg');
+        place.replaceChildren(drawing);
+    }
+
+    /** The drawing as a stand-alone SVG file, with the colours of the theme in use. @returns {string} */
+    toSvg() {
+        const drawing = this.renderRoot.querySelector('.plot svg');
+        if (!drawing) return '';
+        const copy = /** @type {SVGElement} */ (drawing.cloneNode(true));
+        const style = getComputedStyle(this);
+        copy.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
+        copy.style.color = style.color;
+        copy.style.background = style.getPropertyValue('--bg');
+        const sources = [drawing, ...drawing.querySelectorAll('*')];
+        [copy, ...copy.querySelectorAll('*')].forEach((node, i) => {
+            const used = getComputedStyle(sources[i]);
+            for (const name of ['stroke', 'fill']) if (node.getAttribute(name)?.includes('var(')) node.setAttribute(name, used.getPropertyValue(name));
+        });
+        return new XMLSerializer().serializeToString(copy);
+    }
+
+    render() {
+        return html`<figure role="group" aria-label=${this.label}>
+            ${this.open ? this.#table() : html`<div class="plot" style=${`--chart-height: ${this.height}px`}></div>`}
+            <figcaption><span class="grow">${this.summary}</span>
+                ${this.table ? html`<button class="link" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}</button>` : nothing}
+            </figcaption></figure>`;
+    }
+
+    #table() {
+        const { columns, rows } = this.table ?? { columns: [], rows: [] };
+        const cell = (/** @type {string | number | null} */ v) => html`<td class=${typeof v === 'number' ? 'num' : ''}>${v === null ? '' : typeof v === 'number' ? significant(v, 6) : v}</td>`;
+        return html`<div class="table scroll" tabindex="0" role="region" aria-label=${this.label}><table>
+            <thead><tr>${columns.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+            <tbody>${rows.slice(0, TABLE_ROWS).map((row) => html`<tr>${row.map(cell)}</tr>`)}</tbody></table></div>`;
+    }
+}
+define('peft-chart', PeftChart);

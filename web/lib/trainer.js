@@ -1,0 +1,245 @@
+/** The training part of a Lab: runs from beginning to end, with pause, single steps, samples on the way, snapshots and recovery. */
+import { PeftLabError } from '../engine/index.js';
+import { makeRun } from './runs.js';
+
+/** @typedef {import('./runs.js').Run} Run */
+/** @typedef {import('../engine/session.js').Session} Session */
+
+/** Validations, and looks at the sample text, per run. */
+const VALIDATIONS = 8;
+const SAMPLES = 4;
+const SNAPSHOT_SECONDS = 10;
+
+export class Trainer {
+    /** @type {import('./lab.js').Lab} */
+    #lab;
+    /** @type {AbortController | null} */
+    #abort = null;
+    #stopping = false;
+    #nextRun = 1;
+    /** Seconds a step takes here, from the steps seen. */
+    #stepSeconds = 0.2;
+
+    /** @param {import('./lab.js').Lab} lab */
+    constructor(lab) {
+        this.#lab = lab;
+    }
+
+    /** @returns {Session} */
+    get #session() {
+        return /** @type {Session} */ (this.#lab.session);
+    }
+
+    async train() {
+        const lab = this.#lab;
+        if (!lab.session || !lab.task || lab.status === 'training') return null;
+        return lab.during('training', async () => {
+            this.#stopping = false;
+            const run = await this.#begin();
+            const options = { ...run.train, workers: run.train.shards === 1 ? 1 : lab.workers };
+            return this.#follow(run, (hooks) => this.#session.train({ ...options, ...hooks }));
+        });
+    }
+
+    async resume() {
+        const lab = this.#lab;
+        const { run } = lab;
+        if (!lab.session || !run || lab.status !== 'paused') return null;
+        return lab.during('training', () => this.#follow(run, (hooks) => this.#session.resume(hooks)));
+    }
+
+    async step() {
+        const lab = this.#lab;
+        if (!lab.session || lab.status === 'training') return null;
+        const paused = lab.status === 'paused';
+        return lab.during('training', async () => {
+            this.#stopping = false;
+            if (!paused) {
+                const run = await this.#begin();
+                await this.#session.request('trainBegin', run.train);
+            }
+            const run = /** @type {Run} */ (lab.run);
+            const until = (run.losses.at(-1)?.step ?? 0) + 1;
+            return this.#follow(run, (hooks) => this.#session.resume({ ...hooks, until }), until);
+        });
+    }
+
+    pause() {
+        this.#abort?.abort();
+    }
+
+    async stop() {
+        const lab = this.#lab;
+        this.#stopping = true;
+        this.#abort?.abort();
+        const { run } = lab;
+        if (lab.status === 'paused' && run) await lab.during('busy', () => this.#finish(run, 'stopped')).then(() => lab.setStatus('ready'));
+    }
+
+    async reset() {
+        const lab = this.#lab;
+        if (!lab.session) return;
+        lab.remember();
+        if (lab.status === 'training') await this.stop();
+        await lab.during('busy', () => lab.setModule());
+        lab.setStatus('ready');
+        lab.emit('sample', { when: 'before', text: lab.sample.before, step: 0 });
+        lab.emit('run', null);
+    }
+
+    /** The base's loss, a fresh module, a new run. @returns {Promise<Run>} */
+    async #begin() {
+        const lab = this.#lab;
+        const session = this.#session;
+        const evaluate = async () => (lab.task?.splits.validation ? session.evaluate({ split: 'validation' }) : null);
+        if (!lab.baseLosses.has(lab.baseKey)) {
+            await session.clear();
+            lab.baseLosses.set(lab.baseKey, (await evaluate())?.loss ?? null);
+        }
+        await lab.setModule();
+        const module = lab.description.modules[0];
+        const base = lab.baseLosses.get(lab.baseKey) ?? null;
+        const run = makeRun({ id: this.#nextRun++, state: lab.state, module, counts: lab.description.counts, train: lab.train_options, sample: lab.sample, base });
+        lab.run = run;
+        lab.runs.push(run);
+        const fresh = await evaluate();
+        if (fresh) run.validations.push({ step: 0, loss: fresh.loss, bits_per_byte: fresh.bits_per_byte });
+        lab.emit('run', run);
+        lab.emit('runs');
+        return run;
+    }
+
+    /**
+     * Trains in stretches, with a look at the sample text between them.
+     * @param {Run} run @param {(hooks: any) => Promise<any>} begin the first stretch @param {number} [last] stop after this step
+     */
+    async #follow(run, begin, last = run.train.steps) {
+        const lab = this.#lab;
+        this.#abort = new AbortController();
+        run.status = 'running';
+        const { steps } = run.train;
+        const looks = Array.from({ length: SAMPLES - 1 }, (_, i) => Math.round((steps * (i + 1)) / SAMPLES));
+        const began = performance.now();
+        try {
+            let work = begin;
+            for (let at = run.losses.at(-1)?.step ?? 0; at < last; work = (hooks) => this.#session.resume(hooks)) {
+                const until = Math.min(last, looks.find((step) => step > at) ?? steps);
+                const result = await work({ ...this.#hooks(run), until });
+                run.seconds += result.ms / 1000;
+                at = result.step;
+                if (at > 0 && result.ms > 0) this.#stepSeconds = run.seconds / at;
+                if (result.done) return await this.#finish(run, 'done');
+                if (at < last) await this.#look(run, at);
+            }
+            return this.#pauseRun(run);
+        } catch (thrown) {
+            const error = PeftLabError.from(thrown);
+            if (error.code !== 'aborted') {
+                run.status = 'failed';
+                lab.emit('run', run);
+                throw error;
+            }
+            run.seconds = Math.max(run.seconds, (performance.now() - began) / 1000);
+            return this.#stopping ? await this.#finish(run, 'stopped') : this.#pauseRun(run);
+        } finally {
+            this.#abort = null;
+        }
+    }
+
+    /** @param {Run} run */
+    #hooks(run) {
+        const lab = this.#lab;
+        return {
+            signal: this.#abort?.signal,
+            eval_every: Math.max(1, Math.round(run.train.steps / VALIDATIONS)),
+            snapshot_every: Math.max(5, Math.round(SNAPSHOT_SECONDS / this.#stepSeconds)),
+            onStep: (/** @type {any} */ report) => {
+                run.losses.push({ step: report.step, loss: report.loss });
+                lab.emit('step', report);
+            },
+            onValidation: (/** @type {any} */ report) => {
+                run.validations.push({ step: report.step, loss: report.loss, bits_per_byte: report.bits_per_byte });
+                lab.emit('validation', report);
+            },
+            onSnapshot: (/** @type {any} */ snapshot) => lab.emit('snapshot', snapshot),
+        };
+    }
+
+    /** The sample text on the way. @param {Run} run @param {number} step */
+    async #look(run, step) {
+        const lab = this.#lab;
+        const text = await lab.generate(lab.sample.prompt);
+        lab.sample = { ...lab.sample, after: text };
+        run.sample = { ...lab.sample };
+        lab.emit('sample', { when: 'during', text, step });
+        if (this.#abort?.signal.aborted) throw PeftLabError.aborted();
+    }
+
+    /** @param {Run} run */
+    #pauseRun(run) {
+        run.status = 'paused';
+        this.#lab.setStatus('paused');
+        this.#lab.emit('run', run);
+        return run;
+    }
+
+    /** After the last step: sample, files. @param {Run} run @param {'done' | 'stopped'} status */
+    async #finish(run, status) {
+        const lab = this.#lab;
+        await this.#session.endRun();
+        lab.sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
+        run.sample = { ...lab.sample };
+        run.status = status;
+        const module = (await lab.describe()).modules[0];
+        if (module && run.method !== 'full') run.adapter = await this.#session.exportAdapter(module.id);
+        lab.setStatus('ready');
+        lab.emit('sample', { when: 'after', text: lab.sample.after, step: run.losses.at(-1)?.step ?? 0 });
+        lab.emit('run', run);
+        lab.emit('runs');
+        return run;
+    }
+
+    /** @param {Run} run */
+    async load(run) {
+        const lab = this.#lab;
+        const { adapter } = run;
+        if (!adapter) throw new PeftLabError('state', 'The weights of this run were not kept.', { hint: 'Train it again: the same settings and seed give the same weights.' });
+        const { steps, lr, batch_size } = run.train;
+        lab.set({ model: run.model, task: run.task, method: run.method, options: run.options, seed: run.seed, steps, lr, batch_size });
+        return lab.during('busy', async () => {
+            await lab.setModule();
+            for (const { id } of lab.description.modules) await this.#session.removeModule(id);
+            await this.#session.importAdapter(adapter, { name: run.method });
+            lab.run = run;
+            await lab.describe();
+            lab.sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
+            lab.emit('run', run);
+            lab.emit('sample', { when: 'after', text: lab.sample.after, step: run.losses.at(-1)?.step ?? 0 });
+        });
+    }
+
+    /** Numbers of later runs come after these. @param {Run[]} runs */
+    adopt(runs) {
+        this.#lab.runs = [...runs, ...this.#lab.runs];
+        this.#nextRun = Math.max(this.#nextRun, ...runs.map((run) => run.id + 1));
+        this.#lab.emit('runs');
+    }
+
+    /** @param {{run: Run, bytes: Uint8Array}} saved the settings must be the run's already */
+    async recover({ run, bytes }) {
+        const lab = this.#lab;
+        await lab.during('busy', async () => {
+            await this.#session.clear();
+            await this.#session.restore(bytes, { workers: run.train.shards === 1 ? 1 : lab.workers });
+            await lab.describe();
+            const step = lab.description.run?.step ?? 0;
+            run.losses = run.losses.filter((at) => at.step <= step);
+            run.validations = run.validations.filter((at) => at.step <= step);
+            lab.run = run;
+            if (!lab.runs.includes(run)) lab.runs = [...lab.runs.filter((other) => other.id !== run.id), run];
+        });
+        this.#pauseRun(run);
+        lab.emit('runs');
+        return this.resume();
+    }
+}
