@@ -23,7 +23,8 @@ enum {
     LR_RATIO,
     OPTION_COUNT
 };
-_Static_assert((int)OPTION_COUNT == (int)PL_LORA_OPTION_COUNT, "lora.h tells the registry how many there are");
+_Static_assert((int)OPTION_COUNT == (int)PL_LORA_OPTION_COUNT,
+               "lora.h tells the registry how many there are");
 
 const pl_option PL_LORA_OPTIONS[OPTION_COUNT] = {
     [RANK] =

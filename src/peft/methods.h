@@ -29,7 +29,8 @@ typedef struct pl_option {
 } pl_option;
 
 typedef struct pl_pattern {
-    char key[80]; /* plain module name or dotted path tail: "q_proj", "layers.3.mlp.up_proj"; never a regular expression */
+    char key
+        [80]; /* plain module name or dotted path tail: "q_proj", "layers.3.mlp.up_proj"; never a regular expression */
     double value;
 } pl_pattern;
 
@@ -40,7 +41,8 @@ typedef struct pl_options {
     const struct pl_method *method;
     double number[PL_OPTIONS_MAX];
     const char *text[PL_OPTIONS_MAX];
-    uint8_t targets[PL_LAYERS_MAX]; /* [layer]: bit s set = site s is targeted (target_modules, layers_to_transform, exclude_modules resolved) */
+    uint8_t targets
+        [PL_LAYERS_MAX]; /* [layer]: bit s set = site s is targeted (target_modules, layers_to_transform, exclude_modules resolved) */
     pl_pattern patterns[PL_PATTERNS_MAX];
     int32_t pattern_option[PL_PATTERNS_MAX]; /* which option each pattern belongs to */
     int32_t pattern_count;
@@ -53,7 +55,8 @@ void pl_options_default(const struct pl_method *method, const pl_config *config,
 int32_t pl_option_index(const struct pl_method *method, const char *name); /* PL_NONE when unknown */
 double pl_option_number(const pl_options *options, const char *name);      /* the option must exist */
 /* Value of a pattern option for one site: first key that equals the path or is its dotted tail wins; else fallback. */
-double pl_option_pattern(const pl_options *options, const char *name, int32_t layer, pl_site site, double fallback);
+double pl_option_pattern(const pl_options *options, const char *name, int32_t layer, pl_site site,
+                         double fallback);
 /* Range check of every number against the table, then the method's own check(). */
 pl_status pl_options_check(const pl_options *options, const pl_config *config, pl_error *error);
 bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site);
@@ -63,14 +66,15 @@ bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site);
 pl_status pl_options_set_number(pl_options *options, const char *name, double value, pl_error *error);
 /* Any type from text: "8", "true", "gaussian", "q_proj,v_proj" or "all-linear" (targets, in every layer; call pl_options_limit afterwards).
    Of targets only the resolved bits are kept; a PL_OPTION_TEXT must live until pl_module_create, which copies it. */
-pl_status pl_options_set_text(pl_options *options, const pl_config *config, const char *name, const char *value, pl_error *error);
+pl_status pl_options_set_text(pl_options *options, const pl_config *config, const char *name,
+                              const char *value, pl_error *error);
 /* Appends key -> value to a pattern option; a key that matches no linear map of the model is an error. */
-pl_status pl_options_set_pattern(pl_options *options, const pl_config *config, const char *name, const char *key, double value,
-                                 pl_error *error);
+pl_status pl_options_set_pattern(pl_options *options, const pl_config *config, const char *name,
+                                 const char *key, double value, pl_error *error);
 /* Narrows the targets: to these layers (layers_to_transform; count 0: all), and without the maps in the comma list exclude (exclude_modules;
    NULL: none). */
-pl_status pl_options_limit(pl_options *options, const pl_config *config, const int32_t *layers, int32_t count, const char *exclude,
-                           pl_error *error);
+pl_status pl_options_limit(pl_options *options, const pl_config *config, const int32_t *layers, int32_t count,
+                           const char *exclude, pl_error *error);
 
 /* Full path of one linear map, as peft matches it: "model.layers.3.mlp.up_proj". */
 void pl_site_path(int32_t layer, pl_site site, char path[PL_NAME_SIZE]);
@@ -92,17 +96,19 @@ typedef struct pl_module {
     pl_options options; /* its texts are the module's own copies; init_tokens is gone once start() has run */
     char *texts;        /* block of those copies */
     pl_config config;
-    pl_layout layout;   /* trainable tensors */
-    real *values;       /* block of layout */
-    real *gradients;    /* same shape; NULL when frozen */
-    pl_layout scratch;  /* buffers for passes up to extent */
-    real *buffers;      /* block of scratch */
-    pl_extent extent;   /* what buffers were planned for */
-    real weight;        /* factor on the module's contribution (1 by default); needs method->can_scale; takes effect in prepare() */
-    void *state;        /* the method's own, from memory */
-    int32_t *index;     /* {layers+1, sites+1, slots} then [(layer+1), (site+1), slot] -> tensor, see pl_module_shape */
+    pl_layout layout;  /* trainable tensors */
+    real *values;      /* block of layout */
+    real *gradients;   /* same shape; NULL when frozen */
+    pl_layout scratch; /* buffers for passes up to extent */
+    real *buffers;     /* block of scratch */
+    pl_extent extent;  /* what buffers were planned for */
+    real
+        weight; /* factor on the module's contribution (1 by default); needs method->can_scale; takes effect in prepare() */
+    void *state; /* the method's own, from memory */
+    int32_t *
+        index; /* {layers+1, sites+1, slots} then [(layer+1), (site+1), slot] -> tensor, see pl_module_shape */
     int32_t *scratch_index;
-    uint64_t tag;       /* dropout stream of this module */
+    uint64_t tag; /* dropout stream of this module */
 } pl_module;
 
 typedef struct pl_method {
@@ -115,16 +121,22 @@ typedef struct pl_method {
     const char *cannot_merge; /* NULL when merge works; else the reason, for people */
     bool can_scale;           /* pl_module.weight may differ from 1 */
 
-    pl_status (*check)(const pl_options *options, const pl_config *config, pl_error *error); /* beyond the table's ranges; may be NULL */
+    pl_status (*check)(const pl_options *options, const pl_config *config,
+                       pl_error *error); /* beyond the table's ranges; may be NULL */
     pl_status (*declare)(const pl_options *options, const pl_config *config, pl_layout *layout);
     void (*needs)(const pl_options *options, const pl_config *config, pl_needs *needs);
     /* buffers for a pass; layer/site/slot as in declare (own slot numbers); may be NULL */
-    pl_status (*scratch)(const pl_options *options, const pl_config *config, const pl_extent *extent, pl_layout *layout);
+    pl_status (*scratch)(const pl_options *options, const pl_config *config, const pl_extent *extent,
+                         pl_layout *layout);
     /* PL_INIT_CUSTOM tensors, from the base weights; may be NULL. The model's own values must be in place (nothing merged). */
     pl_status (*start)(pl_module *module, pl_model *model, uint64_t seed, pl_error *error);
-    void (*prepare)(pl_module *module, const pl_model *model); /* after values changed, before a pass: packing, norms, projections */
-    void (*finish)(pl_module *module);                         /* after the last backward of a step: chain gradients through projections */
-    double (*flops)(const pl_options *options, const pl_config *config, int32_t context); /* extra forward FLOPs per token, unmerged */
+    void (*prepare)(
+        pl_module *module,
+        const pl_model *model); /* after values changed, before a pass: packing, norms, projections */
+    void (*finish)(
+        pl_module *module); /* after the last backward of a step: chain gradients through projections */
+    double (*flops)(const pl_options *options, const pl_config *config,
+                    int32_t context); /* extra forward FLOPs per token, unmerged */
 
     /* hooks of model/hooks.h; self is the pl_module */
     void (*embed_forward)(void *self, const pl_pass *pass, real *x);
@@ -138,7 +150,8 @@ typedef struct pl_method {
     void (*block_backward)(void *self, const pl_block_at *at, const real *x, real *dh, real *dx);
 
     /* w[out, in] becomes the merged weight of one targeted site (w already holds the base or earlier merges). NULL = cannot. */
-    pl_status (*merge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w, pl_error *error);
+    pl_status (*merge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w,
+                       pl_error *error);
     /* The inverse by arithmetic, as peft does it (for the lesson about rounding). NULL = none. Tensors that `replace` base tensors need
        neither: merging copies them. */
     void (*unmerge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w);
@@ -156,8 +169,8 @@ const pl_method *pl_method_find(const char *name);
 /* ---- module.c ---- */
 
 /* Checks options, declares, allocates, initialises (layout fill + start). */
-pl_status pl_module_create(pl_memory *memory, pl_model *model, const pl_options *options, const char *name, uint64_t seed,
-                           pl_module **module, pl_error *error);
+pl_status pl_module_create(pl_memory *memory, pl_model *model, const pl_options *options, const char *name,
+                           uint64_t seed, pl_module **module, pl_error *error);
 void pl_module_free(pl_module *module);
 /* Allocates (or releases) the gradient block. */
 pl_status pl_module_trainable(pl_module *module, bool trainable, pl_error *error);
@@ -165,7 +178,8 @@ pl_status pl_module_trainable(pl_module *module, bool trainable, pl_error *error
 pl_status pl_module_plan(pl_module *module, const pl_extent *extent, pl_error *error);
 /* Values of tensor (layer, site, slot); layer/site may be PL_NONE. NULL when not declared. */
 real *pl_module_values(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
-real *pl_module_gradients(const pl_module *module, int32_t layer, int32_t site, int32_t slot); /* NULL when frozen */
+real *pl_module_gradients(const pl_module *module, int32_t layer, int32_t site,
+                          int32_t slot); /* NULL when frozen */
 real *pl_module_buffer(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 const pl_tensor *pl_module_shape(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 
@@ -194,12 +208,14 @@ typedef struct pl_merged pl_merged; /* the kept base values of every changed map
 /* Merges modules (in stack order) into the model: prepare, scratch copy, finite check, commit, repack. On error the model is untouched.
    Values of modules that replace tensors are taken over first (they are what the other modules' changes come on top of); such modules are
    detached by the merge, attach them again after pl_unmerge. No site of a tied head is ever changed alone, so nothing needs untying. */
-pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count, pl_merged **merged, pl_error *error);
+pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count,
+                   pl_merged **merged, pl_error *error);
 /* Restores the kept base bit for bit and frees merged. */
 void pl_unmerge(pl_model *model, pl_merged *merged);
 /* The other way, for the lesson about rounding: subtracts (DoRA, IA3: divides) the modules again in reverse order on a copy and reports the
    largest |W'' - W| over all merged maps. The model is not changed. -1 when memory is refused (see error). */
-double pl_unmerge_residual(const pl_model *model, const pl_merged *merged, pl_module *const *modules, int32_t count, pl_error *error);
+double pl_unmerge_residual(const pl_model *model, const pl_merged *merged, pl_module *const *modules,
+                           int32_t count, pl_error *error);
 /* Keeps the merge for good: frees the kept base. */
 void pl_merged_free(pl_merged *merged);
 

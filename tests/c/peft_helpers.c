@@ -189,7 +189,7 @@ static double difference_at(rig *r, real *value, double gradient, double toleran
 
 static void check_tensor(rig *r, const pl_module *module, int32_t index, norms *n, bool frozen) {
     const pl_tensor *tensor = &module->layout.tensors[index];
-    int64_t size = tensor->rows * tensor->cols, step = size > 8 ? size / 8 + 1 : 1;
+    int64_t size = tensor->rows * tensor->cols, step = size > 4 ? size / 4 + 1 : 1;
     const real *gradient = module->gradients + tensor->offset;
     double scale = rig_largest(gradient, (size_t)size), tolerance = 1e-7 * scale + 1e-9;
     CHECK_MSG(scale > 0, "%s/%s has no gradient at all", module->name, tensor->name);
