@@ -18,31 +18,31 @@ enum { PL_JSON_DEPTH = 16 };
 pl_status pl_json_parse(const char *text, size_t length, const char *what, pl_json **root, pl_error *error);
 void pl_json_free(pl_json *root);
 
-bool pl_json_is_null(const pl_json *node);   /* all of these are false for node == NULL */
+bool pl_json_is_null(const pl_json *node); /* all of these are false for node == NULL */
 bool pl_json_is_bool(const pl_json *node);
 bool pl_json_is_number(const pl_json *node);
 bool pl_json_is_string(const pl_json *node);
 bool pl_json_is_array(const pl_json *node);
 bool pl_json_is_object(const pl_json *node);
 
-bool pl_json_bool(const pl_json *node);            /* false unless true */
-double pl_json_number(const pl_json *node);        /* 0 unless a number */
-const char *pl_json_string(const pl_json *node);   /* NULL unless a string; lives as long as the root */
+bool pl_json_bool(const pl_json *node);          /* false unless true */
+double pl_json_number(const pl_json *node);      /* 0 unless a number */
+const char *pl_json_string(const pl_json *node); /* NULL unless a string; lives as long as the root */
 
-int32_t pl_json_size(const pl_json *node);                       /* members of an array or object, else 0 */
-const pl_json *pl_json_first(const pl_json *node);               /* first member or NULL; iterate with pl_json_next */
+int32_t pl_json_size(const pl_json *node);         /* members of an array or object, else 0 */
+const pl_json *pl_json_first(const pl_json *node); /* first member or NULL; iterate with pl_json_next */
 const pl_json *pl_json_next(const pl_json *member);
-const char *pl_json_key(const pl_json *member);                  /* key of an object's member */
+const char *pl_json_key(const pl_json *member);                     /* key of an object's member */
 const pl_json *pl_json_get(const pl_json *object, const char *key); /* case-sensitive; NULL when absent */
 
 /* Typed access with a sentence on failure ("config.json: hidden_size must be an integer from 1 to 65536, not 3.5").
    When the key is absent: the default is taken, or, if required, PL_ERR_FORMAT. */
-pl_status pl_json_get_int(const pl_json *object, const char *what, const char *key, bool required, int64_t minimum,
-                          int64_t maximum, int64_t *value, pl_error *error);
-pl_status pl_json_get_number(const pl_json *object, const char *what, const char *key, bool required, double minimum,
-                             double maximum, double *value, pl_error *error);
-pl_status pl_json_get_bool(const pl_json *object, const char *what, const char *key, bool required, bool *value,
-                           pl_error *error);
+pl_status pl_json_get_int(const pl_json *object, const char *what, const char *key, bool required,
+                          int64_t minimum, int64_t maximum, int64_t *value, pl_error *error);
+pl_status pl_json_get_number(const pl_json *object, const char *what, const char *key, bool required,
+                             double minimum, double maximum, double *value, pl_error *error);
+pl_status pl_json_get_bool(const pl_json *object, const char *what, const char *key, bool required,
+                           bool *value, pl_error *error);
 
 /* ---- writer ---- */
 
@@ -59,16 +59,16 @@ pl_text pl_text_make(pl_memory *memory);
 void pl_text_free(pl_text *text);
 void pl_text_bytes(pl_text *text, const char *bytes, size_t length); /* raw append */
 
-void pl_write_begin(pl_text *out, char bracket);             /* '{' or '[' */
-void pl_write_end(pl_text *out, char bracket);               /* '}' or ']' */
+void pl_write_begin(pl_text *out, char bracket); /* '{' or '[' */
+void pl_write_end(pl_text *out, char bracket);   /* '}' or ']' */
 void pl_write_key(pl_text *out, const char *key);
-void pl_write_string(pl_text *out, const char *value);       /* NULL writes null; escaped */
+void pl_write_string(pl_text *out, const char *value); /* NULL writes null; escaped */
 void pl_write_string_n(pl_text *out, const char *value, size_t length);
-void pl_write_number(pl_text *out, double value);            /* shortest text that reads back; non-finite writes null */
+void pl_write_number(pl_text *out, double value); /* shortest text that reads back; non-finite writes null */
 void pl_write_int(pl_text *out, int64_t value);
 void pl_write_bool(pl_text *out, bool value);
 void pl_write_null(pl_text *out);
-void pl_write_node(pl_text *out, const pl_json *node);       /* a parsed value, verbatim in meaning */
+void pl_write_node(pl_text *out, const pl_json *node); /* a parsed value, verbatim in meaning */
 /* Key and value in one call. */
 void pl_write_key_string(pl_text *out, const char *key, const char *value);
 void pl_write_key_number(pl_text *out, const char *key, double value);

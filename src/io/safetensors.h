@@ -23,7 +23,7 @@ typedef struct pl_file_tensor {
     const uint8_t *bytes; /* inside the caller's buffer */
     uint64_t size;        /* bytes */
     int64_t elements;
-    bool used;            /* set by the loader, for the report of unexpected tensors */
+    bool used; /* set by the loader, for the report of unexpected tensors */
 } pl_file_tensor;
 
 typedef struct pl_safetensors {
@@ -35,8 +35,8 @@ typedef struct pl_safetensors {
 } pl_safetensors;
 
 /* Opens bytes[size] without copying tensor data: bytes must outlive the object. what names the file in messages. */
-pl_status pl_safetensors_open(pl_memory *memory, const uint8_t *bytes, size_t size, const char *what, pl_safetensors *file,
-                              pl_error *error);
+pl_status pl_safetensors_open(pl_memory *memory, const uint8_t *bytes, size_t size, const char *what,
+                              pl_safetensors *file, pl_error *error);
 void pl_safetensors_close(pl_safetensors *file);
 pl_file_tensor *pl_safetensors_find(const pl_safetensors *file, const char *name); /* NULL when absent */
 
@@ -55,7 +55,8 @@ typedef struct pl_save_tensor {
 /* Writes a whole file: tensors in any order are sorted as the reference does; all in dtype (F32, F16, BF16; round to nearest even).
    metadata_json: the value of __metadata__ (an object of strings), e.g. "{\"format\":\"pt\"}", or NULL for none. The block
    *bytes[*size] belongs to memory. */
-pl_status pl_safetensors_write(pl_memory *memory, const pl_save_tensor *tensors, int32_t count, pl_dtype dtype,
-                               const char *metadata_json, uint8_t **bytes, size_t *size, pl_error *error);
+pl_status pl_safetensors_write(pl_memory *memory, const pl_save_tensor *tensors, int32_t count,
+                               pl_dtype dtype, const char *metadata_json, uint8_t **bytes, size_t *size,
+                               pl_error *error);
 
 #endif

@@ -35,7 +35,8 @@ void pl_pack_transposed(const real *w, int32_t out, int32_t in, real *packed);
 void pl_gemm(const real *x, int32_t n, int32_t in, const real *packed, int32_t out, real *y, bool accumulate);
 
 /* As pl_gemm, but y[n, out] += scale * (x w^T): the epilogue of low-rank products. */
-void pl_gemm_scaled(const real *x, int32_t n, int32_t in, const real *packed, int32_t out, real scale, real *y);
+void pl_gemm_scaled(const real *x, int32_t n, int32_t in, const real *packed, int32_t out, real scale,
+                    real *y);
 
 /* dw[out, in] += scale * dy[n, out]^T x[n, in]: the gradient of a weight. scratch: pl_pack_size(in, n) reals. */
 void pl_gemm_outer(const real *dy, const real *x, int32_t n, int32_t out, int32_t in, real scale, real *dw,
@@ -43,21 +44,29 @@ void pl_gemm_outer(const real *dy, const real *x, int32_t n, int32_t out, int32_
 
 /* ---- elementwise.c ------------------------------------------------------------------------------------------------- */
 
-void pl_add(const real *x, real *y, size_t n);                        /* y += x */
-void pl_add_scaled(const real *x, real scale, real *y, size_t n);     /* y += scale * x */
-void pl_scale(real *x, real scale, size_t n);                         /* x *= scale */
+void pl_add(const real *x, real *y, size_t n);                    /* y += x */
+void pl_add_scaled(const real *x, real scale, real *y, size_t n); /* y += scale * x */
+void pl_scale(real *x, real scale, size_t n);                     /* x *= scale */
 void pl_fill(real *x, real value, size_t n);
-void pl_add_rows(const real *bias, int32_t n, int32_t d, real *y);    /* y[n, d] += bias[d] */
-void pl_sum_rows(const real *dy, int32_t n, int32_t d, real *dbias);  /* dbias[d] += sum over rows of dy[n, d] */
-void pl_mul_rows(const real *l, int32_t n, int32_t d, real *y);       /* y[n, d] *= l[d] */
+void pl_add_rows(const real *bias, int32_t n, int32_t d, real *y); /* y[n, d] += bias[d] */
+void pl_sum_rows(const real *dy, int32_t n, int32_t d,
+                 real *dbias);                                  /* dbias[d] += sum over rows of dy[n, d] */
+void pl_mul_rows(const real *l, int32_t n, int32_t d, real *y); /* y[n, d] *= l[d] */
 /* dl[d] += sum over rows of dy*x */
 void pl_mul_rows_backward(const real *x, const real *dy, int32_t n, int32_t d, real *dl);
-double pl_sum_squares(const real *x, size_t n);                       /* in double, fixed order */
+double pl_sum_squares(const real *x, size_t n); /* in double, fixed order */
 bool pl_all_finite(const real *x, size_t n);
 
 /* ---- activation.c: the non-linearities bottleneck modules may choose ------------------------------------------------ */
 
-typedef enum pl_activation { PL_ACT_RELU, PL_ACT_SILU, PL_ACT_GELU, PL_ACT_GELU_TANH, PL_ACT_TANH, PL_ACT_IDENTITY } pl_activation;
+typedef enum pl_activation {
+    PL_ACT_RELU,
+    PL_ACT_SILU,
+    PL_ACT_GELU,
+    PL_ACT_GELU_TANH,
+    PL_ACT_TANH,
+    PL_ACT_IDENTITY
+} pl_activation;
 
 /* y[n] = f(x[n]); y may be x. gelu is the exact erf form of torch.nn.functional.gelu; gelu_tanh its "tanh" form. */
 void pl_activation_forward(pl_activation f, const real *x, real *y, size_t n);
@@ -75,28 +84,29 @@ void pl_dropout(uint64_t key, real p, const real *x, real *y, size_t n);
 /* y[n, d] = g[d] * x / sqrt(mean(x^2) + eps); inverse[n] receives 1/sqrt(…) for the backward pass (may be NULL). */
 void pl_rmsnorm_forward(const real *x, const real *g, int32_t n, int32_t d, real eps, real *y, real *inverse);
 /* dx[n, d] += …; dg[d] += … (dg may be NULL: a frozen norm). */
-void pl_rmsnorm_backward(const real *x, const real *g, const real *inverse, const real *dy, int32_t n, int32_t d, real *dx,
-                         real *dg);
+void pl_rmsnorm_backward(const real *x, const real *g, const real *inverse, const real *dy, int32_t n,
+                         int32_t d, real *dx, real *dg);
 
 /* ---- rope.c: rotary position embedding, Hugging Face's half-split layout (pairs c and c + head_dim/2) ----------------- */
 
 /* cosine/sine[max_positions, head_dim/2] from inverse frequencies[head_dim/2], computed in double, rounded once. */
-void pl_rope_table(const double *frequencies, int32_t head_dim, int32_t max_positions, real *cosine, real *sine);
+void pl_rope_table(const double *frequencies, int32_t head_dim, int32_t max_positions, real *cosine,
+                   real *sine);
 /* Rotates x[n, heads*head_dim] in place, row i at positions[i]. */
-void pl_rope_forward(real *x, const int32_t *positions, int32_t n, int32_t heads, int32_t head_dim, const real *cosine,
-                     const real *sine);
+void pl_rope_forward(real *x, const int32_t *positions, int32_t n, int32_t heads, int32_t head_dim,
+                     const real *cosine, const real *sine);
 /* The transposed rotation, in place on dx. */
-void pl_rope_backward(real *dx, const int32_t *positions, int32_t n, int32_t heads, int32_t head_dim, const real *cosine,
-                      const real *sine);
+void pl_rope_backward(real *dx, const int32_t *positions, int32_t n, int32_t heads, int32_t head_dim,
+                      const real *cosine, const real *sine);
 
 /* ---- attention.c: one sequence, grouped-query, causal over its own rows; `past` rows are visible to all ---------------- */
 
 typedef struct pl_attention {
     int32_t heads, kv_heads, head_dim; /* query head h reads kv head h / (heads / kv_heads) */
-    int32_t rows, past;                /* t own rows; past = cached or learned key/value rows before them (0 allowed) */
-    const real *q;                     /* [rows, heads*head_dim] */
-    const real *k, *v;                 /* [rows, kv_heads*head_dim] */
-    const real *past_k, *past_v;       /* [past, kv_heads*head_dim] */
+    int32_t rows, past; /* t own rows; past = cached or learned key/value rows before them (0 allowed) */
+    const real *q;      /* [rows, heads*head_dim] */
+    const real *k, *v;  /* [rows, kv_heads*head_dim] */
+    const real *past_k, *past_v; /* [past, kv_heads*head_dim] */
 } pl_attention;
 
 /* Reals of scratch for forward and backward of this shape. */
@@ -107,9 +117,9 @@ size_t pl_attention_scratch(int32_t rows, int32_t past, int32_t head_dim);
 void pl_attention_forward(const pl_attention *a, real *out, real *stats, real *scratch);
 
 typedef struct pl_attention_gradients {
-    const real *out, *stats, *dout;  /* of the forward pass; dout[rows, heads*head_dim] */
-    real *dq, *dk, *dv;              /* += ; shapes as q, k, v */
-    real *dpast_k, *dpast_v;         /* += ; NULL when the past is frozen */
+    const real *out, *stats, *dout; /* of the forward pass; dout[rows, heads*head_dim] */
+    real *dq, *dk, *dv;             /* += ; shapes as q, k, v */
+    real *dpast_k, *dpast_v;        /* += ; NULL when the past is frozen */
 } pl_attention_gradients;
 
 void pl_attention_backward(const pl_attention *a, const pl_attention_gradients *g, real *scratch);
@@ -122,7 +132,8 @@ void pl_swiglu_backward(const real *gate, const real *up, const real *dy, real *
 
 /* ---- embedding.c --------------------------------------------------------------------------------------------------------- */
 
-void pl_embedding_forward(const real *table, const int32_t *tokens, int32_t n, int32_t d, real *x); /* x[n,d] = table[token] */
+void pl_embedding_forward(const real *table, const int32_t *tokens, int32_t n, int32_t d,
+                          real *x); /* x[n,d] = table[token] */
 void pl_embedding_backward(const int32_t *tokens, const real *dx, int32_t n, int32_t d, real *dtable);
 
 /* ---- cross_entropy.c ------------------------------------------------------------------------------------------------------- */

@@ -20,11 +20,13 @@ typedef enum pl_block { PL_BLOCK_ATTENTION, PL_BLOCK_FFN, PL_BLOCK_COUNT } pl_bl
 /* Ragged sequences laid end to end: no padding anywhere. */
 typedef struct pl_batch {
     int32_t seq_count;
-    int32_t row_count;         /* tokens in all */
-    const int32_t *seq_start;  /* [seq_count + 1]: sequence s is rows seq_start[s] .. seq_start[s+1]-1 */
-    const int32_t *tokens;     /* [row_count] */
-    const int32_t *targets;    /* [row_count]: the token to predict AFTER this row (already shifted), or PL_IGNORE; NULL: no loss */
-    const uint64_t *streams;   /* [seq_count]: identity of each sequence for its dropout masks; NULL: its index */
+    int32_t row_count;        /* tokens in all */
+    const int32_t *seq_start; /* [seq_count + 1]: sequence s is rows seq_start[s] .. seq_start[s+1]-1 */
+    const int32_t *tokens;    /* [row_count] */
+    const int32_t *
+        targets; /* [row_count]: the token to predict AFTER this row (already shifted), or PL_IGNORE; NULL: no loss */
+    const uint64_t
+        *streams; /* [seq_count]: identity of each sequence for its dropout masks; NULL: its index */
 } pl_batch;
 
 /* What one run through the model looks like to a hook. Learned rows are counted here: a sequence has virtual_tokens more rows.
@@ -32,12 +34,12 @@ typedef struct pl_batch {
  * Behind the last layer's attention (its o, gate, up, down and blocks) only the rows that need logits go on: there the hooks get
  * a pass with fewer rows per sequence, and a decoder that wants no logits does not call them at all. Backward gets the same pass. */
 typedef struct pl_pass {
-    int32_t rows;              /* rows of every activation in this pass */
+    int32_t rows; /* rows of every activation in this pass */
     int32_t seq_count;
-    const int32_t *row_start;  /* [seq_count + 1], learned rows included */
-    const uint64_t *streams;   /* [seq_count] */
-    bool training;             /* dropout on, activations kept for backward */
-    uint64_t dropout_key;      /* derived from (seed, step) */
+    const int32_t *row_start; /* [seq_count + 1], learned rows included */
+    const uint64_t *streams;  /* [seq_count] */
+    bool training;            /* dropout on, activations kept for backward */
+    uint64_t dropout_key;     /* derived from (seed, step) */
 } pl_pass;
 
 struct pl_linear;
@@ -70,8 +72,10 @@ typedef struct pl_hooks {
     int32_t memory_tokens;  /* key/value rows it adds to every layer */
     bool memory_shifts;     /* true: token positions start after the memory rows (peft); false: at 0 */
     bool trains;            /* its gradients are wanted */
-    int32_t first_layer;    /* lowest layer it touches: with nothing trainable below, backward stops there. 0 for virtual tokens */
-    uint8_t input_sites;    /* bit s: it changes the INPUT of site s, so the model gives it a private copy there */
+    int32_t
+        first_layer; /* lowest layer it touches: with nothing trainable below, backward stops there. 0 for virtual tokens */
+    uint8_t
+        input_sites; /* bit s: it changes the INPUT of site s, so the model gives it a private copy there */
 
     /* x[virtual_tokens, hidden_size]: written for each sequence; dx: gradient of the same rows. */
     void (*embed_forward)(void *self, const pl_pass *pass, real *x);

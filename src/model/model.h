@@ -72,7 +72,7 @@ void pl_linear_apply(const pl_linear *linear, const real *x, int32_t n, real *y)
 
 /* The largest pass a workspace can hold. */
 typedef struct pl_extent {
-    int32_t rows;   /* rows incl. virtual tokens of every sequence */
+    int32_t rows; /* rows incl. virtual tokens of every sequence */
     int32_t seqs;
     int32_t labels; /* labelled rows (loss) or rows whose logits are asked for */
     bool training;  /* keep what backward needs */
@@ -82,12 +82,13 @@ typedef struct pl_workspace pl_workspace;
 
 /* Plans and allocates every buffer of forward and backward in one block, for this model and this stack (learned rows, private inputs).
    The stack may change later only if pl_workspace_fits still says so. Nothing is allocated during a pass. */
-pl_status pl_workspace_create(pl_memory *memory, const pl_model *model, const pl_stack *stack, const pl_extent *extent,
-                              pl_workspace **workspace, pl_error *error);
+pl_status pl_workspace_create(pl_memory *memory, const pl_model *model, const pl_stack *stack,
+                              const pl_extent *extent, pl_workspace **workspace, pl_error *error);
 void pl_workspace_free(pl_workspace *workspace);
 bool pl_workspace_fits(const pl_workspace *workspace, const pl_stack *stack, const pl_extent *extent);
 /* Bytes such a workspace would take (counting only; any dimensions, in reals of the given size). */
-int64_t pl_workspace_bytes(const pl_config *config, const pl_stack *stack, const pl_extent *extent, int32_t real_bytes);
+int64_t pl_workspace_bytes(const pl_config *config, const pl_stack *stack, const pl_extent *extent,
+                           int32_t real_bytes);
 
 /* ---- forward.c, backward.c -------------------------------------------------------------------------------------------------- */
 
@@ -99,32 +100,38 @@ typedef struct pl_loss {
 /* Runs the batch and the loss over its targets. With training true everything for pl_backward is kept and dropout (of modules) is on;
    gradient_scale is d(objective)/d(sum), normally 1 / (labelled tokens of the whole optimiser step).
    Errors: PL_ERR_RANGE for a token outside the vocabulary or a sequence longer than max_position_embeddings (says which). */
-pl_status pl_forward_loss(pl_model *model, const pl_stack *stack, pl_workspace *workspace, const pl_batch *batch, bool training,
-                          uint64_t dropout_key, real gradient_scale, pl_loss *loss, pl_error *error);
+pl_status pl_forward_loss(pl_model *model, const pl_stack *stack, pl_workspace *workspace,
+                          const pl_batch *batch, bool training, uint64_t dropout_key, real gradient_scale,
+                          pl_loss *loss, pl_error *error);
 
 /* Adds the gradients of the last pl_forward_loss(training) to every module that trains and every base tensor with a gradient. Stops at
    the lowest place that trains anything. */
-pl_status pl_backward(pl_model *model, const pl_stack *stack, pl_workspace *workspace, const pl_batch *batch, pl_error *error);
+pl_status pl_backward(pl_model *model, const pl_stack *stack, pl_workspace *workspace, const pl_batch *batch,
+                      pl_error *error);
 
 /* logits[row_count, vocab_size] of every token row (virtual rows are left out). Same arithmetic as pl_forward_loss, bit for bit. */
-pl_status pl_forward_logits(pl_model *model, const pl_stack *stack, pl_workspace *workspace, const pl_batch *batch, real *logits,
-                            pl_error *error);
+pl_status pl_forward_logits(pl_model *model, const pl_stack *stack, pl_workspace *workspace,
+                            const pl_batch *batch, real *logits, pl_error *error);
 
 /* ---- decode.c: one sequence with a key/value cache ------------------------------------------------------------------------- */
 
 typedef struct pl_decoder pl_decoder;
 
-enum { PL_DECODE_ROWS = 32 /* rows of one pass of a decoder at most: modules plan their buffers for an extent of so many rows */ };
+enum {
+    PL_DECODE_ROWS =
+        32 /* rows of one pass of a decoder at most: modules plan their buffers for an extent of so many rows */
+};
 
 /* capacity: positions the cache can hold, learned rows included (<= max_position_embeddings). The stack is copied; its modules stay the
    caller's and are asked for their learned rows at create, reset and the first feed. */
-pl_status pl_decoder_create(pl_memory *memory, const pl_model *model, const pl_stack *stack, int32_t capacity, pl_decoder **decoder,
-                            pl_error *error);
+pl_status pl_decoder_create(pl_memory *memory, const pl_model *model, const pl_stack *stack, int32_t capacity,
+                            pl_decoder **decoder, pl_error *error);
 void pl_decoder_free(pl_decoder *decoder);
 /* Back to the state before the first token: learned key/value rows in the cache, nothing else. */
 void pl_decoder_reset(pl_decoder *decoder);
 /* Feeds tokens[count] (the virtual rows go first on the first call); logits[vocab_size] of the last one (NULL: not wanted). */
-pl_status pl_decoder_feed(pl_decoder *decoder, const int32_t *tokens, int32_t count, real *logits, pl_error *error);
+pl_status pl_decoder_feed(pl_decoder *decoder, const int32_t *tokens, int32_t count, real *logits,
+                          pl_error *error);
 int32_t pl_decoder_length(const pl_decoder *decoder); /* positions used */
 /* Cached rows of one layer: k (after RoPE) and v, [pl_decoder_length, num_key_value_heads * head_dim]. */
 void pl_decoder_cache(const pl_decoder *decoder, int32_t layer, const real **k, const real **v);
@@ -138,6 +145,7 @@ typedef struct pl_sampling {
 } pl_sampling;
 
 /* One token from logits[vocab_size] (overwritten). scratch: vocab_size int32. Order as in transformers: temperature, top-k, top-p. */
-int32_t pl_sample(real *logits, int32_t vocab_size, const pl_sampling *sampling, pl_rng *rng, int32_t *scratch);
+int32_t pl_sample(real *logits, int32_t vocab_size, const pl_sampling *sampling, pl_rng *rng,
+                  int32_t *scratch);
 
 #endif
