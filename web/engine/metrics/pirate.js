@@ -4,6 +4,7 @@
 import { words } from './text.js';
 
 /** Plain word -> the pirate's word. */
+/** @type {Readonly<Record<string, string>>} */
 export const PIRATE_WORDS = Object.freeze({
     hello: 'ahoy', friend: 'matey', friends: 'mateys', boy: 'lad', boys: 'lads', girl: 'lass', girls: 'lasses',
     my: 'me', your: 'yer', you: 'ye', yes: 'aye', is: 'be', am: 'be', are: 'be', was: 'be', were: 'be', of: "o'", and: "an'",
@@ -25,7 +26,7 @@ const FUNCTION_WORDS = new Set(
  */
 export function toPirate(text) {
     return text.replace(/[A-Za-z]+/g, (word) => {
-        const said = PIRATE_WORDS[/** @type {keyof typeof PIRATE_WORDS} */ (word.toLowerCase())];
+        const said = PIRATE_WORDS[word.toLowerCase()];
         if (said === undefined) return word;
         return word[0] === word[0].toUpperCase() ? said[0].toUpperCase() + said.slice(1) : said;
     });
