@@ -71,24 +71,42 @@ function unitNames(double) {
   });
 }
 
+/**
+ * Runs a job for each name, as many at a time as there are cores; the jobs print for themselves.
+ * @param {string[]} names @param {(name: string) => Promise<Count>} job @returns {Promise<Count>} the sum
+ */
+async function inParallel(names, job) {
+  const waiting = [...names];
+  const total = { passed: 0, failed: 0 };
+  await Promise.all(Array.from({ length: availableParallelism() }, async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const count = await job(name);
+      total.passed += count.passed;
+      total.failed += count.failed;
+    }
+  }));
+  return total;
+}
+
 /** @param {string} mode san or double @returns {Promise<Count>} */
 async function unit(mode) {
   const built = await make(mode, 'tests');
-  const total = { passed: 0, failed: built ? 0 : 1 };
-  if (!built) console.log(`# the ${mode} build failed`);
-  for (const name of unitNames(mode === 'double')) {
-    const program = `build/${mode}/tests/${name}`;
-    if (!built && !existsSync(program)) continue;
-    const { code, output } = await run(program, [], { quiet: true, seconds: 600 });
+  if (!built) console.log(`not ok ${mode}: the build failed`);
+  const program = (/** @type {string} */ name) => `build/${mode}/tests/${name}`;
+  const names = unitNames(mode === 'double').filter((name) => built || existsSync(program(name)));
+  const total = await inParallel(names, async (name) => {
+    const start = Date.now();
+    const { code, output } = await run(program(name), [], { quiet: true, seconds: 1200 });
     const line = /^(\d+) passed, (\d+) failed$/m.exec(output);
     let count = { passed: Number(line?.[1] ?? 0), failed: Number(line?.[2] ?? 0) };
     if (name.startsWith('fail_')) count = code === 1 && count.passed === 0 && count.failed > 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
     else if (code !== 0 && count.failed === 0) count.failed = 1; // crashed, or ran nothing
     if (count.failed > 0) process.stdout.write(output);
-    console.log(`${count.failed ? 'not ok' : 'ok'} ${mode} ${name}: ${count.passed} passed, ${count.failed} failed`);
-    total.passed += count.passed;
-    total.failed += count.failed;
-  }
+    const seconds = ((Date.now() - start) / 1000).toFixed(1);
+    console.log(`${count.failed ? 'not ok' : 'ok'} ${mode} ${name}: ${count.passed} passed, ${count.failed} failed (${seconds} s)`);
+    return count;
+  });
+  if (!built) total.failed++;
   return total;
 }
 
@@ -96,30 +114,27 @@ async function unit(mode) {
 async function fuzz() {
   const mode = process.env.HAVE_FUZZER ? 'fuzz' : 'san';
   const built = await make(mode, 'fuzz');
-  const total = { passed: 0, failed: built ? 0 : 1 };
-  for (const file of list('tests/fuzz', /^fuzz_.*\.c$/)) {
-    const name = file.slice(0, -2);
+  if (!built) console.log('not ok fuzz: the build failed');
+  const names = list('tests/fuzz', /^fuzz_.*\.c$/).map((file) => file.slice(0, -2));
+  const total = await inParallel(names, async (name) => {
     const seeds = `tests/fuzz/seeds/${name.slice(5)}`;
     const dir = existsSync(seeds) ? seeds : `tests/fuzz/seeds/${name}`;
     const files = existsSync(dir) ? readdirSync(dir).map((seed) => join(dir, seed)) : [];
-    const replay = files.length ? await run(`build/${mode}/fuzz/${name}`, files, { quiet: true, seconds: 300 }) : { code: 1, output: `no seeds in ${dir}\n` };
-    let ok = replay.code === 0;
-    let output = replay.output;
-    if (ok && mode === 'fuzz') {
-      const found = `build/fuzz/corpus/${name}`;
+    let { code, output } = files.length ? await run(`build/${mode}/fuzz/${name}`, files, { quiet: true, seconds: 300 }) : { code: 1, output: `no seeds in ${dir}\n` };
+    if (code === 0 && mode === 'fuzz') {
+      const found = `build/fuzz/corpus/${name}`; // what longer runs found is kept between runs
       mkdirSync(found, { recursive: true });
-      const search = await run(`build/fuzz/fuzz/${name}`, [
+      ({ code, output } = await run(`build/fuzz/fuzz/${name}`, [
         `-max_total_time=${flags.seconds}`, '-rss_limit_mb=2048', '-timeout=20', '-max_len=16384', '-print_final_stats=1',
         `-artifact_prefix=build/fuzz/${name}-`, found, dir,
-      ], { quiet: true, seconds: Number(flags.seconds) * 2 + 120 });
-      ok = search.code === 0;
-      output = search.output;
+      ], { quiet: true, seconds: Number(flags.seconds) * 2 + 120 }));
     }
-    if (!ok) process.stdout.write(output.slice(-6000));
+    if (code !== 0) process.stdout.write(output.slice(-6000));
     const runs = /number_of_executed_units: (\d+)/.exec(output)?.[1] ?? files.length;
-    console.log(`${ok ? 'ok' : 'not ok'} ${name}: ${files.length} seeds, ${runs} runs`);
-    total[ok ? 'passed' : 'failed']++;
-  }
+    console.log(`${code === 0 ? 'ok' : 'not ok'} ${name}: ${files.length} seeds, ${runs} runs`);
+    return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  });
+  if (!built) total.failed++;
   return total;
 }
 
