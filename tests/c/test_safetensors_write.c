@@ -216,6 +216,30 @@ TEST(not_finite_weights_are_counted) {
     pl_safetensors_close(&file);
 }
 
+TEST(f64_and_empty_files) {
+    static const char header[] = "{\"d\":{\"dtype\":\"F64\",\"shape\":[3],\"data_offsets\":[0,24]}}";
+    static const double numbers[3] = {0.1, -1e300, 3};
+    uint8_t bytes[8 + sizeof header - 1 + 24] = {sizeof header - 1};
+    memcpy(bytes + 8, header, sizeof header - 1);
+    memcpy(bytes + 8 + sizeof header - 1, numbers, 24);
+    pl_memory memory = {0};
+    pl_error error = {0};
+    pl_safetensors file;
+    REQUIRE(pl_safetensors_open(&memory, bytes, sizeof bytes, "f", &file, &error) == PL_OK);
+    real *values = malloc(3 * sizeof *values);
+    pl_status status = pl_safetensors_read(&file.tensors[0], "f", values, &error);
+    CHECK_INT(status, PL_REAL_IS_FLOAT ? PL_ERR_NUMERIC : PL_OK); /* 1e300 is no float */
+    CHECK(values[0] == (real)0.1 && values[2] == 3);
+    free(values);
+    pl_safetensors_close(&file);
+    uint8_t *empty;
+    size_t size;
+    CHECK_INT(pl_safetensors_write(&memory, NULL, 0, PL_DTYPE_F32, NULL, &empty, &size, &error), PL_OK);
+    CHECK(size == 16 && memcmp(empty, "\x08\0\0\0\0\0\0\0{}      ", 16) == 0);
+    pl_memory_free(&memory, empty);
+    CHECK_INT(memory.bytes, 0);
+}
+
 /* Each bit of a good file's length and header flipped: refused, or still a consistent file; never a crash or a leak. */
 TEST(flipped_bits_are_survived) {
     pl_memory memory = {0};
