@@ -32,11 +32,12 @@ const char *pl_json_string(const pl_json *node); /* NULL unless a string; lives 
 int32_t pl_json_size(const pl_json *node);         /* members of an array or object, else 0 */
 const pl_json *pl_json_first(const pl_json *node); /* first member or NULL; iterate with pl_json_next */
 const pl_json *pl_json_next(const pl_json *member);
-const char *pl_json_key(const pl_json *member);                     /* key of an object's member */
-const pl_json *pl_json_get(const pl_json *object, const char *key); /* case-sensitive; NULL when absent */
+const char *pl_json_key(const pl_json *member); /* key of an object's member */
+const pl_json *pl_json_get(const pl_json *object,
+                           const char *key); /* case-sensitive, linear; NULL when absent */
 
 /* Typed access with a sentence on failure ("config.json: hidden_size must be an integer from 1 to 65536, not 3.5").
-   When the key is absent: the default is taken, or, if required, PL_ERR_FORMAT. */
+   When the key is absent or null: *value keeps the caller's default, or, if required, PL_ERR_FORMAT. */
 pl_status pl_json_get_int(const pl_json *object, const char *what, const char *key, bool required,
                           int64_t minimum, int64_t maximum, int64_t *value, pl_error *error);
 pl_status pl_json_get_number(const pl_json *object, const char *what, const char *key, bool required,

@@ -1,6 +1,12 @@
-/* tokenizer.json of Hugging Face: byte-level BPE (GPT-2 and Llama-3 pre-tokenisation) and SentencePiece-style BPE (Llama-2: Prepend/Replace
- * normaliser or Metaspace, byte fallback). No regex of the file is ever executed: the known patterns are recognised by their exact text and run
- * by hand-written scanners; anything else is refused with a sentence. */
+/* tokenizer.json of Hugging Face: byte-level BPE (GPT-2, Llama-3, Qwen2 and SmolLM pre-tokenisation) and SentencePiece-style BPE
+ * (Llama-2: Prepend/Replace normaliser or Metaspace, byte fallback). No regex of the file is ever executed: the known patterns
+ * are recognised by their exact text and run by hand-written scanners; anything else is refused with a sentence that names it.
+ *
+ * Results equal those of `tokenizers` 0.23.3, except on purpose:
+ * - the file's "truncation" and "padding" are ignored, as transformers resets them for every call;
+ * - a file whose added tokens would get other ids than it says is refused (tokenizers only warns and renumbers them);
+ * - decode leaves bytes that end inside a character as they are, for streams (tokenizers: U+FFFD);
+ * - skip_special also skips special tokens that a normaliser rewrites (0.23 forgets those, older versions do not). */
 #ifndef PL_TEXT_TOKENIZER_H
 #define PL_TEXT_TOKENIZER_H
 
