@@ -42,7 +42,6 @@ pl_stack_needs pl_stack_collect(const pl_stack *stack) {
         needs.memory_tokens += hooks->memory_tokens;
         needs.shift += hooks->memory_shifts ? hooks->memory_tokens : 0;
         needs.input_sites = (uint8_t)(needs.input_sites | hooks->input_sites);
-        needs.has_embed = needs.has_embed || hooks->virtual_tokens > 0;
         needs.has_memory = needs.has_memory || hooks->memory_tokens > 0;
         needs.has_linear = needs.has_linear || hooks->linear_forward || hooks->linear_backward;
         needs.has_block = needs.has_block || hooks->block_forward || hooks->block_backward;

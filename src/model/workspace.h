@@ -74,7 +74,7 @@ enum {
 typedef struct pl_stack_needs {
     int32_t virtual_tokens, memory_tokens, shift; /* shift: position of the first row */
     uint8_t input_sites;
-    bool has_embed, has_memory, has_linear, has_block; /* some module has such a hook */
+    bool has_memory, has_linear, has_block; /* some module has such a hook */
 } pl_stack_needs;
 
 pl_stack_needs pl_stack_collect(const pl_stack *stack);
