@@ -103,6 +103,9 @@ export class Lab extends EventTarget {
         return this.during('busy', () => use(/** @type {Session} */ (this.session)));
     }
 
+    /** How engines are started here, for engines without a model. */
+    get loadOptions() { return this.#options; }
+
     /** A lab with an engine of its own, the same places and settings: its work leaves this one's model alone. @returns {Lab} */
     fork() {
         const lab = new Lab({ base: this.#base, load: this.#options });
@@ -217,7 +220,12 @@ export class Lab extends EventTarget {
 
     /** @param {string} name */
     async #loadTask(name) {
-        this.task = await loadTask(`${this.#base}tasks/${name}/`, { splits: ['train', 'validation', 'test'] });
+        this.task = await this.readTask(name);
+    }
+
+    /** A task's texts, without putting it to use. @param {string} name */
+    readTask(name) {
+        return loadTask(`${this.#base}tasks/${name}/`, { splits: ['train', 'validation', 'test'] });
     }
 
     /** Replaces the task by the user's own examples; the last of every ten is held out. @param {import('../engine/data.js').Example[]} examples @param {string} title */

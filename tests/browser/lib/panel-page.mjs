@@ -1,0 +1,51 @@
+// One panel in a page of its own, built once per test file; models are under /models/.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'vite';
+import { startStaticServer } from '../../../web/cli/static-server.mjs';
+import { checkAxe, launchChromium, root, screenshot } from './browser.mjs';
+
+/** @param {string} name of the panel; its built page lies in build/panel-page-NAME */
+export async function startPanel(name) {
+  const folder = join(root, `build/panel-page-${name}`);
+  await build({
+    configFile: false, root: join(root, 'tests/browser/pages/panels'), base: './', logLevel: 'error', worker: { format: 'es' },
+    build: { outDir: folder, emptyOutDir: true, target: 'es2022', minify: false, chunkSizeWarningLimit: 5000 },
+  });
+  const site = await startStaticServer({ root: folder, mounts: { '/models': join(root, 'models') } });
+  const browser = await launchChromium();
+  return {
+    browser,
+    /** @param {Record<string, string>} [query] @param {import('playwright-core').BrowserContextOptions} [options] */
+    async open(query = {}, options = {}) {
+      const watched = await browser.open(`${site.url}?${new URLSearchParams({ panel: name, ...query })}`, options);
+      await watched.page.waitForFunction('globalThis.panel');
+      return { ...watched, panel: watched.page.locator(`peft-panel-${name}`) };
+    },
+    async close() {
+      await browser.close();
+      await site.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * axe in both themes, a screenshot of each and of a phone, and no sideways scrolling at 320 px.
+ * @param {import('playwright-core').Page} page @param {string} name
+ */
+export async function checkLooks(page, name) {
+  for (const theme of ['light', 'dark']) {
+    await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`);
+    await page.waitForTimeout(100);
+    await checkAxe(page);
+    await screenshot(page, `panel-${name}-${theme}`, { fullPage: true });
+  }
+  const before = page.viewportSize();
+  await page.setViewportSize({ width: 320, height: 640 });
+  await page.waitForTimeout(150);
+  const width = await page.evaluate('document.documentElement.scrollWidth');
+  await screenshot(page, `panel-${name}-phone`, { fullPage: true });
+  if (before) await page.setViewportSize(before);
+  if (Number(width) > 320) throw new Error(`${name} is ${width} px wide on a phone of 320 px`);
+}
