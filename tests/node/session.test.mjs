@@ -158,7 +158,7 @@ test('an exported adapter comes back equal, and exports to the same bytes', asyn
         const logits = sha((await session.logits({ tokens })).logits);
         const files = await session.exportAdapter(id);
         await session.removeModule(id);
-        const { module, ignored } = /** @type {any} */ (await session.importAdapter(files));
+        const { module, ignored } = await session.importAdapter(files);
         assert.deepEqual(ignored, [], method);
         assert.equal(module.name, name);
         assert.equal(sha((await session.logits({ tokens })).logits), logits, `${method} ${JSON.stringify(options)}`);
@@ -197,6 +197,20 @@ test('an exported model loads and gives the same logits; half precision is close
         assert.ok(worst <= bound, `${dtype}: ${worst}`);
         copy.close();
     }
+    session.close();
+});
+
+test('a model exported in shards has an index, loads, and is the same model', async () => {
+    const session = await tiny();
+    const tokens = sequences(1, 101)[0];
+    const files = await session.exportModel('F32', { maxShardBytes: 20_000 });
+    const shards = Object.keys(files).filter((name) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(name));
+    assert.ok(shards.length > 2 && !('model.safetensors' in files));
+    const { weight_map } = JSON.parse(new TextDecoder().decode(files['model.safetensors.index.json']));
+    assert.deepEqual([...new Set(Object.values(weight_map))].sort(), shards.sort());
+    const copy = await PeftLab.load(files, { inThread: true });
+    assert.equal(sha((await copy.logits({ tokens })).logits), sha((await session.logits({ tokens })).logits));
+    copy.close();
     session.close();
 });
 

@@ -58,7 +58,7 @@ export async function openSession(values) {
     for (const text of values.adapter ?? []) {
         const { dir, weight } = await splitWeight(text);
         for (const part of await adapterParts(dir)) {
-            const { module } = /** @type {any} */ (await session.importAdapter(part));
+            const { module } = await session.importAdapter(part);
             if (weight !== 1) await session.setModule(module.id, { weight });
         }
     }

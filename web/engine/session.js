@@ -4,6 +4,7 @@
  */
 import { PeftLabError } from './errors.js';
 import { adapterFileName, readAdapterFolder } from './files.js';
+import { shardWeights } from './shards.js';
 
 /** @typedef {import('./protocol.js').Remote | import('./protocol.js').Local} Engine */
 /** @typedef {import('./files.js').FolderSource} FolderSource */
@@ -136,7 +137,7 @@ export class Session {
 
     // ---- files ----
 
-    /** @param {FolderSource} source @param {{name?: string} & Signal} [options] @returns {Promise<ModuleInfo & {ignored: string[], notes: string[]}>} */
+    /** @param {FolderSource} source @param {{name?: string} & Signal} [options] @returns {Promise<{module: ModuleInfo, ignored: string[], notes: string[]}>} */
     async importAdapter(source, { name, signal } = {}) {
         const { config, weights } = await readAdapterFolder(source, { signal });
         return this.request('importAdapter', { name, config, weights });
@@ -148,10 +149,10 @@ export class Session {
         return { 'adapter_config.json': config, [adapterFileName(config)]: weights };
     }
 
-    /** The current weights as a Hugging Face folder. @param {'F32' | 'F16' | 'BF16'} [dtype] @returns {Promise<Record<string, Uint8Array>>} */
-    async exportModel(dtype = 'F32') {
+    /** The current weights as a Hugging Face folder. @param {'F32' | 'F16' | 'BF16'} [dtype] @param {{maxShardBytes?: number}} [options] @returns {Promise<Record<string, Uint8Array>>} */
+    async exportModel(dtype = 'F32', { maxShardBytes = Infinity } = {}) {
         const { config, weights } = await this.request('exportModel', { dtype });
-        return { 'config.json': config, 'model.safetensors': weights, ...(this.#files.tokenizer && { 'tokenizer.json': this.#files.tokenizer }) };
+        return { 'config.json': config, ...shardWeights(weights, maxShardBytes), ...(this.#files.tokenizer && { 'tokenizer.json': this.#files.tokenizer }) };
     }
 
     // ---- text ----
@@ -201,11 +202,13 @@ export class Session {
     /**
      * Begins a run over all active trainable modules and trains to its end. When the signal fires the promise rejects with code "aborted" after the
      * step in progress; resume() goes on, endRun() gives up the optimiser state. Weights are always those of the last finished step.
-     * @param {TrainOptions & RunOptions & {workers?: number}} options workers: engines that share each step (same result for any number)
+     * @param {TrainOptions & RunOptions & {workers?: number, task?: import('./tasks.js').Task}} options workers: engines that share each step (same result
+     *   for any number); task: loads its splits first
      */
-    async train({ workers = 1, ...options }) {
+    async train({ workers = 1, task, ...options }) {
         const { run, engine } = splitOptions(options);
         await this.endRun();
+        for (const [split, examples] of Object.entries(task?.splits ?? {})) await this.setData(split, examples, { signal: options.signal });
         await this.request('trainBegin', engine);
         if (workers > 1) await this.#addReplicas(workers - 1);
         return this.resume(run);

@@ -23,7 +23,7 @@ export async function run(argv) {
     const modules = [];
     for (const text of values.adapter) {
         const { dir, weight } = await splitWeight(text);
-        const { module } = /** @type {any} */ (await session.importAdapter(dir));
+        const { module } = await session.importAdapter(dir);
         modules.push({ id: module.id, weight });
     }
     const { type, density, seed, compat } = values;

@@ -6,6 +6,7 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     adapter: MODEL_SPEC.adapter,
     out: { kind: 'string', help: 'folder for the merged model' },
     dtype: { kind: 'string', help: 'F32, F16 or BF16', default: 'F32' },
+    'max-shard-mb': { kind: 'number', help: 'cut the weights into files of at most this many megabytes' },
 });
 
 export const help = () => helpText('merge', 'merge adapters into a plain model folder', SPEC);
@@ -17,6 +18,6 @@ export async function run(argv) {
     const session = await openSession(values);
     const { modules } = await session.describe();
     const report = await session.merge(modules.map((/** @type {any} */ m) => m.id));
-    await writeFolder(values.out, await session.exportModel(values.dtype));
+    await writeFolder(values.out, await session.exportModel(values.dtype, { maxShardBytes: values['max-shard-mb'] === undefined ? Infinity : values['max-shard-mb'] * 1e6 }));
     print(values, { out: values.out, merged: modules.map((/** @type {any} */ m) => m.name), residual_of_subtracting: report.residual_of_subtracting }, () => `merged ${modules.length} adapter(s) into ${values.out}`);
 }
