@@ -29,7 +29,8 @@ float pl_float_from_f16(uint16_t half) {
 
 float pl_float_from_bf16(uint16_t half) { return from_bits((uint32_t)half << 16); }
 
-/* Drops the low `drop` bits of value, rounding to nearest, ties to even. A carry into the exponent field is right. */
+/* Drops the low `drop` bits of value, rounding to nearest, ties to even. A carry into the exponent field is
+   right. */
 static uint32_t round_off(uint32_t value, uint32_t drop) {
     uint32_t half = 1u << (drop - 1), odd = value >> drop & 1u;
     return (value + half - 1 + odd) >> drop;

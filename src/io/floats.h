@@ -1,4 +1,5 @@
-/* Half-precision formats. To float is exact; from float rounds to nearest, ties to even, as IEEE 754 and PyTorch do. */
+/* Half-precision formats. To float is exact; from float rounds to nearest, ties to even, as IEEE 754 and
+   PyTorch do. */
 #ifndef PL_IO_FLOATS_H
 #define PL_IO_FLOATS_H
 

@@ -1,5 +1,6 @@
-/* JSON: a strict validating reader in front of cJSON, and a writer. The only file that includes cJSON is json.c.
- * Strict means: RFC 8259 exactly, valid UTF-8, no duplicate keys, no \u0000, finite numbers, nesting <= 16; errors give line:column. */
+/* JSON: a strict validating reader in front of cJSON, and a writer. The only file that includes cJSON is
+ * json.c. Strict means: RFC 8259 exactly, valid UTF-8, no duplicate keys, no \u0000, finite numbers, nesting
+ * <= 16; errors give line:column. */
 #ifndef PL_IO_JSON_H
 #define PL_IO_JSON_H
 
@@ -14,7 +15,8 @@ typedef struct pl_json pl_json; /* one node of a parsed, immutable document */
 
 enum { PL_JSON_DEPTH = 16 };
 
-/* Parses text[length]. what names the document in messages ("adapter_config.json"). The root is freed by pl_json_free. */
+/* Parses text[length]. what names the document in messages ("adapter_config.json"). The root is freed by
+   pl_json_free. */
 pl_status pl_json_parse(const char *text, size_t length, const char *what, pl_json **root, pl_error *error);
 void pl_json_free(pl_json *root);
 
@@ -36,8 +38,9 @@ const char *pl_json_key(const pl_json *member); /* key of an object's member */
 const pl_json *pl_json_get(const pl_json *object,
                            const char *key); /* case-sensitive, linear; NULL when absent */
 
-/* Typed access with a sentence on failure ("config.json: hidden_size must be an integer from 1 to 65536, not 3.5").
-   When the key is absent or null: *value keeps the caller's default, or, if required, PL_ERR_FORMAT. */
+/* Typed access with a sentence on failure ("config.json: hidden_size must be an integer from 1 to 65536,
+   not 3.5"). When the key is absent or null: *value keeps the caller's default, or, if required,
+   PL_ERR_FORMAT. */
 pl_status pl_json_get_int(const pl_json *object, const char *what, const char *key, bool required,
                           int64_t minimum, int64_t maximum, int64_t *value, pl_error *error);
 pl_status pl_json_get_number(const pl_json *object, const char *what, const char *key, bool required,

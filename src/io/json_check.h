@@ -1,5 +1,5 @@
-/* The strict part of the JSON reader: decides whether a text is JSON as io/json.h promises, before cJSON builds the
- * tree. (cJSON alone accepts 17 of the 188 texts of JSONTestSuite that a parser must reject.) */
+/* The strict part of the JSON reader: decides whether a text is JSON as io/json.h promises, before cJSON
+ * builds the tree. (cJSON alone accepts 17 of the 188 texts of JSONTestSuite that a parser must reject.) */
 #ifndef PL_IO_JSON_CHECK_H
 #define PL_IO_JSON_CHECK_H
 

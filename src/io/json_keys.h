@@ -1,5 +1,5 @@
-/* A set of the keys seen in a JSON text, to find duplicates in linear time. Keys are compared by what they mean
- * ("a" and "\u0061" are the same key), without copying them. */
+/* A set of the keys seen in a JSON text, to find duplicates in linear time. Keys are compared by what they
+ * mean ("a" and "\u0061" are the same key), without copying them. */
 #ifndef PL_IO_JSON_KEYS_H
 #define PL_IO_JSON_KEYS_H
 
@@ -26,7 +26,8 @@ typedef enum pl_key_set_result {
     PL_KEY_SET_MEMORY
 } pl_key_set_result;
 
-/* Adds the key at text[start, start + length), which must be a checked JSON string, to the object numbered object > 0. */
+/* Adds the key at text[start, start + length), which must be a checked JSON string, to the object numbered
+   object > 0. */
 pl_key_set_result pl_key_set_add(pl_key_set *keys, uint32_t object, const char *text, size_t start,
                                  size_t length);
 void pl_key_set_free(pl_key_set *keys);

@@ -1,5 +1,5 @@
-/* The writer: compact JSON into a growing block. Escapes exactly what serde_json escapes, so that a safetensors header
- * written here equals the reference's. */
+/* The writer: compact JSON into a growing block. Escapes exactly what serde_json escapes, so that a
+ * safetensors header written here equals the reference's. */
 #include "io/json.h"
 
 #include <float.h>
@@ -96,8 +96,9 @@ void pl_write_string(pl_text *out, const char *value) {
         pl_write_null(out);
 }
 
-/* 15 digits survive the way to binary and back, so if 15 read back as value they are also the shortest ("%g" drops
-   trailing zeros); otherwise 16 or 17 are needed (Goldberg 1991). Subnormals have fewer digits to begin with. */
+/* 15 digits survive the way to binary and back, so if 15 read back as value they are also the shortest
+   ("%g" drops trailing zeros); otherwise 16 or 17 are needed (Goldberg 1991). Subnormals have fewer digits
+   to begin with. */
 void pl_write_number(pl_text *out, double value) {
     char text[40];
     if (!isfinite(value)) {

@@ -1,6 +1,7 @@
-/* Reader of safetensors files: u64 length, JSON header, data. Every claim of the header is checked before it is used;
- * sizes are 64-bit also where size_t is not. Stricter than the reference in: header <= 1 MiB and beginning with '{',
- * <= 4096 tensors of <= 4 dimensions, no unknown or duplicate keys, no control characters in names. */
+/* Reader of safetensors files: u64 length, JSON header, data. Every claim of the header is checked before
+ * it is used; sizes are 64-bit also where size_t is not. Stricter than the reference in: header <= 1 MiB
+ * and beginning with '{', <= 4096 tensors of <= 4 dimensions, no unknown or duplicate keys, no control
+ * characters in names. */
 #include "io/safetensors.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* safetensors, byte-compatible with the reference writer (PEFT.md 2.2). The reader trusts nothing: header <= 1 MiB, <= 4096 tensors,
- * offsets contiguous, no hole, no overlap, no trailing bytes, sizes in 64 bits, finite weights. */
+/* safetensors, byte-compatible with the reference writer (PEFT.md 2.2). The reader trusts nothing: header <=
+ * 1 MiB, <= 4096 tensors, offsets contiguous, no hole, no overlap, no trailing bytes, sizes in 64 bits,
+ * finite weights. */
 #ifndef PL_IO_SAFETENSORS_H
 #define PL_IO_SAFETENSORS_H
 
@@ -34,13 +35,15 @@ typedef struct pl_safetensors {
     char *names;    /* the text of all names, in one block */
 } pl_safetensors;
 
-/* Opens bytes[size] without copying tensor data: bytes must outlive the object. what names the file in messages. */
+/* Opens bytes[size] without copying tensor data: bytes must outlive the object. what names the file in
+   messages. */
 pl_status pl_safetensors_open(pl_memory *memory, const uint8_t *bytes, size_t size, const char *what,
                               pl_safetensors *file, pl_error *error);
 void pl_safetensors_close(pl_safetensors *file);
 pl_file_tensor *pl_safetensors_find(const pl_safetensors *file, const char *name); /* NULL when absent */
 
-/* Converts to values[elements] (f32, f16, bf16, f64 accepted). NaN/Inf: PL_ERR_NUMERIC with count and first index. */
+/* Converts to values[elements] (f32, f16, bf16, f64 accepted). NaN/Inf: PL_ERR_NUMERIC with count and first
+   index. */
 pl_status pl_safetensors_read(const pl_file_tensor *tensor, const char *what, real *values, pl_error *error);
 
 /* ---- writer ---- */
@@ -52,9 +55,9 @@ typedef struct pl_save_tensor {
     const real *values;
 } pl_save_tensor;
 
-/* Writes a whole file: tensors in any order are sorted as the reference does; all in dtype (F32, F16, BF16; round to nearest even).
-   metadata_json: the value of __metadata__ (an object of strings), e.g. "{\"format\":\"pt\"}", or NULL for none. The block
-   *bytes[*size] belongs to memory. */
+/* Writes a whole file: tensors in any order are sorted as the reference does; all in dtype (F32, F16, BF16;
+   round to nearest even). metadata_json: the value of __metadata__ (an object of strings), e.g.
+   "{\"format\":\"pt\"}", or NULL for none. The block *bytes[*size] belongs to memory. */
 pl_status pl_safetensors_write(pl_memory *memory, const pl_save_tensor *tensors, int32_t count,
                                pl_dtype dtype, const char *metadata_json, uint8_t **bytes, size_t *size,
                                pl_error *error);

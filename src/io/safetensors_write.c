@@ -1,5 +1,5 @@
-/* Writer of safetensors files, equal byte for byte to the reference (PEFT.md 2.2): __metadata__ first, tensors by name
- * in byte order, header padded with spaces to a multiple of 8, data without gaps. */
+/* Writer of safetensors files, equal byte for byte to the reference (PEFT.md 2.2): __metadata__ first,
+ * tensors by name in byte order, header padded with spaces to a multiple of 8, data without gaps. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

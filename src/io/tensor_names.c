@@ -53,7 +53,7 @@ static const char *without_prefix(const char *key) {
     static const char wrapper[] = "base_model.", inner[] = "model.";
     while (strncmp(key, wrapper, sizeof wrapper - 1) == 0) {
         key += sizeof wrapper - 1;
-        /* base_model.model.model.layers -> model.layers; base_model.model.layers (a model without head) -> layers */
+        /* base_model.model.model.layers -> model.layers; without a head: base_model.model.layers -> layers */
         if (strncmp(key, inner, sizeof inner - 1) == 0)
             key += sizeof inner - 1;
     }

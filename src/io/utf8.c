@@ -1,7 +1,7 @@
 #include "io/utf8.h"
 
-/* The length a lead byte announces and the range of the byte after it: that range is what excludes overlong forms
-   (E0, F0), surrogates (ED) and numbers above U+10FFFF (F4). 0 for a byte that cannot lead. */
+/* The length a lead byte announces and the range of the byte after it: that range is what excludes overlong
+   forms (E0, F0), surrogates (ED) and numbers above U+10FFFF (F4). 0 for a byte that cannot lead. */
 static int32_t lead(uint8_t byte, uint8_t *low, uint8_t *high) {
     *low = 0x80;
     *high = 0xBF;

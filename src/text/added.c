@@ -1,4 +1,5 @@
-/* The tree of added tokens. Leftmost-longest matching, as the Aho-Corasick automaton of tokenizers is configured. */
+/* The tree of added tokens. Leftmost-longest matching, as the Aho-Corasick automaton of tokenizers is
+   configured. */
 #include <string.h>
 
 #include "text/tokenizer_parts.h"

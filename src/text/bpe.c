@@ -1,6 +1,7 @@
-/* Byte-pair encoding of one piece: characters become symbols, then the neighbouring pair with the lowest rank (leftmost
- * of equals) merges, until none can. A heap finds that pair; entries that a merge made stale are recognised by their rank
- * (each rank belongs to one pair of ids, and the same pair never comes back at a place, since tokens only grow). */
+/* Byte-pair encoding of one piece: characters become symbols, then the neighbouring pair with the lowest
+ * rank (leftmost of equals) merges, until none can. A heap finds that pair; entries that a merge made
+ * stale are recognised by their rank (each rank belongs to one pair of ids, and the same pair never comes
+ * back at a place, since tokens only grow). */
 #include <string.h>
 
 #include "io/utf8.h"
@@ -35,8 +36,8 @@ void pl_bpe_free(pl_bpe *bpe) {
     bpe->capacity = 0;
 }
 
-/* Room for a piece of `length` bytes: as many symbols, and a heap that takes every pair ever formed (n - 1 at first, at
-   most 2 more per merge). */
+/* Room for a piece of `length` bytes: as many symbols, and a heap that takes every pair ever formed (n - 1
+   at first, at most 2 more per merge). */
 static bool reserve(pl_bpe *bpe, size_t length) {
     if (length <= bpe->capacity)
         return true;
@@ -72,8 +73,9 @@ static uint64_t heap_pop(uint64_t *heap, size_t *size) {
     return top;
 }
 
-/* Characters to symbols. An unknown one becomes bytes, or the unknown token (neighbours fused if the model says so), or
-   nothing. As in tokenizers, bytes do not flush a pending unknown token: it comes out behind them. */
+/* Characters to symbols. An unknown one becomes bytes, or the unknown token (neighbours fused if the model
+   says so), or nothing. As in tokenizers, bytes do not flush a pending unknown token: it comes out behind
+   them. */
 static int32_t make_symbols(const pl_tokenizer *t, pl_symbol *symbols, const char *text, size_t length) {
     int32_t count = 0;
     bool pending = false;

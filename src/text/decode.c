@@ -71,8 +71,9 @@ static int32_t byte_token(const char *text, size_t length) {
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* A run of byte tokens: text if the bytes are UTF-8, else one U+FFFD for each. At the end of the tokens a run that is good
-   but for its unfinished last character stays as bytes, so that a stream can go on from there. */
+/* A run of byte tokens: text if the bytes are UTF-8, else one U+FFFD for each. At the end of the tokens a
+   run that is good but for its unfinished last character stays as bytes, so that a stream can go on from
+   there. */
 static void end_byte_run(pl_text *out, const char *bytes, size_t count, bool at_end) {
     bool truncated = false;
     size_t at = 0;
@@ -169,8 +170,8 @@ static void run_steps(decoder *d, const pl_steps *steps) {
     }
 }
 
-/* The string of a token, or NULL when it is left out: special, or an id that no token has. An added token that was found
-   in normalised text is decoded from its normalised form, as tokenizers does since 0.23. */
+/* The string of a token, or NULL when it is left out: special, or an id that no token has. An added token
+   that was found in normalised text is decoded from its normalised form, as tokenizers does since 0.23. */
 static const char *token_text(const pl_tokenizer *t, decoder *d, int32_t id, bool skip_special,
                               size_t *length) {
     const char *text = pl_vocab_text(&t->added, id, length);

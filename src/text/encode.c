@@ -47,7 +47,8 @@ static void split_bytes(encoder *e, int32_t index, const pl_step *step, const ch
     }
 }
 
-/* Spaces to the replacement, one more in front where the scheme says so; with split, every replacement begins a piece. */
+/* Spaces to the replacement, one more in front where the scheme says so; with split, every replacement
+   begins a piece. */
 static void split_metaspace(encoder *e, int32_t index, const pl_step *step, const char *text, size_t length,
                             bool first) {
     pl_text *out = &e->stages[index][0];
@@ -71,8 +72,8 @@ static void split_metaspace(encoder *e, int32_t index, const pl_step *step, cons
     }
 }
 
-/* Step number `step` of the pre-tokeniser, then the following ones on each piece, then BPE. first: the piece begins the
-   whole text. */
+/* Step number `step` of the pre-tokeniser, then the following ones on each piece, then BPE. first: the piece
+   begins the whole text. */
 static void split(encoder *e, int32_t index, const char *text, size_t length, bool first) {
     const pl_steps *steps = &e->tokenizer->splitter;
     if (index == steps->count) {
@@ -131,8 +132,8 @@ static size_t spaces_behind(const char *text, size_t length, size_t at) {
 
 typedef void (*piece_function)(encoder *e, const char *text, size_t length, bool first);
 
-/* Cuts text at the added tokens of a tree; what lies between goes to `between`. lstrip and rstrip may swallow spaces that
-   the next token wants too; then, as in tokenizers, both tokens come out. */
+/* Cuts text at the added tokens of a tree; what lies between goes to `between`. lstrip and rstrip may
+   swallow spaces that the next token wants too; then, as in tokenizers, both tokens come out. */
 static void cut(encoder *e, const pl_trie *trie, const char *text, size_t length, bool first,
                 piece_function between) {
     size_t done = 0, from = 0, start, stop;

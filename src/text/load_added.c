@@ -21,8 +21,8 @@ static pl_status read_flags(const pl_json *node, uint8_t *flags, bool *normalize
     return pl_json_get_bool(node, "tokenizer.json: added token", "normalized", true, normalized, error);
 }
 
-/* tokenizers ignores the file's id and takes the vocabulary's, or the next free one: refuse a file where they differ,
-   since its author and its users would mean different rows of the embedding. */
+/* tokenizers ignores the file's id and takes the vocabulary's, or the next free one: refuse a file where
+   they differ, since its author and its users would mean different rows of the embedding. */
 static pl_status check_id(const pl_tokenizer *t, const char *text, int32_t id, int32_t model_tokens,
                           int32_t largest, pl_error *error) {
     int32_t known = pl_vocab_find(&t->vocab, text, strlen(text));

@@ -139,9 +139,10 @@ static void fill_char_ids(pl_tokenizer *t) {
     }
 }
 
-/* Without a pre-tokeniser a whole text is one piece for BPE. But if every token has U+2581, the stand-in for a space, only at
-   its beginning (or behind another one), nothing ever merges across the beginning of a word, so words can go one by one.
-   Unless unknown characters vanish: then the last U+2581 of one word may meet the first of the next. */
+/* Without a pre-tokeniser a whole text is one piece for BPE. But if every token has U+2581, the stand-in
+   for a space, only at its beginning (or behind another one), nothing ever merges across the beginning of
+   a word, so words can go one by one. Unless unknown characters vanish: then the last U+2581 of one word
+   may meet the first of the next. */
 static bool cuts_at_mark(const pl_tokenizer *t) {
     static const char mark[] = "\xE2\x96\x81";
     const pl_vocab *vocab = &t->vocab;

@@ -76,7 +76,8 @@ static pl_status load_split(const loader *l, const pl_json *node, pl_step *step)
         step->pattern = PL_PATTERN_QWEN2;
     else
         return pl_load_refuse("regular expression", regex, l->error);
-    /* These patterns match every character, so keeping the matches is the same as removing what is between them. */
+    /* These patterns match every character, so keeping the matches is the same as removing what is between
+       them. */
     bool isolated = behavior && strcmp(behavior, "Isolated") == 0 && !invert;
     bool removed = behavior && strcmp(behavior, "Removed") == 0 && invert;
     return isolated || removed ? PL_OK : pl_load_refuse("behavior of Split", behavior, l->error);

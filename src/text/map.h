@@ -1,5 +1,5 @@
-/* A hash map from 64-bit keys to 64-bit values, with open addressing. Both of a tokenizer's look-ups use it: hash of a
- * token's text -> id, and pair of ids -> merge. */
+/* A hash map from 64-bit keys to 64-bit values, with open addressing. Both of a tokenizer's look-ups use
+ * it: from the hash of a token's text to its id, and from a pair of ids to its merge. */
 #ifndef PL_TEXT_MAP_H
 #define PL_TEXT_MAP_H
 
@@ -22,8 +22,8 @@ typedef struct pl_map {
 
 typedef enum pl_map_result {
     PL_MAP_NEW,
-    PL_MAP_EXISTS, /* the value was not changed */
-    PL_MAP_COLLISIONS, /* the keys are crafted to fall into the same slots; honest ones never come near the bound */
+    PL_MAP_EXISTS,     /* the value was not changed */
+    PL_MAP_COLLISIONS, /* the keys are crafted to fall into the same slots; honest ones never come near that */
     PL_MAP_MEMORY
 } pl_map_result;
 

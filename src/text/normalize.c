@@ -39,7 +39,8 @@ void pl_normalize(const pl_steps *steps, const char *text, size_t length, pl_tex
     }
 }
 
-/* Printable bytes stand for themselves, the 68 others for U+0100..U+0143 in their order: 0..32, 127..160, 173. */
+/* Printable bytes stand for themselves, the 68 others for U+0100..U+0143 in their order: 0..32, 127..160,
+   173. */
 uint32_t pl_byte_char(uint8_t byte) {
     if (byte <= 32)
         return 256u + byte;

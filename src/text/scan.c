@@ -1,5 +1,5 @@
-/* The known pre-tokenisation patterns, by hand. Each scanner returns the length of the first match at text[0]; the
- * alternatives are tried in the order of the pattern, as a backtracking engine does. */
+/* The known pre-tokenisation patterns, by hand. Each scanner returns the length of the first match at
+ * text[0]; the alternatives are tried in the order of the pattern, as a backtracking engine does. */
 #include <string.h>
 
 #include "io/utf8.h"
@@ -37,7 +37,8 @@ static size_t run_end(const char *text, size_t length, size_t at, pl_char_class 
     return at;
 }
 
-/* 's 't 're 've 'm 'll 'd; 0 when none stands here. With ignore_case also 'S … and the long s (U+017F), which folds to s. */
+/* 's 't 're 've 'm 'll 'd; 0 when none stands here. With ignore_case also 'S … and the long s (U+017F),
+   which folds to s. */
 static size_t contraction(const char *text, size_t length, bool ignore_case) {
     static const char *const pairs[] = {"re", "ve", "ll"};
     if (length < 2 || text[0] != '\'')
@@ -94,8 +95,9 @@ static size_t line_breaks(const char *text, size_t length) {
     return end;
 }
 
-/* (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-   with at most `digits` numbers in the third alternative. */
+/* With at most `digits` numbers in the third alternative (3 here):
+   (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
+   ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
 static size_t scan_llama3(const char *text, size_t length, size_t digits) {
     size_t found = contraction(text, length, true);
     if (found)

@@ -31,8 +31,8 @@ void pl_tokenizer_free(pl_tokenizer *tokenizer) {
     pl_memory_free(memory, tokenizer);
 }
 
-/* The normaliser comes before the added tokens, which go through it. "truncation" and "padding" are ignored, as
-   transformers resets them for every call. */
+/* The normaliser comes before the added tokens, which go through it. "truncation" and "padding" are ignored,
+   as transformers resets them for every call. */
 static pl_status load_parts(pl_tokenizer *tokenizer, const pl_json *root, pl_error *error) {
     if (!pl_json_is_object(root))
         return pl_fail(error, PL_ERR_FORMAT, "tokenizer.json must be an object");

@@ -1,12 +1,14 @@
-/* tokenizer.json of Hugging Face: byte-level BPE (GPT-2, Llama-3, Qwen2 and SmolLM pre-tokenisation) and SentencePiece-style BPE
- * (Llama-2: Prepend/Replace normaliser or Metaspace, byte fallback). No regex of the file is ever executed: the known patterns
- * are recognised by their exact text and run by hand-written scanners; anything else is refused with a sentence that names it.
+/* tokenizer.json of Hugging Face: byte-level BPE (GPT-2, Llama-3, Qwen2 and SmolLM pre-tokenisation) and
+ * SentencePiece-style BPE (Llama-2: Prepend/Replace normaliser or Metaspace, byte fallback). No regex of the file
+ * is ever executed: the known patterns are recognised by their exact text and run by hand-written scanners; anything
+ * else is refused with a sentence that names it.
  *
  * Results equal those of `tokenizers` 0.23.3, except on purpose:
  * - the file's "truncation" and "padding" are ignored, as transformers resets them for every call;
- * - a file whose added tokens would get other ids than it says is refused (tokenizers only warns and renumbers them);
+ * - a file whose added tokens would get other ids than it says is refused (tokenizers warns and renumbers them);
  * - decode leaves bytes that end inside a character as they are, for streams (tokenizers: U+FFFD);
- * - skip_special also skips special tokens that a normaliser rewrites (0.23 forgets those, older versions do not). */
+ * - skip_special also skips special tokens that a normaliser rewrites (0.23 forgets them, older versions do not).
+ */
 #ifndef PL_TEXT_TOKENIZER_H
 #define PL_TEXT_TOKENIZER_H
 
@@ -28,13 +30,15 @@ int32_t pl_tokenizer_vocab_size(const pl_tokenizer *tokenizer); /* largest id + 
 int32_t pl_tokenizer_find(const pl_tokenizer *tokenizer,
                           const char *token); /* id of an exact token string, or -1 */
 
-/* Encodes UTF-8 text[length] (invalid bytes are treated as U+FFFD). add_special: apply the file's post-processor (BOS …).
-   *tokens[*count] belongs to memory. Equal to tokenizers.Tokenizer.encode(text, add_special_tokens).ids. */
+/* Encodes UTF-8 text[length] (invalid bytes are treated as U+FFFD). add_special: apply the file's
+ * post-processor (BOS …). tokens[*count] belongs to memory. Equal to tokenizers.Tokenizer.encode(text,
+ * add_special_tokens).ids. */
 pl_status pl_tokenizer_encode(const pl_tokenizer *tokenizer, pl_memory *memory, const char *text,
                               size_t length, bool add_special, int32_t **tokens, int32_t *count,
                               pl_error *error);
 
-/* Text of tokens[count]; bytes may end inside a UTF-8 character (streaming decoders keep the tail). skip_special leaves special tokens out. */
+/* Text of tokens[count]; bytes may end inside a UTF-8 character (streaming decoders keep the tail).
+   skip_special leaves special tokens out. */
 pl_status pl_tokenizer_decode(const pl_tokenizer *tokenizer, pl_memory *memory, const int32_t *tokens,
                               int32_t count, bool skip_special, char **text, size_t *length, pl_error *error);
 

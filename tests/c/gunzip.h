@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* The inflated content of a .gz file, with a terminator behind it; freed by free(). NULL when it cannot be read. */
+/* The inflated content of a .gz file, with a terminator behind it; freed by free(). NULL when it cannot be
+   read. */
 char *gunzip_file(const char *path, size_t *length);
 
 /* A whole file as it is, likewise. */

@@ -37,7 +37,8 @@ static pl_status open_blob(blob b, pl_error *error) {
 
 static int cases;
 
-/* Expects the status, and the message beginning with "f: " + message (or "f:" + message for JSON positions). */
+/* Expects the status, and the message beginning with "f: " + message (or "f:" + message for JSON
+   positions). */
 static void expect(blob b, pl_status want, const char *message) {
     pl_error error = {0};
     pl_status status = open_blob(b, &error);

@@ -38,7 +38,8 @@ TEST(f16_means_what_ieee_754_says) {
           isinf(pl_float_from_bf16(0x7F80)));
 }
 
-/* Between two neighbours lo < hi: everything below the middle goes to lo, above to hi, the middle to the even one. */
+/* Between two neighbours lo < hi: everything below the middle goes to lo, above to hi, the middle to the
+   even one. */
 static int check_between(uint32_t lo, float (*up)(uint16_t), uint16_t (*down)(float)) {
     float a = up((uint16_t)lo), b = up((uint16_t)(lo + 1));
     if (!isfinite(b))

@@ -10,7 +10,8 @@
 #include "io/floats.h"
 #include "io/safetensors.h"
 
-/* The three files that safetensors 0.8.0 (Python, save(..., metadata={"format": "pt"})) makes of the tensors below. */
+/* The three files that safetensors 0.8.0 (Python, save(..., metadata={"format": "pt"})) makes of the tensors
+   below. */
 static const char header_f32[] = "{\"__metadata__\":{\"format\":\"pt\"},\"layers.10.b\":{\"dtype\":\"F32\","
                                  "\"shape\":[3],\"data_offsets\":[0,12]},"
                                  "\"layers.2.a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[12,28]}"
@@ -240,7 +241,8 @@ TEST(f64_and_empty_files) {
     CHECK_INT(memory.bytes, 0);
 }
 
-/* Each bit of a good file's length and header flipped: refused, or still a consistent file; never a crash or a leak. */
+/* Each bit of a good file's length and header flipped: refused, or still a consistent file; never a crash or
+   a leak. */
 TEST(flipped_bits_are_survived) {
     pl_memory memory = {0};
     pl_error error = {0};

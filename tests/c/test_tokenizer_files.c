@@ -333,7 +333,8 @@ TEST(unsupported_and_broken_decoders_and_processors) {
     expect_parts(list, sizeof list / sizeof *list);
 }
 
-/* A token of 1 MB, and 20,000 merges of it with itself that do not exist: read in linear time, no deep stack. */
+/* A token of 1 MB, and 20,000 merges of it with itself that do not exist: read in linear time, no deep
+   stack. */
 TEST(huge_tokens) {
     const size_t size = 1u << 20;
     char *json = malloc(size + 200), *at = json;

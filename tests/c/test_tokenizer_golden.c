@@ -1,4 +1,5 @@
-/* Every string of tests/golden/tokenizers (made by the `tokenizers` library), encoded and decoded by every tokenizer there. */
+/* Every string of tests/golden/tokenizers (made by the `tokenizers` library), encoded and decoded by every
+   tokenizer there. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -33,8 +34,8 @@ static int32_t *read_ids(const pl_json *list, int32_t *count) {
     return ids;
 }
 
-/* Bytes as tokenizers shows them: U+FFFD for each ill-formed part, and one for each byte of a run of byte tokens that does
-   not end a character (we keep those bytes for the next call). */
+/* Bytes as tokenizers shows them: U+FFFD for each ill-formed part, and one for each byte of a run of byte
+   tokens that does not end a character (we keep those bytes for the next call). */
 static bool same_text(const char *got, size_t length, const char *want) {
     char *shown = malloc(length * 3 + 16), *end = shown;
     size_t tail = 0;
@@ -92,7 +93,8 @@ static void check_encode(fixture *f, const char *text, size_t length, bool speci
     pl_memory_free(&f->memory, ids);
 }
 
-/* Parses line `line` (ended by a newline or the end) of a JSON-lines text and moves on. NULL for lines with \u0000. */
+/* Parses line `line` (ended by a newline or the end) of a JSON-lines text and moves on. NULL for lines with
+   \u0000. */
 static pl_json *next_line(const char **line) {
     const char *end = strchr(*line, '\n');
     size_t length = end ? (size_t)(end - *line) : strlen(*line);

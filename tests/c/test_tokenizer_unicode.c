@@ -7,7 +7,8 @@
 #include "text/tokenizer_parts.h"
 #include "text/unicode/unicode.h"
 
-/* Unicode 16.0 has this many L*, N* and White_Space characters; \w and Rust's is_numeric as tokenizers 0.23.3 has them. */
+/* Unicode 16.0 has this many L*, N* and White_Space characters; \w and Rust's is_numeric as tokenizers
+   0.23.3 has them. */
 TEST(class_sizes) {
     int count[4] = {0}, numeric = 0, words = 0, spaces = 0, both = 0;
     for (uint32_t point = 0; point < 0x110000; point++) {

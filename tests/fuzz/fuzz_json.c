@@ -1,4 +1,5 @@
-/* JSON: whatever is accepted is written in a form that is accepted again and is then stable, and obeys the promises. */
+/* JSON: whatever is accepted is written in a form that is accepted again and is then stable, and obeys the
+   promises. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

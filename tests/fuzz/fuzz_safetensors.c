@@ -1,4 +1,5 @@
-/* safetensors: an accepted file's tensors tile the data exactly; what can be read is written and read again unchanged. */
+/* safetensors: an accepted file's tensors tile the data exactly; what can be read is written and read again
+   unchanged. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* Text through four tokenizers made here (the first byte chooses): byte level must give the text back, whatever its bytes;
- * SentencePiece style must give it back too; BPE must agree with a slow search; scanners must cover the text. */
+/* Text through four tokenizers made here (the first byte chooses): byte level must give the text back,
+ * whatever its bytes; SentencePiece style must give it back too; BPE must agree with a slow search; scanners
+ * must cover the text. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A set of characters as the edges of its runs, ascending: where the first run begins, where it ends (exclusive), and so on.
-   steps holds the distances from edge to edge in LEB128; reading can start at any mark, which stands before a run. */
+/* A set of characters as the edges of its runs, ascending: where the first run begins, where it ends
+   (exclusive), and so on. steps holds the distances from edge to edge in LEB128; reading can start at any
+   mark, which stands before a run. */
 typedef struct pl_unicode_mark {
     uint32_t point; /* the edge before, 0 at the first mark */
     int32_t at;     /* in steps */
@@ -27,7 +28,8 @@ typedef enum pl_char_class { PL_CHAR_OTHER, PL_CHAR_LETTER, PL_CHAR_NUMBER, PL_C
 /* \p{L}, \p{N}, \s or none of them; no character is in two. */
 pl_char_class pl_unicode_class(uint32_t point);
 
-/* char::is_numeric of the Rust that tokenizers is built with: \p{N} of Unicode 17. The Digits pre-tokeniser uses it. */
+/* char::is_numeric of the Rust that tokenizers is built with: \p{N} of Unicode 17. The Digits pre-tokeniser
+   uses it. */
 bool pl_unicode_is_numeric(uint32_t point);
 
 /* \w; asked on both sides of single_word tokens. */
