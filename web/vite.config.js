@@ -37,6 +37,9 @@ function modelFolder() {
   };
 }
 
+/** The engine imports Node's own modules only when it runs in Node. */
+const external = [/^node:/];
+
 /** Every page of web/ is an entry. */
 const pages = (await readdir(web)).filter((name) => name.endsWith('.html')).map((name) => join(web, name));
 
@@ -46,6 +49,6 @@ export default {
   base: './',
   plugins: [modelFolder()],
   server: { fs: { allow: [root] } },
-  worker: { format: 'es' },
-  build: { outDir: '../dist/site', emptyOutDir: true, target: 'es2022', rollupOptions: { input: pages } },
+  worker: { format: 'es', rollupOptions: { external } },
+  build: { outDir: '../dist/site', emptyOutDir: true, target: 'es2022', rollupOptions: { input: pages, external } },
 };

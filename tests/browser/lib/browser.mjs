@@ -58,14 +58,14 @@ function readdirSafe(path) {
  * @param {{engine?: boolean, headers?: Record<string, string>}} [options]
  */
 export async function startSite({ engine = false, headers } = {}) {
-  const models = join(root, 'models');
   if (!engine) return startStaticServer({ root: join(root, 'dist/site'), headers });
   const folder = join(root, 'build/engine-page');
+  const external = [/^node:/]; // only used in Node
   await build({
-    configFile: false, root: join(root, 'tests/browser/pages'), base: './', logLevel: 'warn', worker: { format: 'es' },
-    build: { outDir: folder, emptyOutDir: true, target: 'es2022' },
+    configFile: false, root: join(root, 'tests/browser/pages'), base: './', logLevel: 'warn',
+    worker: { format: 'es', rollupOptions: { external } }, build: { outDir: folder, emptyOutDir: true, target: 'es2022', rollupOptions: { external } },
   });
-  return startStaticServer({ root: folder, mounts: { '/models': models }, headers });
+  return startStaticServer({ root: folder, mounts: { '/models': join(root, 'models') }, headers });
 }
 
 /**

@@ -5,11 +5,18 @@ import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
 import { checkAxe, launchChromium, root, screenshot } from './browser.mjs';
 
+/** Waits until an expression is true in the page (waitForFunction needs eval, which the page's security policy forbids). @param {import('playwright-core').Page} page @param {string} expression @param {number} [ms] */
+export async function until(page, expression, ms = 60_000) {
+  for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(50)) if (await page.evaluate(`Boolean(${expression})`)) return;
+  throw new Error(`after ${ms} ms still not true: ${expression}`);
+}
+
 /** @param {string} name of the panel; its built page lies in build/panel-page-NAME */
 export async function startPanel(name) {
   const folder = join(root, `build/panel-page-${name}`);
   await build({
     configFile: false, root: join(root, 'tests/browser/pages/panels'), base: './', logLevel: 'error', worker: { format: 'es' },
+    resolve: { alias: { '#panel': join(root, `web/elements/panel-${name}.js`) } },
     build: { outDir: folder, emptyOutDir: true, target: 'es2022', minify: false, chunkSizeWarningLimit: 5000 },
   });
   const site = await startStaticServer({ root: folder, mounts: { '/models': join(root, 'models') } });
@@ -19,7 +26,7 @@ export async function startPanel(name) {
     /** @param {Record<string, string>} [query] @param {import('playwright-core').BrowserContextOptions} [options] */
     async open(query = {}, options = {}) {
       const watched = await browser.open(`${site.url}?${new URLSearchParams({ panel: name, ...query })}`, options);
-      await watched.page.waitForFunction('globalThis.panel');
+      await until(watched.page, 'globalThis.panel');
       return { ...watched, panel: watched.page.locator(`peft-panel-${name}`) };
     },
     async close() {

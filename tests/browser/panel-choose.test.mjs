@@ -1,0 +1,41 @@
+// The wizard: keyboard answers, the lit tree, the recommendation, load and train.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
+
+/** @type {Awaited<ReturnType<typeof startPanel>>} */
+let site;
+before(async () => { site = await startPanel('choose'); });
+after(() => site.close());
+
+test('answers light the tree, decide, and train what is recommended', { timeout: 120_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  await panel.getByRole('radio', { name: 'No' }).first().waitFor();
+  assert.match(await panel.innerText(), /Answer the questions/);
+  for (let i = 0; i < 4; i++) await panel.getByRole('group').nth(i).getByLabel('No').check();
+  await panel.getByRole('heading', { name: /Recommendation: .*LoRA/ }).waitFor();
+  assert.match(await panel.locator('.best').innerText(), /Rank r 8, Alpha 16, Targets q, v/);
+  assert.match(await panel.locator('.best').innerText(), /4,194,304/);
+  assert.equal(await panel.locator('svg.tree .edge.on').count(), 4);
+
+  await panel.getByRole('group').nth(1).getByLabel('Yes').check();
+  await panel.getByRole('heading', { name: /Recommendation: .*Prompt tuning/ }).waitFor();
+  assert.match(await panel.locator('.best').innerText(), /81,920/);
+  assert.equal(await panel.getByRole('group').nth(2).isDisabled(), true, 'later questions are not needed');
+  await checkLooks(page, 'choose');
+
+  await panel.getByLabel('Try it on').selectOption('classification');
+  await panel.getByRole('button', { name: 'Load and train it' }).click();
+  await until(page, 'lab.run?.losses.length > 2');
+  assert.deepEqual(await page.evaluate('[lab.run.method, lab.run.options.num_virtual_tokens, lab.state.task]'), ['prompt', 20, 'mood']);
+  await page.evaluate('lab.stop()');
+  assertClean();
+});
+
+test('answers as an attribute, and the tables', { timeout: 60_000 }, async () => {
+  const { panel, page } = await site.open();
+  await page.evaluate(`(() => { const made = document.createElement('peft-choose'); made.setAttribute('answers', 'latency:yes'); document.querySelector('main').append(made); })()`);
+  await page.locator('peft-choose').getByText('Merge it after training').waitFor();
+  await panel.getByText('Common pitfalls').click();
+  await panel.getByText('Rank too high').waitFor();
+});

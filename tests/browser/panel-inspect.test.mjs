@@ -1,0 +1,73 @@
+// Inspect: matrices, cursor by keyboard, spectrum with the rule at r, full fine-tuning beside, methods without ΔW.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkLooks, startPanels } from './lib/panels.mjs';
+
+/** @type {Awaited<ReturnType<typeof startPanels>>} */
+let site;
+before(async () => { site = await startPanels('inspect'); });
+after(() => site.close());
+
+test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeout: 120_000 }, async () => {
+  const { page, assertClean } = await site.open({ method: 'lora', steps: 4 });
+  await page.getByText('is fresh').waitFor();
+  await page.evaluate(() => globalThis.lab.train());
+  await page.waitForFunction(() => globalThis.panel.view?.spectrum?.frobenius > 0);
+  const names = await page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.dataset.map));
+  assert.deepEqual(names, ['W', 'B', 'A', 'ΔW', 'W + ΔW']);
+
+  // What the cursor reads is W + s·B·A, computed here from the maps' own numbers.
+  const delta = page.locator('peft-heatmap[data-map="ΔW"] .map');
+  await delta.focus();
+  for (const key of ['ArrowDown', 'ArrowRight', 'Shift+ArrowRight']) await delta.press(key);
+  const seen = await page.evaluate(() => {
+    const { view, cell, module } = globalThis.panel;
+    const map = Object.fromEntries(view.maps.map((m) => [m.name, m]));
+    const at = (name) => map[name].values[cell.row * map[name].cols + cell.col];
+    let dot = 0;
+    for (let k = 0; k < map.B.cols; k++) dot += map.B.values[cell.row * map.B.cols + k] * map.A.values[k * map.A.cols + cell.col];
+    return { cell, error: Math.abs(at('ΔW') - dot * module.options.alpha / module.options.rank), sum: Math.abs(at('W + ΔW') - at('W') - at('ΔW')), rank: module.options.rank, values: view.spectrum.singular_values };
+  });
+  assert.deepEqual(seen.cell, { row: 1, col: 11 });
+  assert.ok(seen.error < 1e-6 && seen.sum < 1e-6, JSON.stringify(seen));
+  assert.ok(seen.values[seen.rank - 1] > 0);
+  assert.ok(seen.values.slice(seen.rank).every((v) => v === 0), 'nothing beyond r');
+  assert.match(await page.locator('peft-heatmap[data-map="ΔW"] output').textContent() ?? '', /row 2, column 12: /);
+  await page.getByText('that is what low rank means').waitFor();
+
+  // The same scale is taken only when asked for.
+  const scales = () => page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.scale));
+  const own = await scales();
+  assert.ok(own[3] < own[0]);
+  await page.locator('#same').check();
+  const same = await scales();
+  assert.equal(same[0], same[3]);
+
+  await page.locator('#site').selectOption('v_proj');
+  await page.waitForFunction(() => globalThis.panel.view?.site === 'v_proj');
+  await page.locator('#full').click();
+  await page.waitForFunction(() => globalThis.panel.full, undefined, { timeout: 60_000 });
+  await page.getByText('The change of full fine-tuning keeps going').waitFor();
+  await page.evaluate(() => { globalThis.panel.same = false; });
+  await checkLooks(page, 'inspect');
+  assertClean();
+});
+
+test('DoRA, (IA)³ and full fine-tuning show their ΔW, prompt tuning says why it has none', { timeout: 120_000 }, async () => {
+  const { page, assertClean } = await site.open({ method: 'full', steps: 2 });
+  const train = async (settings) => {
+    await page.evaluate(async (s) => { globalThis.lab.set(s); await globalThis.lab.work(async () => {}); await globalThis.lab.train(); }, settings);
+    await page.waitForFunction((method) => globalThis.panel.module?.method === method && !globalThis.panel.stale && globalThis.panel.view, settings.method ?? 'full');
+    await page.waitForTimeout(300);
+  };
+  for (const settings of [{ method: 'full' }, { method: 'ia3' }, { method: 'lora', options: { use_dora: true } }]) {
+    await train(settings);
+    const { names, frobenius } = await page.evaluate(() => ({ names: globalThis.panel.view.maps.map((m) => m.name), frobenius: globalThis.panel.view.spectrum.frobenius }));
+    assert.deepEqual(names, settings.method === 'lora' ? ['W', 'B', 'A', 'ΔW', 'W + ΔW'] : ['W', 'ΔW', 'W + ΔW']);
+    assert.ok(frobenius > 0, settings.method);
+  }
+  await train({ method: 'prompt', options: {} });
+  await page.getByText('there is no matrix it could be added to').waitFor();
+  assert.equal(await page.locator('peft-heatmap').count(), 1);
+  assertClean();
+});
