@@ -43,7 +43,7 @@ export const badge = (kind) => html`<span class="badge ${kind}" title=${t(`badge
 
 export class LabElement extends LitElement {
     static styles = /** @type {import('lit').CSSResultGroup} */ ([unsafeCSS(tokens), unsafeCSS(shared)]);
-    static properties = { session: {}, theme: { reflect: true }, lab: { attribute: false } };
+    static properties = { session: {}, theme: { reflect: true } };
     /** Lab events after which the element renders again. @type {readonly string[]} */
     static watch = ['status', 'state'];
 

@@ -102,7 +102,7 @@ class PeftChart extends LabElement {
     }
 
     render() {
-        return html`<figure role="group" aria-label=${this.label}>
+        return html`<figure aria-label=${this.label}>
             ${this.open ? this.#table() : html`<div class="plot" style=${`--chart-height: ${this.height}px`}></div>`}
             <figcaption><span class="grow">${this.summary}</span>
                 ${this.table ? html`<button class="link" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}</button>` : nothing}

@@ -7,7 +7,7 @@
  * snapshot ({step, bytes}) · notice (text) · failure (PeftLabError)
  */
 import { evaluateTask, loadIndex, loadTask, PeftLab, PeftLabError } from '../engine/index.js';
-import { largestDifference, measure } from './measure.js';
+import { measuredMerge } from './measure.js';
 import { usualTraining } from './runs.js';
 import { defaults, read } from './store.js';
 import { Trainer } from './trainer.js';
@@ -375,11 +375,7 @@ export class Lab extends EventTarget {
         const { session, sample } = this;
         if (!session || this.status === 'training') return null;
         return this.during('busy', async () => {
-            const before = await measure(session, sample.prompt);
-            const report = await session.merge();
-            const after = await measure(session, sample.prompt);
-            const { difference, largest } = largestDifference(before.logits, after.logits);
-            this.merged = { ...report, max_logit_difference: difference, max_logit: largest, before: before.timing, after: after.timing };
+            this.merged = await measuredMerge(session, sample.prompt);
             await this.describe();
             this.emit('merge', this.merged);
             return this.merged;

@@ -1,0 +1,2 @@
+/** The page: one playground. Panels and charts come when they are opened. */
+import './elements/playground.js';

@@ -1,0 +1,63 @@
+/** Keeps settings, runs and the open run in the browser's storage, for one tab at a time, and brings them back after a reload. */
+import { load, remove, save, storageProblem } from '../lib/storage.js';
+
+/** @typedef {{run: import('../lib/runs.js').Run, bytes: Uint8Array, step: number}} OpenRun */
+
+const KEPT_RUNS = 40;
+const SAVE_MS = 500;
+
+/** One tab writes; others are told. @returns {Promise<boolean>} whether this tab holds the lock (for as long as it lives) */
+function takeLock() {
+    if (!navigator.locks) return Promise.resolve(true);
+    return new Promise((resolve) => {
+        navigator.locks.request('peftlab-autosave', { ifAvailable: true }, (lock) => {
+            resolve(Boolean(lock));
+            return lock ? new Promise(() => {}) : undefined;
+        }).catch(() => resolve(true));
+    });
+}
+
+/**
+ * @param {import('../lib/lab.js').Lab} lab
+ * @returns {Promise<{settings: Record<string, any> | null, open: OpenRun | null}>} what an earlier visit left; runs go to the lab
+ */
+export async function startAutosave(lab) {
+    const mine = await takeLock();
+    const [session, open] = await Promise.all([load('session'), load('open')]).catch(() => [null, null]);
+    if (session?.v === 1 && Array.isArray(session.runs)) lab.adopt(session.runs);
+    if (!mine) {
+        lab.emit('notice', 'notice.other_tab');
+        return { settings: session?.state ?? null, open: null };
+    }
+    if (storageProblem) lab.emit('notice', 'notice.storage');
+    follow(lab);
+    return { settings: session?.state ?? null, open: open?.bytes ? open : null };
+}
+
+/** @param {import('../lib/lab.js').Lab} lab */
+function follow(lab) {
+    let timer = 0;
+    const write = () => {
+        timer = 0;
+        // Own data are not kept: the next visit begins with a task of ours.
+        const task = lab.state.task === 'own-data' ? undefined : lab.state.task;
+        const runs = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped').slice(-KEPT_RUNS);
+        save('session', { v: 1, state: { ...lab.state, ...(task === undefined ? { task: 'pirate' } : {}) }, runs }).then((kept) => {
+            if (!kept) lab.emit('notice', 'notice.storage');
+        });
+    };
+    const soon = () => { timer ||= window.setTimeout(write, SAVE_MS); };
+    for (const type of ['state', 'runs']) lab.addEventListener(type, soon);
+    addEventListener('pagehide', () => { if (timer) write(); });
+    lab.addEventListener('snapshot', (event) => {
+        const { step, bytes } = /** @type {CustomEvent} */ (event).detail;
+        if (lab.run && lab.state.task !== 'own-data') save('open', { run: lab.run, bytes, step, state: lab.state });
+    });
+    lab.addEventListener('run', (event) => {
+        const run = /** @type {CustomEvent} */ (event).detail;
+        if (!run || ['done', 'stopped', 'failed'].includes(run.status)) remove('open');
+    });
+}
+
+/** The interrupted run is not wanted. */
+export const discardOpen = () => remove('open');

@@ -1,0 +1,71 @@
+/** <peft-counter>: how many numbers the settings train, in the loaded model (the engine's count) and in a large one (calculated). */
+import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { byteSize, count, percent } from '../lib/format.js';
+import { methodColor } from './look.js';
+import { recorded } from './recorded.js';
+
+class PeftCounter extends LabElement {
+    static styles = [LabElement.styles, css`
+        .card { display: grid; gap: 8px; }
+        .big { font-size: 1.35rem; font-weight: 700; }
+        .line { display: flex; flex-wrap: wrap; gap: 4px 10px; align-items: baseline; }
+        .bar { height: 8px; border-radius: 4px; background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px); border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 120px; align-self: center; min-width: 80px; }
+        .bar i { display: block; height: 100%; background: var(--mc); min-width: 3px; transition: width .35s; }
+        select { min-height: 32px; padding: 2px 6px; }
+        details { font-size: .85rem; } summary { cursor: pointer; color: var(--accent); }
+        ul { padding-inline-start: 1.2em; margin-top: 4px; }
+    `];
+    static watch = ['counts', 'state', 'ready'];
+    static properties = { large: { state: true } };
+
+    constructor() {
+        super();
+        /** @type {any} the engine's count for the chosen shape */
+        this.large = null;
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        super.onLab(type, detail);
+        if (type === 'counts' || type === 'ready' || (type === 'state' && detail.includes('shape'))) this.#calculate();
+    }
+
+    firstUpdated() {
+        if (this.lab.description) this.#calculate();
+    }
+
+    async #calculate() {
+        const { session, state, description } = this.lab;
+        const module = description?.modules[0];
+        if (!session || !module) return;
+        const { shape } = state;
+        const methods = description.modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options }));
+        const large = await session.countFor({ shape, methods }).catch(() => null);
+        if (shape === this.lab.state.shape) this.large = large;
+    }
+
+    render() {
+        const { lab } = this;
+        const counts = lab.description?.counts ?? (recorded.run.method === lab.state.method ? { ...recorded.run, percent: (100 * recorded.run.trainable) / recorded.run.total, added: recorded.run.trainable } : null);
+        if (!counts) return html`<section class="card muted">${t('counter.loading')}</section>`;
+        const kind = lab.description ? 'measured' : 'recorded';
+        return html`<section class="card" aria-label=${t('counter.title')} style="--mc: ${methodColor(lab.state.method)}">
+            <div class="line"><span class="big num" part="count">${count(counts.trainable)}</span>
+                <span>${t('counter.here', { total: count(counts.total) })} <strong class="num">${percent(counts.percent)}</strong></span>
+                <span class="bar" aria-hidden="true"><i style="width: ${Math.min(100, counts.percent)}%"></i></span>${badge(kind)}</div>
+            ${lab.merged ? nothing : html`<p class="small muted">${counts.added ? t('counter.added', { n: counts.added }) : t('counter.none_added')}</p>`}
+            ${this.#large()}</section>`;
+    }
+
+    #large() {
+        const { lab, large } = this;
+        const shapes = lab.engine?.shapes;
+        if (!shapes || !large) return nothing;
+        return html`<div class="line"><label class="row"><span>${t('counter.same_on')}</span>
+            <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${s.label}</option>`)}</select></label>
+            <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
+            ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing} ${badge('calculated')}</div>
+            ${large.assumptions?.length ? html`<details><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ text) => html`<li>${text}</li>`)}</ul></details>` : nothing}`;
+    }
+}
+define('peft-counter', PeftCounter);

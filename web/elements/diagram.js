@@ -1,0 +1,108 @@
+/** <peft-diagram>: the loaded model with its trained parts lit, drawn from the engine's own description. Fires peft-select {site} on a lit block. */
+import { badge, css, define, html, LabElement, nothing, svg, t } from './base.js';
+import { count } from '../lib/format.js';
+import { partsOf } from './diagram-parts.js';
+import { methodColor, methodShape } from './look.js';
+
+const WIDTH = 340;
+/** Blocks of a layer: place, label, x, y, width (heights are alike). */
+const LAYER = /** @type {const} */ ([
+    ['norm1', 'norm', 28, 104, 284, 18],
+    ['q_proj', 'Q', 28, 128, 66, 40], ['k_proj', 'K', 101, 128, 66, 40], ['v_proj', 'V', 174, 128, 66, 40], ['o_proj', 'O', 247, 128, 66, 40],
+    ['attention_bottleneck', 'bottleneck', 70, 174, 200, 22],
+    ['norm2', 'norm', 28, 202, 284, 18],
+    ['gate_proj', 'gate', 28, 226, 90, 40], ['up_proj', 'up', 125, 226, 90, 40], ['down_proj', 'down', 222, 226, 91, 40],
+    ['ffn_bottleneck', 'bottleneck', 70, 272, 200, 22],
+]);
+
+class PeftDiagram extends LabElement {
+    static styles = [LabElement.styles, css`
+        svg { width: 100%; max-width: 440px; height: auto; display: block; margin-inline: auto; font: 12px var(--font); }
+        text { fill: var(--text); } .dim { fill: var(--muted); font-size: 11px; }
+        .block rect { fill: url(#hatch); stroke: var(--line-strong); }
+        .block.lit > rect { stroke: var(--mc); stroke-width: 2.5; }
+        .block.own > rect { fill: color-mix(in oklab, var(--mc) 22%, var(--surface)); }
+        .piece { fill: color-mix(in oklab, var(--mc) 30%, var(--surface)) !important; stroke: var(--mc) !important; stroke-width: 2; }
+        .row { fill: var(--mc); stroke: var(--surface); }
+        .frame { fill: none; stroke: var(--line-strong); stroke-dasharray: 2 3; }
+        .flow { stroke: var(--line-strong); stroke-width: 1.5; fill: none; }
+        [role="button"] { cursor: pointer; } [role="button"]:focus-visible { outline: none; } [role="button"]:focus-visible > rect:first-of-type { stroke: var(--accent); stroke-width: 4; }
+        .legend { display: flex; gap: 6px 16px; flex-wrap: wrap; font-size: .82rem; margin-top: 4px; }
+        .legend b { color: var(--mc); }
+        .training .piece, .training .row, .training .own > rect { animation: shimmer 1.2s ease-in-out infinite alternate; }
+        @keyframes shimmer { to { fill-opacity: .45; } }
+        .read { min-height: 1.4em; }
+        @media (forced-colors: active) { .piece, .row { fill: Highlight !important; } }
+    `];
+    static watch = ['modules', 'merge', 'status', 'ready'];
+    static properties = { read: { state: true } };
+
+    constructor() {
+        super();
+        this.read = '';
+    }
+
+    render() {
+        const { lab } = this;
+        if (!lab.description) return html`<h2>${t('diagram.title')}</h2><p class="muted small">${t('diagram.loading')}</p>`;
+        const parts = partsOf(lab.description);
+        const method = t(`method.${parts.method || lab.state.method}`);
+        const summary = t('diagram.summary', { layers: parts.layers, width: parts.width, method, parts: this.#names(parts) });
+        return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>
+            <div style="--mc: ${methodColor(parts.method)}" class=${lab.status === 'training' ? 'training' : ''}>
+            ${this.#drawing(parts, summary)}
+            <p class="legend"><span><b aria-hidden="true">${methodShape(parts.method)}</b> ${t('diagram.lit')}</span><span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>
+            ${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : nothing}</p><p class="small muted read num" role="status">${this.read}</p></div>`;
+    }
+
+    /** @param {ReturnType<typeof partsOf>} parts */
+    #names(parts) {
+        const words = [...parts.blocks.keys()].map((place) => this.#label(place, parts));
+        return new Intl.ListFormat(document.documentElement.lang || 'en').format([...new Set(words)]);
+    }
+
+    /** @param {string} place @param {ReturnType<typeof partsOf>} parts */
+    #label(place, parts) {
+        if (place === 'rows') return parts.memory ? t('diagram.memory', { n: parts.memory }) : t('diagram.virtual', { n: parts.virtual });
+        if (place.endsWith('_bottleneck')) return t('diagram.bottleneck');
+        if (place.startsWith('norm')) return t('diagram.norm');
+        if (place === 'embed') return t('diagram.embed');
+        return place.replace(/_proj$/, '').replace(/^[qkvo]$/, (letter) => letter.toUpperCase());
+    }
+
+    /** @param {ReturnType<typeof partsOf>} parts @param {string} summary */
+    #drawing(parts, summary) {
+        const rows = Math.min(parts.virtual, 10);
+        const memory = Math.min(parts.memory, 12);
+        return html`<svg viewBox="0 0 ${WIDTH} 372" role="group" aria-label=${summary}>
+            <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" style="fill: var(--raised)"></rect><line x1="0" y1="0" x2="0" y2="6" style="stroke: var(--line)"></line></pattern></defs>
+            ${parts.virtual ? svg`<g>${Array.from({ length: rows }, (_, i) => svg`<rect class="row" x=${28 + i * 11} y="6" width="9" height="18" rx="2"></rect>`)}<text class="dim" x="28" y="37">${t('diagram.virtual', { n: parts.virtual })}</text></g>` : nothing}
+            <text x=${parts.virtual ? 34 + rows * 11 : 170} y="20" text-anchor=${parts.virtual ? 'start' : 'middle'}>${t('diagram.text')} …</text>
+            <path class="flow" d="M170 ${parts.virtual ? 40 : 26} V48 M170 72 V86 M170 306 V316 M170 336 V346"></path>
+            ${this.#block(parts, 'embed', t('diagram.embed'), 90, 48, 160, 24)}
+            <rect class="frame" x="16" y="86" width="308" height="220" rx="8"></rect>
+            <text class="dim" x="28" y="99">${t('diagram.layers', { n: parts.layers })}</text>
+            ${parts.memory ? svg`<g>${Array.from({ length: memory }, (_, i) => svg`<rect class="row" x=${180 + i * 11} y="89" width="9" height="12" rx="2"></rect>`)}<title>${t('diagram.memory', { n: parts.memory })}</title></g>` : nothing}
+            ${LAYER.map(([place, name, x, y, w, h]) => (place.endsWith('_bottleneck') && !parts.blocks.has(place) ? svg`<path class="flow" d="M170 ${y} V${y + h}"></path>` : this.#block(parts, place, name === 'norm' || name === 'bottleneck' ? t(`diagram.${name}`) : name, x, y, w, h)))}
+            ${this.#block(parts, 'norm', t('diagram.norm'), 90, 316, 160, 20)}
+            <text x="170" y="360" text-anchor="middle">${t('diagram.out')}</text></svg>`;
+    }
+
+    /** @param {ReturnType<typeof partsOf>} parts @param {string} place @param {string} label @param {number} x @param {number} y @param {number} w @param {number} h */
+    #block(parts, place, label, x, y, w, h) {
+        const trained = parts.merged ? undefined : parts.blocks.get(place);
+        if (!trained) return svg`<g class="block"><rect x=${x} y=${y} width=${w} height=${h} rx="4"></rect><text x=${x + w / 2} y=${y + h / 2 + 4} text-anchor="middle" class=${h < 24 ? 'dim' : ''}>${label}</text></g>`;
+        const own = trained.kind === 'weight' || trained.kind === 'bottleneck';
+        const numbers = trained.parts.reduce((sum, part) => sum + part.count, 0);
+        const text = t('diagram.part', { name: label, shape: trained.parts.map((part) => `${part.name} ${part.shape.join('×')}`).join(', '), n: count(numbers) });
+        const show = () => { this.read = text; };
+        const select = () => this.fire('peft-select', { site: place });
+        const detour = trained.kind === 'detour' && h > 30;
+        return svg`<g class="block lit ${own ? 'own' : ''}" role="button" tabindex="0" aria-label=${text} @mouseenter=${show} @focus=${show} @click=${() => { show(); select(); }}
+            @keydown=${(/** @type {KeyboardEvent} */ e) => { if (e.key === 'Enter') select(); }}><rect x=${x} y=${y} width=${w} height=${h} rx="4"></rect>
+            ${detour ? svg`<rect class="piece" x=${x + w - 31} y=${y + 5} width="11" height=${h - 10} rx="2"></rect><rect class="piece" x=${x + w - 16} y=${y + 11} width="11" height=${h - 22} rx="2"></rect>`
+        : trained.kind === 'factor' ? svg`<rect class="piece" x=${x + w - 12} y=${y + 4} width="7" height=${h - 8} rx="2"></rect>` : nothing}
+            <text x=${x + (detour ? (w - 34) / 2 : w / 2)} y=${y + h / 2 + 4} text-anchor="middle">${label}</text></g>`;
+    }
+}
+define('peft-diagram', PeftDiagram);

@@ -1,0 +1,96 @@
+/** <peft-loss>: training and held-out loss by step, live; the model alone as a dashed line; earlier runs as ghosts. */
+import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import './chart.js';
+import { fixed } from '../lib/format.js';
+import { bestValidation, smooth } from '../lib/runs.js';
+import { methodColor } from './look.js';
+import { recorded } from './recorded.js';
+
+const GHOSTS = 4;
+
+class PeftLoss extends LabElement {
+    static styles = [LabElement.styles, css`
+        .keys { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: .8rem; color: var(--muted); }
+        .keys svg { width: 22px; height: 10px; vertical-align: middle; }
+        header { display: flex; justify-content: space-between; gap: 8px; align-items: baseline; flex-wrap: wrap; }
+    `];
+    static watch = ['step', 'validation', 'run', 'runs', 'state', 'ready'];
+    static properties = { log: { state: true } };
+
+    #timer = 0;
+
+    constructor() {
+        super();
+        this.log = false;
+    }
+
+    /** @param {string} type */
+    onLab(type) {
+        if (type !== 'step') this.requestUpdate();
+        else this.#timer ||= window.setTimeout(() => { this.#timer = 0; this.requestUpdate(); }, 66);
+    }
+
+    /** The run to show: the one in the model, else the newest of this task, else the recorded one. @returns {import('../lib/runs.js').Run} */
+    get #run() {
+        const { run, runs, state } = this.lab;
+        return run ?? [...runs].reverse().find((r) => r.task === state.task && r.model === state.model) ?? recorded.run;
+    }
+
+    render() {
+        const run = this.#run;
+        const ghosts = this.lab.runs.filter((other) => other !== run && other.task === run.task && other.model === run.model);
+        const kept = [...ghosts.filter((other) => other.pinned), ...ghosts.filter((other) => !other.pinned).slice(-GHOSTS)];
+        return html`<header><h2>${t('loss.title')} ${badge(run.recorded ? 'recorded' : 'measured')}</h2>
+            ${this.lab.state.level === 'student' ? nothing : html`<label class="small"><input type="checkbox" .checked=${this.log} @change=${(/** @type {any} */ e) => { this.log = e.target.checked; }}> ${t('loss.log')}</label>`}</header>
+            <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)} .height=${210} .table=${this.#table(run)}
+                .plot=${(/** @type {any} */ Plot, /** @type {any} */ size) => this.#plot(Plot, size, run, kept)}></peft-chart>
+            ${this.#keys(run, kept.length > 0)}`;
+    }
+
+    /** @param {import('../lib/runs.js').Run} run */
+    #summary(run) {
+        const step = run.losses.at(-1)?.step ?? 0;
+        if (!step) return t('loss.summary.none');
+        const train = fixed(smooth(run.losses).at(-1)?.loss ?? NaN);
+        const validation = run.validations.at(-1);
+        if (!validation || run.base_loss === null) return t('loss.summary.train', { step, train });
+        return t('loss.summary', { step, train, validation: fixed(validation.loss), base: fixed(run.base_loss) });
+    }
+
+    /** @param {import('../lib/runs.js').Run} run */
+    #table(run) {
+        const held = new Map(run.validations.map((at) => [at.step, at.loss]));
+        return { columns: [t('loss.step'), t('loss.train'), t('loss.validation')], rows: [...(held.has(0) ? [[0, null, held.get(0) ?? null]] : []), ...run.losses.map(({ step, loss }) => [step, loss, held.get(step) ?? null])] };
+    }
+
+    /** @param {any} Plot @param {{width: number, height: number}} size @param {import('../lib/runs.js').Run} run @param {import('../lib/runs.js').Run[]} ghosts */
+    #plot(Plot, { width, height }, run, ghosts) {
+        const color = methodColor(run.method);
+        const best = bestValidation(run);
+        const at = { x: 'step', y: 'loss' };
+        return Plot.plot({
+            width, height, marginLeft: 44, marginRight: 14, marginBottom: 34, marginTop: 22, style: { fontSize: '12px', background: 'none', color: 'var(--text)' },
+            x: { label: t('loss.step'), domain: [0, Math.max(run.train.steps ?? 0, run.losses.at(-1)?.step ?? 0, 1)], ticks: Math.max(3, Math.floor(width / 80)), tickFormat: 'd' },
+            y: { label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false },
+            marks: [
+                run.base_loss === null ? null : Plot.ruleY([run.base_loss], { stroke: 'var(--muted)', strokeDasharray: '6 4' }),
+                ...ghosts.map((ghost) => Plot.line(ghost.validations, { ...at, stroke: methodColor(ghost.method), strokeOpacity: 0.45, strokeWidth: 1.5 })),
+                Plot.line(run.losses, { ...at, stroke: color, strokeOpacity: 0.3, strokeWidth: 1 }),
+                Plot.line(smooth(run.losses), { ...at, stroke: color, strokeWidth: 2.5 }),
+                Plot.line(run.validations, { ...at, stroke: 'var(--text)', strokeWidth: 1.5 }),
+                Plot.dot(run.validations, { ...at, r: 3.5, fill: 'var(--surface)', stroke: 'var(--text)', strokeWidth: 1.5 }),
+                best && best.step > 0 ? Plot.dot([best], { ...at, r: 6, stroke: 'var(--text)', symbol: 'star', fill: color }) : null,
+            ],
+        });
+    }
+
+    /** @param {import('../lib/runs.js').Run} run @param {boolean} ghosts */
+    #keys(run, ghosts) {
+        const key = (/** @type {string} */ name, /** @type {string} */ style, dot = false) => html`<span><svg viewBox="0 0 22 10" aria-hidden="true"><line x1="0" y1="5" x2="22" y2="5" style=${style}></line>
+            ${dot ? html`<svg><circle cx="11" cy="5" r="3.5" style="fill: var(--surface); stroke: var(--text); stroke-width: 1.5"></circle></svg>` : nothing}</svg> ${t(name)}</span>`;
+        return html`<div class="keys" aria-hidden="true">${key('loss.smooth', `stroke: ${methodColor(run.method)}; stroke-width: 3`)}
+            ${key('loss.validation', 'stroke: var(--text); stroke-width: 1.5', true)}${key('loss.base', 'stroke: var(--muted); stroke-dasharray: 5 3; stroke-width: 1.5')}
+            ${ghosts ? key('loss.earlier', 'stroke: var(--muted); stroke-opacity: .6') : nothing}</div>`;
+    }
+}
+define('peft-loss', PeftLoss);

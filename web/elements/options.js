@@ -1,0 +1,67 @@
+/** Controls for values that the engine describes: numbers with a slider, choices, switches, target sites, texts. */
+import { html, nothing, t } from './base.js';
+import { hasText } from '../lib/i18n.js';
+import { optionValue } from '../lib/format.js';
+
+/** @typedef {{name: string, type: string, label: string, help?: string, level: number, min?: number, max?: number, step?: number, choices?: string[], default: any}} Option */
+/** @typedef {{option: Option, value: any, changed: boolean, disabled: boolean, set: (value: any) => void, sites?: string[], id: string}} Control */
+
+/** Sliders run over the useful part of a range; the box beside takes every legal value. */
+const SLIDER_MAX = /** @type {Record<string, number>} */ ({ rank: 64, alpha: 128, num_virtual_tokens: 64, bottleneck_size: 128, reduction_factor: 64, loraplus_lr_ratio: 32, scaling: 8 });
+
+/** @param {Option} option */
+export const optionLabel = (option) => (hasText(`option.${option.name}`) ? t(`option.${option.name}`) : option.label);
+/** @param {Option} option */
+export const optionHelp = (option) => (hasText(`option.${option.name}.about`) ? t(`option.${option.name}.about`) : (option.help ?? ''));
+
+/** @param {Control} control */
+function numberControl({ option, value, disabled, set, id }) {
+    const { name, type, min = 0, max = 1 } = option;
+    const top = Math.min(max, SLIDER_MAX[name] ?? max);
+    const bottom = type === 'int' ? min : Math.max(0, Math.floor(min * 100) / 100);
+    const step = option.step ?? (type === 'int' ? 1 : (top - bottom) / 100);
+    const take = (/** @type {any} */ e) => {
+        const typed = Number(e.target.value);
+        if (e.target.value !== '' && Number.isFinite(typed)) set(Math.min(max, Math.max(min, type === 'int' ? Math.round(typed) : typed)));
+    };
+    return html`<div class="pair"><input type="range" aria-labelledby="${id}-l" aria-describedby="${id}-h" min=${bottom} max=${top} step=${step} .value=${String(value)} ?disabled=${disabled} @input=${take}>
+        <input type="number" id=${id} aria-describedby="${id}-h" min=${min} max=${max} step=${type === 'int' ? 1 : 'any'} .value=${String(value)} ?disabled=${disabled} @change=${take}></div>`;
+}
+
+/** @param {Control} control */
+function targetsControl({ option, value, disabled, set, sites = [], id }) {
+    const list = Array.isArray(value) ? value : String(value).split(',').map((v) => v.trim());
+    const all = list.includes('all-linear');
+    const has = (/** @type {string} */ site) => all || list.includes(site);
+    const toggle = (/** @type {string} */ site) => {
+        const next = sites.filter((s) => (s === site ? !has(s) : has(s)));
+        if (next.length) set(next);
+    };
+    return html`<div class="row sites" role="group" aria-labelledby="${id}-l" id=${id} data-option=${option.name}>${sites.map((site) => html`<button type="button" class="site"
+        aria-pressed=${has(site)} ?disabled=${disabled} @click=${() => toggle(site)}>${site.replace(/_proj$/, '')}</button>`)}</div>`;
+}
+
+/** @param {Control} control */
+function inner(control) {
+    const { option, value, disabled, set, id } = control;
+    if (option.type === 'int' || option.type === 'real') return numberControl(control);
+    if (option.type === 'targets') return targetsControl(control);
+    if (option.type === 'choice') {
+        return html`<select id=${id} aria-describedby="${id}-h" ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.value)}>
+            ${option.choices?.map((choice) => html`<option value=${choice} ?selected=${choice === String(value)}>${choice}</option>`)}</select>`;
+    }
+    if (option.type === 'bool') return html`<input type="checkbox" id=${id} aria-describedby="${id}-h" .checked=${Boolean(value)} ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.checked)}>`;
+    const shown = typeof value === 'object' && value !== null ? Object.entries(value).map(([k, v]) => `${k}=${v}`).join(', ') : String(value ?? '');
+    return html`<input type="text" id=${id} aria-describedby="${id}-h" .value=${shown} ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.value)}>`;
+}
+
+/** One labelled control with its gloss. @param {Control} control */
+export function optionControl(control) {
+    const { option, changed, disabled, set, id } = control;
+    const help = optionHelp(option);
+    return html`<div class="option" data-name=${option.name}>
+        <div class="row"><label id="${id}-l" for=${id} class="grow">${optionLabel(option)}</label>
+            ${changed && !disabled ? html`<button type="button" class="link small" title=${t('settings.back')} @click=${() => set(undefined)}>${t('settings.default', { value: optionValue(option.default) })}</button>` : nothing}</div>
+        ${inner(control)}
+        <p class="small muted" id="${id}-h">${help}</p></div>`;
+}

@@ -1,0 +1,208 @@
+/**
+ * <peft-playground>: the whole page around one Lab. Attributes (a permalink in the address bar wins): model method task rank alpha targets seed steps level
+ * panel hide lock lang theme shape, `no-link` (leave the address bar alone), `no-save` (keep nothing). Fires peft-ready, peft-change, peft-done, peft-error.
+ */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import './controls.js';
+import './counter.js';
+import './diagram.js';
+import './loss.js';
+import './methods.js';
+import './notices.js';
+import './runs.js';
+import './sample.js';
+import './toolbar.js';
+import './train.js';
+import { direction, language } from '../lib/i18n.js';
+import { fromLink, toLink } from '../lib/store.js';
+import { discardOpen, startAutosave } from './autosave.js';
+import { methodsOf } from './methods.js';
+import { hasPanel, loadPanel, panelNames } from './panels.js';
+import { recorded } from './recorded.js';
+import { useLanguage } from './texts.js';
+import page from '../styles/page.css?inline';
+import { unsafeCSS } from 'lit';
+
+/** Attribute -> setting; rank, alpha, targets are options of the method. */
+const ATTRIBUTES = ['model', 'method', 'task', 'seed', 'steps', 'level', 'panel', 'hide', 'lock', 'lang', 'theme', 'shape', 'lesson'];
+const OPTION_ATTRIBUTES = Object.freeze({ rank: 'rank', alpha: 'alpha', targets: 'target_modules', 'virtual-tokens': 'num_virtual_tokens', bottleneck: 'bottleneck_size' });
+
+class PeftPlayground extends LabElement {
+    static styles = [LabElement.styles, unsafeCSS(page), css`:host { container-type: inline-size; }`];
+    static watch = ['state', 'status', 'ready', 'run', 'modules', 'failure'];
+    static properties = { message: { state: true }, panelTag: { state: true }, open: { state: true } };
+
+    #linkTimer = 0;
+    /** @type {HTMLElement | null} */
+    #panel = null;
+
+    constructor() {
+        super();
+        this.message = '';
+        this.panelTag = '';
+        /** @type {import('./autosave.js').OpenRun | null} */
+        this.open = null;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        this.#begin().catch(() => {});
+        document.addEventListener('keydown', this.#key);
+        this.addEventListener('peft-say', this.#said);
+        this.addEventListener('peft-select', this.#selected);
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        document.removeEventListener('keydown', this.#key);
+    }
+
+    #said = (/** @type {Event} */ event) => { this.message = /** @type {CustomEvent} */ (event).detail; };
+
+    #selected = () => { if (hasPanel('inspect')) this.lab.set({ panel: 'inspect' }); };
+
+    /** What the element's own attributes ask for. */
+    #attributes() {
+        const given = Object.fromEntries(ATTRIBUTES.filter((name) => this.hasAttribute(name)).map((name) => [name, this.getAttribute(name)]));
+        const options = Object.fromEntries(Object.entries(OPTION_ATTRIBUTES).filter(([name]) => this.hasAttribute(name)).map(([name, option]) => {
+            const text = this.getAttribute(name) ?? '';
+            return [option, option === 'target_modules' ? text.split(/[,\s]+/) : Number(text)];
+        }));
+        return Object.keys(options).length ? { ...given, options } : given;
+    }
+
+    async #begin() {
+        const { lab } = this;
+        const link = this.hasAttribute('no-link') || location.hash.length < 2 ? { state: {}, notices: [] } : fromLink(location.hash);
+        link.notices.forEach((text) => lab.emit('notice', text));
+        const asked = { ...this.#attributes(), ...link.state };
+        const saved = this.hasAttribute('no-save') ? { settings: null, open: null } : await startAutosave(lab);
+        lab.set({ ...(Object.keys(asked).length ? {} : saved.settings), ...asked });
+        await this.#language();
+        this.#theme();
+        if (lab.state.panel) this.#openPanel(lab.state.panel);
+        await lab.ready();
+        this.open = saved.open;
+        this.fire('peft-ready', { model: lab.state.model });
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        super.onLab(type, detail);
+        if (type === 'failure') this.fire('peft-error', { code: detail.code, message: detail.message });
+        if (type === 'run' && detail?.status === 'running') this.open = null;
+        if (type !== 'state') return;
+        if (detail.includes('lang')) this.#language();
+        if (detail.includes('theme')) this.#theme();
+        if (detail.includes('panel')) this.#openPanel(this.lab.state.panel);
+        this.fire('peft-change', { changed: detail, state: structuredClone(this.lab.state) });
+        if (!this.hasAttribute('no-link')) {
+            clearTimeout(this.#linkTimer);
+            this.#linkTimer = window.setTimeout(() => history.replaceState(null, '', toLink(this.lab.state)), 300);
+        }
+    }
+
+    async #language() {
+        const used = await useLanguage(this.lab.state.lang);
+        if (this.hasAttribute('no-link')) return;
+        document.documentElement.lang = used;
+        document.documentElement.dir = direction(language());
+        document.title = t('app.title');
+    }
+
+    #theme() {
+        const { theme } = this.lab.state;
+        if (this.hasAttribute('no-link')) this.theme = theme || undefined;
+        else if (theme) document.documentElement.dataset.theme = theme;
+        else delete document.documentElement.dataset.theme;
+    }
+
+    /** @param {string} name */
+    async #openPanel(name) {
+        if (!name || !hasPanel(name)) {
+            this.#panel = null;
+            this.panelTag = '';
+            return;
+        }
+        this.panelTag = 'loading';
+        try {
+            const tag = await loadPanel(name);
+            if (this.lab.state.panel !== name) return;
+            this.#panel = Object.assign(document.createElement(tag), { lab: this.lab });
+            this.panelTag = tag;
+            await this.updateComplete;
+            const place = /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('#panel'));
+            place?.scrollIntoView({ block: 'nearest', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
+        } catch (error) {
+            this.panelTag = '';
+            this.lab.emit('notice', String(error));
+        }
+    }
+
+    // Shortcuts act where nobody is typing; holding a modifier leaves the key to the browser.
+    #key = (/** @type {KeyboardEvent} */ event) => {
+        const { lab } = this;
+        const at = /** @type {HTMLElement} */ (event.composedPath()[0]);
+        if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || lab.state.hide.includes('shortcuts')) return;
+        if (at instanceof HTMLElement && at.matches('input:not([type="radio"], [type="checkbox"], [type="range"]), textarea, select, [contenteditable]')) return;
+        const methods = methodsOf(lab);
+        const idle = lab.status === 'ready' || lab.status === 'paused';
+        const free = !(at instanceof HTMLElement && at.matches('button, summary, a, input, [role="button"], [tabindex="0"]'));
+        if (event.key === ' ' && free) {
+            if (lab.status === 'training') lab.pause();
+            else if (idle) (lab.status === 'paused' ? lab.resume() : lab.train()).catch(() => {});
+        } else if (event.key === 's' && idle) lab.step().catch(() => {});
+        else if (event.key === 'm') lab.set({ panel: lab.state.panel === 'merge' ? '' : 'merge' });
+        else if (event.key === 'u') lab.undo();
+        else if (/^[1-9]$/.test(event.key) && methods[Number(event.key) - 1] && !lab.state.lock.includes('method')) lab.set({ method: methods[Number(event.key) - 1] });
+        else return;
+        event.preventDefault();
+    };
+
+    render() {
+        const { lab } = this;
+        const { panel, hide } = lab.state;
+        const shown = (/** @type {string} */ name, /** @type {any} */ content) => (hide.includes(name) ? nothing : content);
+        return html`
+            ${shown('toolbar', html`<peft-toolbar .lab=${lab}></peft-toolbar>`)}
+            <p class="tagline">${t('app.tagline')}</p>
+            <peft-notices .lab=${lab}></peft-notices>
+            ${this.#interrupted()}
+            ${shown('method', html`<peft-methods class="methods" .lab=${lab}></peft-methods>`)}
+            ${shown('counter', html`<peft-counter class="counter" .lab=${lab}></peft-counter>`)}
+            <div class="grid">
+                <div class="left card stack"><peft-controls .lab=${lab}></peft-controls>${shown('train', html`<peft-train .lab=${lab}></peft-train>`)}</div>
+                ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
+                <div class="right card stack">
+                    ${!lab.run && lab.runs.length === 0 ? html`<p class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></p>` : nothing}
+                    <peft-sample .lab=${lab}></peft-sample>${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
+            </div>
+            ${shown('panels', html`<nav class="next" aria-label=${t('next.title')}><h2>${t('next.title')}</h2>
+                ${panelNames().filter((name) => !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}
+            ${this.panelTag ? html`<section id="panel" class="card panel" aria-label=${t(`panel.${panel}`)}>
+                <button class="close" aria-label=${t('next.close')} @click=${() => lab.set({ panel: '' })}>✕</button>
+                ${this.panelTag === 'loading' ? html`<p class="muted">${t('next.loading')}</p>` : this.#panel}</section>` : nothing}
+            ${shown('runs', html`<div class="card runs"><peft-runs .lab=${lab}></peft-runs></div>`)}
+            <footer class="small muted">${t('app.footer')}</footer>
+            ${shown('train', html`<div class="bottom"><peft-train compact .lab=${lab}></peft-train></div>`)}
+            <div class="sr" role="status" aria-live="polite">${this.message}</div>`;
+    }
+
+    #interrupted() {
+        const { open, lab } = this;
+        if (!open) return nothing;
+        const go = async () => {
+            this.open = null;
+            const { run } = open;
+            lab.set({ model: run.model, task: run.task, method: run.method, options: run.options, seed: run.seed });
+            await lab.recover(open).catch(() => {});
+        };
+        const drop = () => {
+            this.open = null;
+            discardOpen();
+        };
+        return html`<div class="card row resume" role="group" aria-label=${t('resume.question', { step: open.step, steps: open.run.train.steps })}><span class="grow">${t('resume.question', { step: open.step, steps: open.run.train.steps })}</span>
+            <button class="primary" id="resume" @click=${go}>${t('resume.yes', { step: open.step })}</button><button @click=${drop}>${t('resume.no')}</button></div>`;
+    }
+}
+define('peft-playground', PeftPlayground);

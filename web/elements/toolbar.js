@@ -1,0 +1,70 @@
+/** <peft-toolbar>: title, level, language, theme, link, undo, shortcuts. */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import { LANGUAGES, language } from '../lib/i18n.js';
+import { LEVELS, toLink } from '../lib/store.js';
+
+const SHORTCUTS = ['train', 'step', 'merge', 'methods', 'undo', 'help'];
+
+class PeftToolbar extends LabElement {
+    static styles = [LabElement.styles, css`
+        header { display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; }
+        h1 { font-size: 1.25rem; margin-inline-end: auto; }
+        fieldset { display: flex; border: 1px solid var(--line-strong); border-radius: 99px; overflow: hidden; background: var(--raised); }
+        fieldset label { position: relative; padding: 6px 13px; font-size: .9rem; cursor: pointer; min-height: 36px; display: flex; align-items: center; }
+        fieldset label + label { border-inline-start: 1px solid var(--line); }
+        fieldset label.on { background: var(--accent); color: var(--on-accent); font-weight: 600; }
+        fieldset label:focus-within { outline: 3px solid var(--accent); outline-offset: -3px; box-shadow: inset 0 0 0 5px var(--raised); }
+        fieldset input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: pointer; }
+        select { min-height: 36px; padding: 2px 6px; }
+        dialog { color: var(--text); background: var(--surface); border: 1px solid var(--line-strong); border-radius: var(--radius); max-width: min(92vw, 440px); } dialog ul { padding-inline-start: 1.2em; margin-block: 10px; }
+        dialog::backdrop { background: rgb(0 0 0 / .45); }
+        @media (pointer: coarse) { fieldset label { min-height: 44px; } }
+        @media (max-width: 520px) { h1 { flex-basis: 100%; } }
+    `];
+    static watch = ['state', 'status', 'ready', 'run'];
+
+    connectedCallback() {
+        super.connectedCallback();
+        document.addEventListener('keydown', this.#key);
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        document.removeEventListener('keydown', this.#key);
+    }
+
+    #key = (/** @type {KeyboardEvent} */ event) => {
+        const at = /** @type {HTMLElement} */ (event.composedPath()[0]);
+        if (event.key === '?' && !this.lab.state.hide.includes('shortcuts') && !(at instanceof HTMLElement && at.matches('input, textarea'))) this.#help();
+    };
+
+    #help() {
+        /** @type {HTMLDialogElement | null} */ (this.renderRoot.querySelector('dialog'))?.showModal();
+    }
+
+    async #share() {
+        history.replaceState(null, '', toLink(this.lab.state));
+        const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+        this.lab.emit('notice', copied ? 'app.share.done' : 'app.share.failed');
+    }
+
+    #toggleShortcuts() {
+        const { hide } = this.lab.state;
+        this.lab.set({ hide: hide.includes('shortcuts') ? hide.filter((/** @type {string} */ name) => name !== 'shortcuts') : [...hide, 'shortcuts'] });
+    }
+
+    render() {
+        const { lab } = this;
+        const { level, theme, hide } = lab.state;
+        return html`<header><h1>${t('app.title')}</h1>
+            ${hide.includes('level') ? nothing : html`<fieldset><legend class="sr">${t('app.level')}</legend>${LEVELS.map((name) => html`<label class=${name === level ? 'on' : ''}><input type="radio" name="level" .checked=${name === level} @change=${() => lab.set({ level: name })}>${t(`level.${name}`)}</label>`)}</fieldset>`}
+            ${Object.keys(LANGUAGES).length < 2 ? nothing : html`<select aria-label=${t('app.language')} @change=${(/** @type {any} */ e) => lab.set({ lang: e.target.value })}>${Object.entries(LANGUAGES).map(([code, name]) => html`<option value=${code} lang=${code} ?selected=${code === language()}>${name}</option>`)}</select>`}
+            <select aria-label=${t('app.theme')} @change=${(/** @type {any} */ e) => lab.set({ theme: e.target.value })}>${['', 'light', 'dark'].map((name) => html`<option value=${name} ?selected=${name === theme}>${t(`theme.${name || 'auto'}`)}</option>`)}</select>
+            <button ?disabled=${!lab.canUndo} @click=${() => lab.undo()}>${t('app.undo')}</button>
+            <button @click=${() => this.#share()}>${t('app.share')}</button>
+            <button aria-label=${t('app.help')} @click=${() => this.#help()}>?</button></header>
+            <dialog aria-label=${t('shortcuts.title')}><h2>${t('shortcuts.title')}</h2><ul>${SHORTCUTS.map((name) => html`<li>${t(`shortcuts.${name}`)}</li>`)}</ul>
+            <div class="row"><label class="row grow"><input type="checkbox" .checked=${!hide.includes('shortcuts')} @change=${() => this.#toggleShortcuts()}> ${t('shortcuts.off')}</label><form method="dialog"><button>${t('app.close')}</button></form></div></dialog>`;
+    }
+}
+define('peft-toolbar', PeftToolbar);

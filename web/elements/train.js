@@ -1,0 +1,129 @@
+/** <peft-train>: train, pause, step, stop, reset, with progress and the time left. Attributes: `steps`, `compact` (one line, for the bar of a phone). */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import { count, duration, fixed, percent } from '../lib/format.js';
+import { lastValidation, smooth } from '../lib/runs.js';
+
+class PeftTrain extends LabElement {
+    static styles = [LabElement.styles, css`
+        .buttons { display: flex; flex-wrap: wrap; gap: 8px; }
+        .primary { flex: 1 1 100%; min-height: 44px; }
+        .line { display: flex; justify-content: space-between; gap: 8px; font-size: .88rem; min-height: 1.4em; flex-wrap: wrap; }
+        :host([compact]) .card { padding: 8px; border: 0; background: none; }
+        :host([compact]) .buttons { flex-wrap: nowrap; } :host([compact]) .primary { flex: 1 1 auto; }
+        .first { animation: pulse 1.6s ease-in-out 2; }
+        @keyframes pulse { 50% { box-shadow: 0 0 0 6px var(--accent-soft); } }
+    `];
+    static watch = ['status', 'state', 'ready', 'run', 'step', 'validation', 'data', 'counts'];
+    static properties = { compact: { type: Boolean, reflect: true }, steps: { type: Number }, stopping: { state: true } };
+
+    #began = 0;
+    #first = 0;
+    #frame = 0;
+    #said = 0;
+
+    constructor() {
+        super();
+        this.compact = false;
+        this.steps = 0;
+        this.stopping = false;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        if (this.steps) this.lab.set({ steps: this.steps });
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        if (type === 'status' && detail === 'training') {
+            this.#began = performance.now();
+            this.#first = this.lab.run?.losses.length ?? 0;
+            this.stopping = false;
+        }
+        if (!this.compact) this.#announce(type, detail);
+        // Steps arrive faster than a person can read: at most one drawing per frame and 15 per second.
+        if (type === 'step') {
+            if (this.#frame) return;
+            this.#frame = window.setTimeout(() => { this.#frame = 0; this.requestUpdate(); }, 66);
+        } else this.requestUpdate();
+    }
+
+    /** Start, every quarter, the end. @param {string} type @param {any} detail */
+    #announce(type, detail) {
+        const { run, status } = this.lab;
+        if (!run) return;
+        const steps = run.train.steps;
+        const validation = lastValidation(run);
+        const text = (/** @type {number | null} */ value) => (value === null ? '–' : fixed(value));
+        if (type === 'run' && detail?.status === 'running') {
+            this.#said = 0;
+            this.say(t('train.say.start', { steps, method: t(`method.${run.method}`) }));
+        } else if (type === 'run' && detail?.status === 'done') {
+            this.say(t('train.say.done', { validation: text(validation), base: text(run.base_loss) }));
+            this.fire('peft-done', { run: detail });
+        } else if (type === 'run' && detail?.status === 'stopped') this.say(t('train.say.stopped', { step: detail.losses.length }));
+        else if (type === 'status' && status === 'paused') this.say(t('train.say.paused', { step: run.losses.length }));
+        else if (type === 'step') {
+            this.fire('peft-step', detail);
+            const quarter = Math.floor((4 * detail.step) / steps);
+            if (quarter > this.#said && quarter < 4) this.say(t('train.say.progress', { step: detail.step, steps, loss: fixed(detail.loss), validation: text(validation) }));
+            this.#said = Math.max(this.#said, quarter);
+        }
+    }
+
+    #stop() {
+        this.stopping = this.lab.status === 'training';
+        this.lab.stop()?.catch(() => {});
+    }
+
+    /** A failure is shown by the page (the lab announces it). @param {() => Promise<any> | null | void} work */
+    #do(work) {
+        return () => Promise.resolve(work()).catch(() => {});
+    }
+
+    #expected() {
+        const last = [...this.lab.runs].reverse().find((run) => run.losses.length > 3 && run.model === this.lab.state.model && run.train.batch_size === this.lab.train_options.batch_size);
+        return last ? (last.seconds / last.losses.length) * this.lab.train_options.steps : null;
+    }
+
+    render() {
+        const { lab } = this;
+        const { status } = lab;
+        if (!lab.session && status === 'idle') lab.ready().catch(() => {});
+        const training = status === 'training';
+        const ready = status === 'ready' || status === 'paused';
+        const steps = lab.train_options.steps;
+        const expected = this.#expected();
+        const fresh = ready && lab.runs.length === 0;
+        return html`<div class="card stack" role="group" aria-label=${t('train.title')}><div class="buttons">
+            ${training ? html`<button class="primary" @click=${() => lab.pause()} ?disabled=${this.stopping}>${t('train.pause')}</button>`
+                : status === 'paused' ? html`<button class="primary" @click=${this.#do(() => lab.resume())}>${t('train.resume')}</button>`
+                    : html`<button class="primary ${fresh ? 'first' : ''}" id="train" ?disabled=${!ready} @click=${this.#do(() => lab.train())}>${t(lab.run?.status === 'done' ? 'train.again' : 'train.start', { n: steps })}</button>`}
+            ${training || this.compact ? nothing : html`<button ?disabled=${!ready} @click=${this.#do(() => lab.step())}>${t('train.step')}</button>`}
+            ${training || status === 'paused' ? html`<button @click=${() => this.#stop()} ?disabled=${this.stopping}>${t('train.stop')}</button>` : nothing}
+            ${!training && !this.compact ? html`<button ?disabled=${!ready || !lab.run} @click=${this.#do(() => lab.reset())}>${t('train.reset')}</button>` : nothing}
+            </div>${this.#progress(steps, expected)}</div>`;
+    }
+
+    /** @param {number} steps @param {number | null} expected */
+    #progress(steps, expected) {
+        const { status, run, description } = this.lab;
+        if (status === 'training' && run) {
+            const { step = 0 } = run.losses.at(-1) ?? {};
+            const done = run.losses.length - this.#first;
+            const left = done > 1 ? ((performance.now() - this.#began) / 1000 / done) * (run.train.steps - step) : null;
+            const loss = smooth(run.losses).at(-1)?.loss;
+            return html`<progress max=${run.train.steps} value=${step} aria-label=${t('train.title')}></progress>
+                <div class="line num"><span>${this.stopping ? t('train.stopping') : t('train.progress', { step, steps: run.train.steps })}${loss === undefined ? '' : ` · ${fixed(loss)}`}</span><span class="muted">${left === null ? '' : t('train.eta', { time: duration(left) })}</span></div>`;
+        }
+        if (this.compact) {
+            const counts = description?.counts;
+            return counts ? html`<div class="line num"><span>${count(counts.trainable)} · ${percent(counts.percent)}</span></div>` : nothing;
+        }
+        const text = status === 'paused' && run ? t('train.progress', { step: run.losses.length, steps: run.train.steps })
+            : run && status === 'ready' ? t('train.done', { steps: run.losses.length, time: duration(run.seconds) })
+                : status === 'ready' ? (expected ? t('train.about', { time: duration(expected) }) : t('status.ready')) : t(`status.${status}`);
+        return html`<div class="line muted num"><span>${text}</span></div>`;
+    }
+}
+define('peft-train', PeftTrain);
