@@ -28,12 +28,12 @@ const JS_LAYERS = {
   engine: { folders: [], npm: ['papaparse'] },
   lib: { folders: ['engine'], npm: true },
   content: { folders: [], npm: false },
-  elements: { folders: ['engine', 'lib', 'content'], npm: true },
+  elements: { folders: ['engine', 'lib', 'content', 'styles'], npm: true },
   cli: { folders: ['engine', 'lib'], npm: false },
 };
 
 /** @param {string} folder @returns {{folders: string[], npm: boolean | string[]}} */
-const jsRule = (folder) => JS_LAYERS[/** @type {keyof typeof JS_LAYERS} */ (folder)] ?? { folders: ['engine', 'lib', 'content', 'elements', '.'], npm: true };
+const jsRule = (folder) => JS_LAYERS[/** @type {keyof typeof JS_LAYERS} */ (folder)] ?? { folders: ['engine', 'lib', 'content', 'styles', 'elements', '.'], npm: true };
 
 export const cLayers = {
   name: 'C includes point to lower layers only',
