@@ -20,8 +20,8 @@ const C_LAYERS = {
 };
 
 /**
- * What a folder of web may import, besides itself. '.' is web's own .js files: the pages; its .mjs files and vite.config.js are
- * tools of the build and may import anything. `npm` = packages: true = any,
+ * What a folder of web may import, besides itself. '.' is web's own .js files: the pages; vite.config.js and the .mjs files outside
+ * engine and cli are tools, run by Node, and may import anything. `npm` = packages: true = any,
  * or the list of those it may (the engine must run unbundled in Node with next to nothing installed).
  */
 const JS_LAYERS = {
@@ -81,7 +81,7 @@ export const jsLayers = {
     const problems = [];
     const importing = /(?:^|[\s;])(?:import|export)\s*(?:[\w*{}\s,$]+\sfrom\s*)?["']([^"'\n]+)["']|(?<!@type \{|[.{|]\s*)\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
     for (const [path, raw] of files) {
-      if (!/^web\/.*\.m?js$/.test(path) || /^web\/([^/]+\.mjs|vite\.config\.js)$/.test(path)) continue;
+      if (!/^web\/.*\.m?js$/.test(path) || /^web\/((?!cli\/|engine\/).*\.mjs|vite\.config\.js)$/.test(path)) continue;
       const text = raw.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' ')); // JSDoc types may import
       const parts = path.split('/');
       const folder = parts.length > 2 ? parts[1] : '.';
