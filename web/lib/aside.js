@@ -44,6 +44,7 @@ export async function trainFresh(own, parts, train, { seed, signal, onStep }) {
     await session.clear();
     const modules = [];
     for (const { method, options = {} } of parts) modules.push(await session.addModule(method, options, { seed, name: method }));
-    const result = await session.train({ ...train, seed, workers: 1, signal, onStep });
+    const warmup_steps = Math.min(train.warmup_steps ?? 0, train.steps); // a preset's may be longer than a short run
+    const result = await session.train({ ...train, warmup_steps, seed, workers: 1, signal, onStep });
     return { modules, seconds: result.ms / 1000, steps: result.steps };
 }

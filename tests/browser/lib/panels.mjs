@@ -23,7 +23,8 @@ export async function startPanels(name) {
     async open(settings, options = {}) {
       const query = new URLSearchParams({ panel: name, model: 'stories-300k', task: 'mood', ...settings });
       const watched = await browser.open(`${new URL('panel.html', site.url).href}?${query}`, { viewport: { width: 1200, height: 900 }, reducedMotion: 'reduce', ...options });
-      await watched.page.waitForFunction(() => /** @type {any} */ (globalThis).panel?.shadowRoot?.firstElementChild, undefined, { timeout: 60_000 });
+      watched.page.setDefaultTimeout(20_000);
+      await watched.page.waitForFunction(() => /** @type {any} */ (globalThis).panel?.shadowRoot?.firstElementChild, undefined, { timeout: 20_000 }).catch((error) => { throw new Error(`${watched.errors.join("; ")} ${error.message}`); });
       return watched;
     },
     async close() {

@@ -1,0 +1,280 @@
+/** Inspect ΔW: the matrices of one linear map before and after training, and how many directions the change uses. */
+import { count, percent, significant } from '../lib/format.js';
+import { aside, recipe, trainFresh } from '../lib/aside.js';
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import './chart.js';
+import { largest } from './heatmap.js';
+import { spectrumPlot, spectrumTable } from './spectrum.js';
+import { Work } from './work.js';
+
+/** @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, base_frobenius: number, relative: number}} Spectrum */
+/** @typedef {{layer: number, site: string, label: string, maps: {name: string, values: Float32Array, rows: number, cols: number}[], spectrum: Spectrum | null}} View */
+
+/** A full training beside the run takes at most so many steps. */
+const FULL_STEPS = 60;
+
+class PeftPanelInspect extends LabElement {
+    static watch = ['status', 'modules', 'run', 'merge', 'ready', 'state'];
+    static styles = [LabElement.styles, css`
+        .maps { display: flex; flex-wrap: wrap; gap: 18px; align-items: flex-start; }
+        .pick label { display: grid; gap: 2px; font-size: 0.85rem; }
+        .equation { background: var(--surface); border-radius: 6px; padding: 6px 10px; min-height: 2.6em; }
+        .two { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); }
+        tr.chosen { background: var(--accent-soft); }
+    `];
+    static properties = { chosen: { state: true }, same: { state: true }, view: { state: true }, cell: { state: true }, overview: { state: true }, full: { state: true }, problem: { state: true } };
+
+    constructor() {
+        super();
+        /** Which module, layer and matrix (or tensor name) the visitor picked. @type {{module: number, layer: number, site: string, tensor: string}} */
+        this.chosen = { module: 0, layer: 0, site: '', tensor: '' };
+        this.same = false;
+        /** @type {View | null} */
+        this.view = null;
+        /** @type {{row: number, col: number}} */
+        this.cell = { row: 0, col: 0 };
+        /** @type {{layer: number, site: string, spectrum: Spectrum}[]} */
+        this.overview = [];
+        /** Spectra of a full training, by "layer site". @type {Map<string, Spectrum> | null} */
+        this.full = null;
+        this.problem = '';
+        this.work = new Work(this);
+        this.stale = true;
+        this.ticket = 0;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        this.lab.ready().catch(() => {});
+        this.stale = true;
+        this.requestUpdate();
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        this.work.cancel();
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        if (['modules', 'run', 'merge', 'ready'].includes(type) || (type === 'status' && detail === 'paused')) this.stale = true;
+        if (type === 'state' && ['model', 'task'].some((key) => detail?.includes(key))) this.full = null;
+        this.requestUpdate();
+    }
+
+    get modules() {
+        return this.lab.description?.modules ?? [];
+    }
+
+    get module() {
+        return this.modules.find((/** @type {any} */ m) => m.id === this.chosen.module) ?? this.modules[0];
+    }
+
+    get siteNames() {
+        return /** @type {string[]} */ (this.lab.engine?.sites ?? []);
+    }
+
+    /** Maps the module changes. @returns {{layer: number, site: string}[]} */
+    get places() {
+        const { module, siteNames } = this;
+        if (!module?.can_merge) return [];
+        const keys = new Map(module.tensors.filter((/** @type {any} */ x) => x.site >= 0).map((/** @type {any} */ x) => [`${x.layer} ${x.site}`, { layer: x.layer, site: siteNames[x.site] }]));
+        return [...keys.values()];
+    }
+
+    /** Layer and matrix that are shown: what was picked where it exists, else the first. */
+    get place() {
+        const { places, chosen } = this;
+        return places.find((p) => p.layer === chosen.layer && p.site === chosen.site) ?? places.find((p) => p.site === chosen.site) ?? places[0];
+    }
+
+    updated() {
+        if (this.stale && this.lab.session && this.module && !['training', 'loading', 'idle'].includes(this.lab.status)) {
+            this.stale = false;
+            this.#read();
+        }
+    }
+
+    async #read() {
+        const ticket = ++this.ticket;
+        const { module, place } = this;
+        try {
+            const view = await this.lab.during(null, () => (place ? this.#readMap(module, place) : this.#readTensor(module)));
+            if (ticket !== this.ticket) return;
+            this.view = view;
+            this.problem = '';
+            const overview = [];
+            for (const at of this.places) {
+                overview.push({ ...at, spectrum: await this.lab.during(null, () => /** @type {any} */ (this.lab.session).spectrum(module.id, at.layer, at.site)) });
+                if (ticket !== this.ticket) return;
+            }
+            this.overview = overview;
+        } catch (error) {
+            if (ticket === this.ticket) this.problem = error instanceof Error ? error.message : String(error);
+        }
+    }
+
+    /** @param {any} module @param {{layer: number, site: string}} place @returns {Promise<View>} */
+    async #readMap(module, { layer, site }) {
+        const session = /** @type {import('../engine/session.js').Session} */ (this.lab.session);
+        const spectrum = await session.spectrum(module.id, layer, site);
+        const { rows, cols } = spectrum;
+        const get = (/** @type {any} */ what) => session.matrix(module.id, layer, site, what);
+        const [base, delta, merged] = [await get('base'), await get('delta'), await get('merged')];
+        const maps = [{ name: 'W', values: base, rows, cols }];
+        if (module.method === 'lora') {
+            const a = await get('A');
+            const b = await get('B');
+            maps.push({ name: 'B', values: b, rows, cols: b.length / rows }, { name: 'A', values: a, rows: a.length / cols, cols });
+        }
+        maps.push({ name: 'ΔW', values: delta, rows, cols }, { name: 'W + ΔW', values: merged, rows, cols });
+        return { layer, site, label: t('inspect.map', { layer: layer + 1, site }), maps, spectrum };
+    }
+
+    /** Methods that change no weights: their own learned numbers. @param {any} module @returns {Promise<View>} */
+    async #readTensor(module) {
+        const session = /** @type {import('../engine/session.js').Session} */ (this.lab.session);
+        const tensor = module.tensors.find((/** @type {any} */ x) => x.name === this.chosen.tensor) ?? module.tensors[0];
+        const values = await session.tensor(module.id, tensor.name);
+        const [rows, cols = 1] = tensor.shape.length === 1 ? [1, tensor.shape[0]] : [tensor.shape[0], values.length / tensor.shape[0]];
+        return { layer: -1, site: '', label: tensor.name, maps: [{ name: tensor.name.replace(/^model\.|\.weight$/g, ''), values, rows, cols }], spectrum: null };
+    }
+
+    /** @param {Partial<PeftPanelInspect['chosen']>} change */
+    #choose(change) {
+        this.chosen = { ...this.chosen, ...(this.place ?? {}), ...change };
+        this.stale = true;
+        this.requestUpdate();
+    }
+
+    /** How fast the change of a full training decays, for the same data and at most FULL_STEPS steps. */
+    async #trainFull() {
+        const { lab } = this;
+        const { options, train } = recipe(lab, 'full');
+        const steps = Math.min(FULL_STEPS, lab.run?.train.steps ?? train.steps);
+        await this.work.run(steps, t('inspect.full.running'), async ({ signal, tick }) => {
+            const own = await aside(lab);
+            try {
+                const { modules: [module] } = await trainFresh(own, [{ method: 'full', options }], { ...train, steps }, { seed: lab.state.seed, signal, onStep: () => tick() });
+                const spectra = new Map();
+                for (const tensor of module.tensors.filter(({ site }) => site >= 0)) {
+                    const site = this.siteNames[tensor.site];
+                    spectra.set(`${tensor.layer} ${site}`, await own.session?.spectrum(module.id, tensor.layer, site));
+                    tick(steps);
+                }
+                this.full = spectra;
+                this.say(t('inspect.full.done'));
+            } finally {
+                own.close();
+            }
+        });
+    }
+
+    render() {
+        const { lab, module, view } = this;
+        const head = html`<h2>${t('inspect.title')}</h2><p class="muted small">${t('inspect.about')}</p>`;
+        if (!lab.session || !module) return html`<section class="stack">${head}<p role="status">${t(`status.${lab.status}`)}</p></section>`;
+        const trained = Boolean(lab.run);
+        return html`<section class="stack">${head}
+            ${trained ? nothing : html`<p class="note">${t('inspect.untrained', { method: t(`method.${module.method}`) })}</p>`}
+            ${lab.status === 'training' ? html`<p class="muted small" role="status">${t('inspect.waits')}</p>` : nothing}
+            ${this.problem ? html`<p class="bad" role="alert">${this.problem}</p>` : nothing}
+            ${this.#picker()}
+            ${view ? this.#maps(view) : nothing}
+            ${view?.spectrum ? html`<div class="two">${this.#spectrum(view, view.spectrum)}${this.#overviewTable()}</div>` : nothing}
+        </section>`;
+    }
+
+    #picker() {
+        const { modules, module, places, place } = this;
+        const option = (/** @type {any} */ value, /** @type {string} */ text, /** @type {boolean} */ on) => html`<option value=${value} ?selected=${on}>${text}</option>`;
+        const layers = [...new Set(places.map(({ layer }) => layer))];
+        const sites = [...new Set(places.map(({ site }) => site))];
+        return html`<div class="row pick">
+            ${modules.length > 1 ? html`<label>${t('inspect.module')}<select @change=${(/** @type {any} */ e) => this.#choose({ module: Number(e.target.value) })}>${modules.map((/** @type {any} */ m) => option(m.id, `${t(`method.${m.method}`)} (${m.name})`, m === module))}</select></label>` : nothing}
+            ${place ? html`
+                <label>${t('inspect.layer')}<select id="layer" @change=${(/** @type {any} */ e) => this.#choose({ layer: Number(e.target.value) })}>${layers.map((layer) => option(layer, String(layer + 1), layer === place.layer))}</select></label>
+                <label>${t('inspect.matrix')}<select id="site" @change=${(/** @type {any} */ e) => this.#choose({ site: e.target.value })}>${sites.map((site) => option(site, site, site === place.site))}</select></label>
+                <label class="row"><span>${t('inspect.same')}</span><input id="same" type="checkbox" .checked=${this.same} @change=${(/** @type {any} */ e) => { this.same = e.target.checked; }}></label>`
+        : html`<label>${t('inspect.tensor')}<select @change=${(/** @type {any} */ e) => this.#choose({ tensor: e.target.value })}>${module.tensors.map((/** @type {any} */ x) => option(x.name, x.name, x.name === this.chosen.tensor))}</select></label>`}
+        </div>
+        ${place ? nothing : html`<p>${this.lab.engine?.methods.find((/** @type {any} */ m) => m.name === module.method)?.cannot_merge ?? t('inspect.no_map')}</p>`}`;
+    }
+
+    /** @param {View} view */
+    #maps(view) {
+        const weights = view.maps.filter(({ name }) => ['W', 'ΔW', 'W + ΔW'].includes(name));
+        const shared = this.same && weights.length > 1 ? Math.max(...weights.map(({ values }) => largest(values))) : 0;
+        const cellOf = (/** @type {View['maps'][0]} */ map) => (map.name === 'B' ? { row: this.cell.row, col: 0 } : map.name === 'A' ? { row: 0, col: this.cell.col } : this.cell);
+        return html`<div class="maps" @peft-cell=${(/** @type {any} */ e) => this.#cell(view, e)}>
+            ${view.maps.map((map) => html`<peft-heatmap theme=${this.theme ?? nothing} .label=${this.#mapLabel(map.name)} .values=${map.values} .rows=${map.rows} .cols=${map.cols} .lab=${this.lab}
+                .max=${weights.includes(map) ? shared : 0} .cell=${view.spectrum ? cellOf(map) : this.cell} data-map=${map.name}></peft-heatmap>`)}</div>
+            ${view.spectrum ? html`<p class="small muted">${t(this.same ? 'inspect.scale.same' : 'inspect.scale.own', { ratio: significant(largest(weights[0].values) / (largest(weights[1].values) || NaN), 2) })}</p>
+            <p class="equation num small">${this.#equation(view)}</p>` : nothing}`;
+    }
+
+    /** @param {string} name */
+    #mapLabel(name) {
+        if (name !== 'ΔW' || this.module.method !== 'lora') return name;
+        return this.module.options.use_dora ? t('inspect.dora') : 'ΔW = (α/r)·B·A';
+    }
+
+    /** The cursor is shared: row and column of ΔW are the row of B and the column of A. @param {View} view @param {CustomEvent} event */
+    #cell(view, event) {
+        const name = /** @type {HTMLElement} */ (event.target).dataset.map;
+        const { row, col } = event.detail;
+        this.cell = !view.spectrum ? { row, col } : name === 'B' ? { row, col: this.cell.col } : name === 'A' ? { row: this.cell.row, col } : { row, col };
+    }
+
+    /** @param {View} view */
+    #equation(view) {
+        const { row, col } = this.cell;
+        const at = (/** @type {string} */ name) => {
+            const map = view.maps.find((m) => m.name === name);
+            return map ? map.values[row * map.cols + col] : NaN;
+        };
+        const numbers = { row: row + 1, col: col + 1, w: significant(at('W'), 4), d: significant(at('ΔW'), 4), sum: significant(at('W + ΔW'), 4) };
+        const text = t('inspect.equation', numbers);
+        const { options, method } = this.module;
+        if (method !== 'lora' || options.use_dora) return text;
+        const b = /** @type {View['maps'][0]} */ (view.maps.find((m) => m.name === 'B'));
+        const a = /** @type {View['maps'][0]} */ (view.maps.find((m) => m.name === 'A'));
+        let dot = 0;
+        for (let k = 0; k < b.cols; k++) dot += b.values[row * b.cols + k] * a.values[k * a.cols + col];
+        return html`${text} ${dot ? t('inspect.equation.lora', { row: row + 1, col: col + 1, scale: significant(at('ΔW') / dot, 3), dot: significant(dot, 4), r: b.cols }) : nothing}`;
+    }
+
+    /** Rank the change can have at most. @param {View} view */
+    #rank(view) {
+        return this.module.method === 'lora' && !this.module.options.use_dora ? view.maps.find((m) => m.name === 'B')?.cols ?? 0 : 0;
+    }
+
+    /** @param {View} view @param {Spectrum} spectrum */
+    #spectrum(view, spectrum) {
+        const rank = this.#rank(view);
+        const full = this.module.method === 'full' ? null : this.full?.get(`${view.layer} ${view.site}`) ?? null;
+        const values = spectrum.singular_values;
+        const used = values.filter((v) => v > (values[0] || 0) * 1e-6).length;
+        const summary = spectrum.frobenius === 0 ? t('inspect.spectrum.zero') : `${t('inspect.spectrum.summary', { used, all: values.length, effective: significant(spectrum.effective_rank) })}${rank ? ` ${t('inspect.spectrum.rank', { r: rank })}` : ''}${full ? ` ${t('inspect.spectrum.full', { effective: significant(full.effective_rank) })}` : ''}`;
+        return html`<div class="stack"><h3>${t('inspect.spectrum')}</h3>
+            <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('inspect.spectrum.label', { map: view.label })} .summary=${summary} .height=${230}
+                .plot=${spectrumPlot({ values, rank, method: this.module.method, full: full?.singular_values ?? null })} .table=${spectrumTable(values, full?.singular_values ?? null)}></peft-chart>
+            <p>${t('inspect.effective')} ${this.value(significant(spectrum.effective_rank), 'measured')}<br>
+               ${t('inspect.relative')} ${this.value(percent(spectrum.relative * 100), 'measured')}</p>
+            <p class="small muted">${t('inspect.effective.about')}</p>
+            ${this.module.method === 'full' ? html`<p class="small">${t('inspect.full.this')}</p>` : html`<div class="stack"><p class="small">${t('inspect.full.about')}</p>
+                ${this.work.running ? nothing : html`<div><button id="full" @click=${this.#trainFull}>${t('inspect.full.do', { n: Math.min(FULL_STEPS, this.lab.run?.train.steps ?? recipe(this.lab, 'full').train.steps) })}</button></div>`}
+                ${this.work.bar()}</div>`}</div>`;
+    }
+
+    #overviewTable() {
+        const { place, overview } = this;
+        return html`<div class="stack"><h3>${t('inspect.overview')}</h3><div class="scroll" tabindex="0" role="region" aria-label=${t('inspect.overview')} style="max-height: 340px; overflow-y: auto"><table>
+            <thead><tr><th scope="col">${t('inspect.layer')}</th><th scope="col">${t('inspect.matrix')}</th><th scope="col" class="num">${t('inspect.relative.short')}</th><th scope="col" class="num">${t('inspect.effective')}</th></tr></thead>
+            <tbody>${overview.map(({ layer, site, spectrum }) => html`<tr class=${place?.layer === layer && place.site === site ? 'chosen' : ''}>
+                <td class="num">${count(layer + 1)}</td><td><button class="link" @click=${() => this.#choose({ layer, site })}>${site}<span class="sr"> ${t('inspect.layer')} ${layer + 1}</span></button></td>
+                <td class="num">${percent(spectrum.relative * 100)}</td><td class="num">${significant(spectrum.effective_rank)}</td></tr>`)}</tbody></table></div>
+            <p class="small muted">${t('inspect.overview.about')}</p></div>`;
+    }
+}
+define('peft-panel-inspect', PeftPanelInspect);

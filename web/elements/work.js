@@ -1,0 +1,84 @@
+/** Long work in a panel: progress, time left, cancel. A panel makes one Work, runs it, and puts bar() into its template. */
+import { PeftLabError } from '../engine/index.js';
+import { duration } from '../lib/format.js';
+import { html, nothing, t } from './base.js';
+
+/** @typedef {{signal: AbortSignal, tick: (done?: number, label?: string) => void}} Hand */
+
+export class Work {
+    done = 0;
+    total = 0;
+    label = '';
+    /** What went wrong, in words. */
+    problem = '';
+    #began = 0;
+    #shown = 0;
+    /** @type {AbortController | null} */
+    #abort = null;
+
+    /** @param {import('./base.js').LabElement} host */
+    constructor(host) {
+        this.host = host;
+    }
+
+    get running() {
+        return this.#abort !== null;
+    }
+
+    cancel() {
+        this.#abort?.abort();
+        this.host.requestUpdate();
+    }
+
+    /** @template T @param {number} total @param {string} label @param {(hand: Hand) => Promise<T>} work @returns {Promise<T | null>} null: cancelled or failed */
+    async run(total, label, work) {
+        if (this.running) return null;
+        const abort = new AbortController();
+        this.#abort = abort;
+        Object.assign(this, { done: 0, total, label, problem: '' });
+        this.#began = performance.now();
+        this.host.requestUpdate();
+        const tick = (done = this.done + 1, text = this.label) => {
+            this.done = done;
+            this.label = text;
+            if (abort.signal.aborted) throw PeftLabError.aborted();
+            if (performance.now() - this.#shown < 66) return;
+            this.#shown = performance.now();
+            this.host.requestUpdate();
+        };
+        try {
+            return await work({ signal: abort.signal, tick });
+        } catch (thrown) {
+            const error = PeftLabError.from(thrown);
+            this.problem = error.code === 'aborted' ? t('work.cancelled') : [error.message, error.hint].filter(Boolean).join(' ');
+            this.host.say(this.problem);
+            return null;
+        } finally {
+            this.#abort = null;
+            this.host.requestUpdate();
+        }
+    }
+
+    /** Seconds still needed, from the pace so far. */
+    get left() {
+        return this.done > 0 ? (((performance.now() - this.#began) / this.done) * (this.total - this.done)) / 1000 : NaN;
+    }
+
+    bar() {
+        if (!this.running) return this.problem ? html`<p class="small" role="status">${this.problem}</p>` : nothing;
+        const left = Number.isFinite(this.left) ? t('train.eta', { time: duration(this.left) }) : t('work.estimating');
+        const stopping = this.#abort?.signal.aborted;
+        return html`<div class="row work"><span class="grow"><progress max=${this.total} .value=${Math.min(this.done, this.total)} aria-label=${this.label}></progress>
+            <span class="small num">${this.label} · ${stopping ? t('work.stopping') : left}</span></span>
+            <button @click=${() => this.cancel()} ?disabled=${stopping}>${t('work.cancel')}</button></div>`;
+    }
+}
+
+/** Hands the visitor a file. @param {string} name @param {string | Uint8Array} content @param {string} type */
+export function offer(name, content, type) {
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (content)], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
