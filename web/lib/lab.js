@@ -177,7 +177,9 @@ export class Lab extends EventTarget {
     get train_options() {
         const { method: _, options: __, ...preset } = this.preset;
         const own = Object.fromEntries(['steps', 'lr', 'batch_size'].filter((key) => this.state[key]).map((key) => [key, this.state[key]]));
-        return { ...usualTraining(this.state.method), ...preset, ...own, seed: this.state.seed };
+        const train = { ...usualTraining(this.state.method), ...preset, ...own, seed: this.state.seed };
+        // A preset's warm-up may be longer than a run the user made short.
+        return train.warmup_steps > train.steps ? { ...train, warmup_steps: train.steps } : train;
     }
 
     /** Engines that share each step: what was asked for, else two where the machine has them. */
