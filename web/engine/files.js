@@ -15,7 +15,7 @@ const isNode = typeof process === 'object' && Boolean(process.versions?.node);
 
 /** @param {string | URL} place @returns {boolean} a folder on disk */
 function isPath(place) {
-    return isNode && (place instanceof URL ? place.protocol === 'file:' : !/^https?:/.test(place));
+    return isNode && (place instanceof URL ? place.protocol === 'file:' : !/^(https?|peftlab-embedded):/.test(place));
 }
 
 /** @param {string | URL} folder @returns {Promise<ReadFile>} */
@@ -32,9 +32,20 @@ async function diskReader(folder) {
     };
 }
 
+/** Files that are part of the page itself (single-file page, notebooks), by path below EMBEDDED. @type {Map<string, Uint8Array>} */
+const embedded = new Map();
+/** Folder URLs that begin with this are looked up among the embedded files. */
+export const EMBEDDED = 'peftlab-embedded:///';
+
+/** @param {Record<string, Uint8Array>} files by path, e.g. "models/index.json" */
+export function embedFiles(files) {
+    for (const [path, bytes] of Object.entries(files)) embedded.set(path, bytes);
+}
+
 /** @param {string | URL} folder @param {AbortSignal} [signal] @returns {ReadFile} */
 function webReader(folder, signal) {
     const base = new URL(String(folder).replace(/\/?$/, '/'), globalThis.document?.baseURI ?? globalThis.location?.href);
+    if (base.href.startsWith(EMBEDDED)) return async (name) => embedded.get(base.href.slice(EMBEDDED.length) + name) ?? null;
     return async (name) => {
         let response;
         try {

@@ -28,7 +28,7 @@ const WASM_URL = new URL('../../build/wasm/peftlab.wasm', import.meta.url);
 
 /**
  * @typedef {object} LoadOptions
- * @property {BufferSource | WebAssembly.Module | string | URL} [wasm] bytes, module or place of peftlab.wasm
+ * @property {BufferSource | WebAssembly.Module | string | URL | Promise<BufferSource>} [wasm] bytes (or a promise of them), module or place of peftlab.wasm
  * @property {boolean} [inThread] run the engine in the calling thread (long calls yield between steps); default: a worker
  * @property {() => any} [createWorker] makes the worker (single-file pages, unusual bundlers)
  * @property {AbortSignal} [signal]
@@ -60,7 +60,7 @@ async function moduleFrom(wasm) {
             throw error;
         });
     }
-    return compile(typeof wasm === 'string' || wasm instanceof URL ? /** @type {BufferSource} */ (await readWasm(wasm)) : wasm);
+    return compile(typeof wasm === 'string' || wasm instanceof URL ? /** @type {BufferSource} */ (await readWasm(wasm)) : await wasm);
 }
 
 /** @param {LoadOptions} options @returns {Promise<Remote>} */

@@ -1,0 +1,48 @@
+/**
+ * One element in a frame of somebody else's page: embed.html?element=calculator&allow=https://school.example#v=1&m=lora&r=8
+ * element: playground (default), counter, diagram, or a panel's name. The settings are a permalink's, after the #. The height is posted to the host in two
+ * forms: {type: 'peft:height', height} and the LTI convention that Canvas and Sakai honour.
+ */
+import './elements/playground.js';
+import { getLab } from './elements/labs.js';
+import { hasPanel, loadPanel } from './elements/panels.js';
+import { messageHandler, readOrigins } from './lib/messages.js';
+import { fromLink } from './lib/store.js';
+
+const PLAIN = Object.freeze({ playground: 'peft-playground', counter: 'peft-counter', diagram: 'peft-diagram', train: 'peft-train', loss: 'peft-loss' });
+const parameters = new URLSearchParams(location.search);
+const place = /** @type {HTMLElement} */ (document.getElementById('place'));
+
+/** @param {string} name @returns {Promise<HTMLElement>} */
+async function make(name) {
+    if (Object.hasOwn(PLAIN, name)) return document.createElement(/** @type {Record<string, string>} */ (PLAIN)[name]);
+    if (hasPanel(name)) return document.createElement(await loadPanel(name));
+    const note = document.createElement('p');
+    note.textContent = `There is no element "${name.slice(0, 40)}".`;
+    return note;
+}
+
+const lab = getLab();
+const { state } = fromLink(location.hash);
+lab.set(state);
+if (state.theme) document.documentElement.dataset.theme = state.theme;
+const element = await make(parameters.get('element') ?? 'playground');
+place.replaceChildren(element);
+if (!(element instanceof HTMLParagraphElement) && element.localName !== 'peft-playground') lab.start().catch(() => {}); // failures are shown by the elements
+
+if (parent !== window) {
+    const handle = messageHandler({ lab, allow: readOrigins(parameters.get('allow')) });
+    addEventListener('message', ({ source, origin, data }) => {
+        const answer = source === parent ? handle({ origin, data }) : null;
+        if (answer) parent.postMessage(answer, origin);
+    });
+    let last = 0;
+    new ResizeObserver(() => {
+        const height = Math.ceil(document.documentElement.scrollHeight);
+        if (Math.abs(height - last) < 2) return;
+        last = height;
+        // A height tells the host nothing it cannot see, so any host may have it.
+        parent.postMessage({ type: 'peft:height', height }, '*');
+        parent.postMessage(JSON.stringify({ subject: 'lti.frameResize', height }), '*');
+    }).observe(place);
+}
