@@ -11,7 +11,7 @@ after(() => site.close());
 test('answers light the tree, decide, and train what is recommended', { timeout: 120_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   await panel.getByRole('radio', { name: 'No' }).first().waitFor();
-  assert.match(await panel.innerText(), /Answer the questions/);
+  await panel.getByText('Answer the questions to get one.').waitFor();
   for (let i = 0; i < 4; i++) await panel.getByRole('group').nth(i).getByLabel('No').check();
   await panel.getByRole('heading', { name: /Recommendation: .*LoRA/ }).waitFor();
   assert.match(await panel.locator('.best').innerText(), /Rank r 8, Alpha 16, Targets q, v/);
@@ -21,7 +21,7 @@ test('answers light the tree, decide, and train what is recommended', { timeout:
   await panel.getByRole('group').nth(1).getByLabel('Yes').check();
   await panel.getByRole('heading', { name: /Recommendation: .*Prompt tuning/ }).waitFor();
   assert.match(await panel.locator('.best').innerText(), /81,920/);
-  assert.equal(await panel.getByRole('group').nth(2).isDisabled(), true, 'later questions are not needed');
+  assert.equal(await panel.getByRole('group').nth(2).getByLabel('Yes').isDisabled(), true, 'later questions are not needed');
   await checkLooks(page, 'choose');
 
   await panel.getByLabel('Try it on').selectOption('classification');

@@ -26,7 +26,7 @@ export async function startPanel(name) {
     /** @param {Record<string, string>} [query] @param {import('playwright-core').BrowserContextOptions} [options] */
     async open(query = {}, options = {}) {
       const watched = await browser.open(`${site.url}?${new URLSearchParams({ panel: name, ...query })}`, options);
-      await until(watched.page, 'globalThis.panel');
+      await until(watched.page, 'globalThis.panel', 15_000).catch((error) => { throw new Error([error.message, ...watched.errors].join('\n')); });
       return { ...watched, panel: watched.page.locator(`peft-panel-${name}`) };
     },
     async close() {

@@ -1,0 +1,149 @@
+/** <peft-choose>: the chapter's four questions, its tree beside them, what it recommends and why, and its tables of advice. */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import { table, calculator } from './calculator-engine.js';
+import { drawTree } from './choose-tree.js';
+import { loadButtons, methodName, settingsText } from './recommend.js';
+import { count, percent } from '../lib/format.js';
+import { hasText } from '../lib/i18n.js';
+
+const ANSWERS = ['yes', 'no'];
+
+class PeftPanelChoose extends LabElement {
+    static watch = ['status', 'state', 'counts'];
+    static properties = { answers: { type: String }, guide: { state: true }, advice: { state: true }, given: { state: true }, task: { state: true }, problem: { state: true } };
+    static styles = [LabElement.styles, css`
+        .two { display: grid; gap: 16px; grid-template-columns: minmax(0, 1fr); }
+        @media (min-width: 760px) { .two { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); } }
+        fieldset { display: grid; gap: 4px; padding: 8px 0; border-bottom: 1px solid var(--line); }
+        legend { font-weight: 600; padding: 0; }
+        fieldset[disabled] { opacity: .75; }
+        label.answer { display: inline-flex; gap: 6px; align-items: center; min-height: 32px; padding-inline-end: 12px; }
+        .tree { width: 100%; max-width: 460px; height: auto; font-size: 12.5px; }
+        .tree rect { fill: var(--raised); stroke: var(--line-strong); stroke-width: 1; }
+        .tree text { fill: var(--muted); }
+        .tree text.small { font-size: 12px; }
+        .tree .edge { stroke: var(--line-strong); stroke-width: 1.5; fill: none; stroke-dasharray: 3 4; }
+        .tree .on rect { fill: var(--accent-soft); stroke: var(--accent); stroke-width: 2.5; }
+        .tree .on text, .tree text.on { fill: var(--text); font-weight: 600; }
+        .tree .edge.on { stroke: var(--accent); stroke-width: 3; stroke-dasharray: none; }
+        .best { border-color: var(--accent); border-width: 2px; }
+        .best ul { padding-inline-start: 20px; }
+        details > summary { cursor: pointer; font-weight: 600; min-height: 32px; }
+        td .row { gap: 4px 8px; }
+        @media (forced-colors: active) { .tree .on rect { stroke: Highlight; } .tree text { fill: CanvasText; } .tree rect { fill: Canvas; } }
+    `];
+
+    constructor() {
+        super();
+        /** Answers as an attribute: "latency:no compute:yes". */
+        this.answers = '';
+        /** @type {any} */
+        this.guide = null;
+        /** @type {any} */
+        this.advice = null;
+        /** @type {Record<string, string>} */
+        this.given = {};
+        this.task = '';
+        this.problem = '';
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        for (const [, key, answer] of this.answers.matchAll(/([a-z]+):(yes|no)/g)) this.given[key] = answer;
+        table(this.lab, 'guide').then((guide) => {
+            this.guide = guide;
+            this.#advise();
+        }, (error) => { this.problem = `${error.message} ${error.hint ?? ''}`; });
+    }
+
+    /** The questions up to the one that decides. */
+    get open() {
+        const questions = this.guide.tree.filter((/** @type {any} */ node) => node.question);
+        const decided = questions.findIndex((/** @type {any} */ node) => this.given[node.key] === 'yes');
+        return { questions, until: decided < 0 ? questions.length : decided, done: decided >= 0 || questions.every((/** @type {any} */ n) => this.given[n.key] === 'no') };
+    }
+
+    async #advise() {
+        if (!this.open.done) {
+            this.advice = null;
+            return;
+        }
+        const session = await calculator(this.lab);
+        const task = this.given.task === 'yes' ? 'classification' : this.given.task;
+        const advice = await session.advise({ ...this.given, task });
+        const [here, large] = await Promise.all(['', 'llama-2-7b'].map((shape) => this.#count(session, advice, shape)));
+        this.advice = { ...advice, here, large };
+        this.fire('peft-recommend', { method: advice.method, settings: advice.settings });
+        this.say(t('choose.say', { method: advice.label, settings: settingsText(advice.settings) }));
+    }
+
+    /** @param {any} session @param {any} advice @param {string} shape '' for the loaded model */
+    async #count(session, advice, shape) {
+        const config = shape ? { shape } : this.lab.description?.model && { config: this.lab.description.model.config ?? this.lab.description.model };
+        return config ? session.countFor({ ...config, method: advice.method, options: advice.options }).catch(() => null) : null;
+    }
+
+    /** @param {string} key @param {string} answer */
+    #answer(key, answer) {
+        this.given = { ...this.given, [key]: answer };
+        this.#advise().catch((error) => { this.problem = error.message; });
+    }
+
+    /** @param {any} node @param {number} i @param {number} until */
+    #question(node, i, until) {
+        const skipped = i > until;
+        return html`<fieldset ?disabled=${skipped}><legend>${i + 1}. ${t(`choose.q.${node.key}`)}</legend>
+            <p class="small muted">${skipped ? t('choose.decided') : t(`choose.q.${node.key}.about`)}</p>
+            <div>${ANSWERS.map((answer) => html`<label class="answer"><input type="radio" name=${node.key} value=${answer} .checked=${this.given[node.key] === answer}
+                @change=${() => this.#answer(node.key, answer)}>${t(`choose.${answer}`)}</label>`)}</div></fieldset>`;
+    }
+
+    #card() {
+        const { advice } = this;
+        if (!advice) return html`<div class="card"><h3>${t('choose.result')}</h3><p class="muted">${t('choose.unanswered')}</p></div>`;
+        const deciding = advice.path.at(-1);
+        const task = this.guide.tasks.find((/** @type {any} */ row) => row.key === this.task)?.task;
+        return html`<div class="card best stack"><h3>${t('choose.result')}: ${methodName(advice.method, advice.label)}</h3>
+            <p>${settingsText(advice.settings)}${advice.merge ? html`. ${t('choose.merge')}` : nothing}</p>
+            <p>${t('choose.chapter_says', { quote: advice.quote })}</p>
+            <div><strong>${t('choose.why')}</strong><ul>${advice.path.map((/** @type {string} */ key) => html`<li>${key === 'default' ? t('choose.reason.default')
+                : `${t(`choose.q.${key}`)} ${t(`choose.${key === deciding ? 'yes' : 'no'}`)}. ${key === deciding ? t(`choose.reason.${key}`) : ''}`}</li>`)}</ul></div>
+            ${advice.large ? html`<p>${t('choose.size', { percent: percent(advice.large.percent) })} ${this.value(count(advice.large.trainable), 'calculated')}</p>` : nothing}
+            ${loadButtons(this, { method: advice.method, settings: advice.settings, task }, { primary: true })}
+            ${advice.other ? html`<p class="row"><span>${t('choose.other')} ${methodName(advice.other.method, advice.other.label)}, ${settingsText(advice.other.settings)}</span>
+                ${loadButtons(this, { ...advice.other, task }, { about: advice.other.label })}</p>` : nothing}</div>`;
+    }
+
+    #tasks() {
+        const text = (/** @type {any} */ row) => (hasText(`task.${row.task}`) ? t(`task.${row.task}`) : row.task);
+        const cell = (/** @type {any} */ row, /** @type {any} */ rec) => html`<div>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)} ${loadButtons(this, { ...rec, task: row.task }, { about: `${row.heading}, ${rec.label}` })}</div>`;
+        return html`<details open><summary>${t('choose.tasks')}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t('choose.tasks')}><table>
+            <thead><tr><th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th><th scope="col">${t('choose.col.try')}</th></tr></thead>
+            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${row.heading}<br><span class="small">${text(row)}</span></th>
+                <td>${row.best}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${r}</li>`)}</ul></td><td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
+    }
+
+    /** @param {string} name @param {any[]} rows @param {boolean} [why] */
+    #advice_table(name, rows, why = false) {
+        return html`<details><summary>${t(`choose.${name}`)}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
+            <thead><tr><th scope="col">${t(`choose.${name}.when`)}</th>${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
+            <tbody>${rows.map((row) => html`<tr><td>${row.when}</td>${why ? html`<td>${row.why}</td>` : nothing}<td>${row.use}</td></tr>`)}</tbody></table></div></details>`;
+    }
+
+    render() {
+        if (this.problem) return html`<h2>${t('choose.title')}</h2><p role="alert">${this.problem}</p>`;
+        if (!this.guide) return html`<h2>${t('choose.title')}</h2><p class="muted" role="status">${t('next.loading')}</p>`;
+        const { questions, until } = this.open;
+        const again = () => { this.given = {}; this.advice = null; };
+        return html`<div class="stack"><h2>${t('choose.title')}</h2><p>${t('choose.about')}</p>
+            <div class="two"><div>${questions.map((/** @type {any} */ node, /** @type {number} */ i) => this.#question(node, i, until))}
+                <p class="row"><label>${t('choose.on')} <select @change=${(/** @type {any} */ e) => { this.task = e.target.value; }}><option value="">${t('choose.on.now')}</option>
+                    ${this.guide.tasks.map((/** @type {any} */ row) => html`<option value=${row.key} ?selected=${row.key === this.task}>${row.heading}</option>`)}</select></label>
+                    <button type="button" class="link" @click=${again}>${t('choose.again')}</button></p></div>
+            <figure>${drawTree(this.guide.tree, this.given, (key) => t(`choose.q.${key}`))}<figcaption class="small muted">${t('choose.tree.source')}</figcaption></figure></div>
+            <div aria-live="polite">${this.#card()}</div>
+            ${this.#tasks()}${this.#advice_table('quick', this.guide.quick_reference)}${this.#advice_table('summary', this.guide.summary)}${this.#advice_table('pitfalls', this.guide.pitfalls, true)}</div>`;
+    }
+}
+define('peft-panel-choose', PeftPanelChoose);
+define('peft-choose', class extends PeftPanelChoose {});
