@@ -14,8 +14,8 @@
 #include <math.h>
 
 enum {
-    FORWARD_ROWS = 4,   /* one tile high: the least work above the diagonal */
-    BACKWARD_ROWS = 20, /* several tiles, so that dK and dV are read and written less often */
+    TILE_ROWS = 4,         /* one tile high: the least work above the diagonal */
+    BACKWARD_ROWS = 32, /* several tiles, so that dK and dV are read and written less often */
 };
 
 typedef struct pl_head {
@@ -24,7 +24,8 @@ typedef struct pl_head {
     real scale;                           /* 1 / sqrt(head_dim) */
 } pl_head;
 
-static size_t round_up(size_t n) { return (n + PL_PANEL - 1) / PL_PANEL * PL_PANEL; }
+static size_t round_to(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+static size_t round_up(size_t n) { return round_to(n, PL_PANEL); }
 
 static pl_head head_of(const pl_attention *a) {
     const size_t keys = (size_t)a->past + (size_t)a->rows;
@@ -40,7 +41,7 @@ size_t pl_attention_scratch(int32_t rows, int32_t past, int32_t head_dim) {
     const size_t keys = (size_t)past + (size_t)rows, padded = round_up(keys),
                  dim = round_up((size_t)head_dim);
     const size_t packed = 2 * padded * (size_t)head_dim + dim * keys + 2 * dim * (size_t)rows;
-    return packed + (2 * padded + 1) * BACKWARD_ROWS; /* the backward pass needs more than the forward pass */
+    return packed + 2 * padded * BACKWARD_ROWS; /* the backward pass needs more than the forward pass */
 }
 
 /* Keys as panels over keys ([c][8 keys]): scores and dP. own/past point at the head's first column. */
@@ -110,38 +111,53 @@ static void times_values(const pl_attention *a, const pl_head *h, const real *we
                             .scale = (real)1});
 }
 
+/* x in the first `count` lanes, `other` in the rest. */
+PL_INLINE pl_vec first_lanes(pl_vec x, size_t count, pl_vec other) {
+    const pl_vec lane = vec_set((real)0, (real)1, (real)2, (real)3);
+    return vec_select(vec_less(lane, vec_splat((real)(int32_t)count)), x, other);
+}
+
+static void clear(real *s, size_t from, size_t to) { /* whole vectors: rows of scores are padded */
+    for (; from < to; from += PL_LANES)
+        vec_store(s + from, vec_zero());
+}
+
 /* s[0, seen) -> e^(scale (s - max)), zeros up to `limit`; returns the sum and the scaled maximum. */
 static real exponentials(real *s, size_t seen, size_t limit, real scale, real *largest) {
     const size_t whole = seen - seen % PL_LANES;
-    const real none = (real)-INFINITY;
-    pl_vec m = vec_load_part(s + whole, seen - whole, none);
-    for (size_t j = 0; j < whole; j += PL_LANES)
+    const pl_vec none = vec_splat((real)-INFINITY),
+                 tail = whole < seen ? first_lanes(vec_load(s + whole), seen - whole, none) : none;
+    pl_vec m = tail, m2 = none, sum = vec_zero();
+    size_t j = 0;
+    for (; j + 2 * PL_LANES <= whole; j += 2 * PL_LANES) {
+        m = vec_max(m, vec_load(s + j));
+        m2 = vec_max(m2, vec_load(s + j + PL_LANES));
+    }
+    m = vec_max(m, m2);
+    if (j < whole)
         m = vec_max(m, vec_load(s + j));
     const pl_vec top = vec_splat(vec_largest(m)), by = vec_splat(scale);
-    pl_vec sum = vec_zero();
-    for (size_t j = 0; j < whole; j += PL_LANES) {
+    for (j = 0; j < whole; j += PL_LANES) {
         const pl_vec e = vec_exp_below(vec_mul(by, vec_sub(vec_load(s + j), top)));
         sum = vec_add(sum, e);
         vec_store(s + j, e);
     }
     if (whole < seen) {
-        const pl_vec e =
-            vec_exp_below(vec_mul(by, vec_sub(vec_load_part(s + whole, seen - whole, none), top)));
+        const pl_vec e = vec_exp_below(vec_mul(by, vec_sub(tail, top)));
         sum = vec_add(sum, e);
-        vec_store_part(s + whole, e, seen - whole);
+        vec_store(s + whole, e);
     }
-    for (size_t j = seen; j < limit; j++)
-        s[j] = (real)0;
+    clear(s, round_to(seen, PL_LANES), limit);
     *largest = scale * vec_lane(top, 0);
     return vec_sum(sum);
 }
 
 static void forward_block(const pl_attention *a, const pl_head *h, int32_t head, int32_t row,
                           const real *keys, const real *values, real *s, real *out, real *stats) {
-    const int32_t m = a->rows - row < FORWARD_ROWS ? a->rows - row : FORWARD_ROWS;
+    const int32_t m = a->rows - row < TILE_ROWS ? a->rows - row : TILE_ROWS;
     const size_t limit = (size_t)(a->past + row + m),
                  at = (size_t)row * h->q_step + (size_t)(head * a->head_dim);
-    real total[FORWARD_ROWS];
+    real total[TILE_ROWS];
     times_keys(a, h, a->q + at, m, keys, limit, s);
     for (int32_t i = 0; i < m; i++) {
         real largest;
@@ -168,7 +184,7 @@ void pl_attention_forward(const pl_attention *a, real *out, real *stats, real *s
         pack_over_keys(past_k, a->k + at, a, &h, keys);
         pack_over_columns(past_v, a->v + at, a, &h, values);
         for (int32_t head = kv * group; head < (kv + 1) * group; head++)
-            for (int32_t row = 0; row < a->rows; row += FORWARD_ROWS)
+            for (int32_t row = 0; row < a->rows; row += TILE_ROWS)
                 forward_block(a, &h, head, row, keys, values, s, out, stats);
     }
 }
@@ -179,7 +195,7 @@ typedef struct pl_back { /* operands of one head in scratch; see the file commen
     real *keys, *values; /* over keys: [c][8] */
     real *key_rows;      /* over columns: [key][8] */
     real *q, *dout;      /* over columns: [row][8] */
-    real *p, *ds, *d;    /* [BACKWARD_ROWS, padded_keys] twice, [BACKWARD_ROWS] */
+    real *p, *ds;        /* [BACKWARD_ROWS, padded_keys] each */
 } pl_back;
 
 static pl_back place(const pl_attention *a, const pl_head *h, real *scratch) {
@@ -192,7 +208,6 @@ static pl_back place(const pl_attention *a, const pl_head *h, real *scratch) {
     b.dout = b.q + rows;
     b.p = b.dout + rows;
     b.ds = b.p + BACKWARD_ROWS * h->padded_keys;
-    b.d = b.ds + BACKWARD_ROWS * h->padded_keys;
     return b;
 }
 
@@ -208,14 +223,18 @@ static real dot(const real *x, const real *y, size_t n) {
 /* p: scores -> probabilities; ds: dP -> dS. Zero from `seen` to `limit`. */
 static void row_backward(real *p, real *ds, size_t seen, size_t limit, real scale, real stat, real d) {
     const pl_vec by = vec_splat(scale), log_sum = vec_splat(stat), mean = vec_splat(d);
-    for (size_t j = 0; j < seen;
-         j += PL_LANES) { /* rows are padded to whole vectors; what is beyond `seen` is cleared below */
-        const pl_vec e = vec_exp_below(vec_sub(vec_mul(by, vec_load(p + j)), log_sum));
+    pl_vec e = vec_zero(), g = vec_zero();
+    for (size_t j = 0; j < seen; j += PL_LANES) {
+        e = vec_exp_below(vec_sub(vec_mul(by, vec_load(p + j)), log_sum));
+        g = vec_mul(vec_mul(e, vec_sub(vec_load(ds + j), mean)), by);
         vec_store(p + j, e);
-        vec_store(ds + j, vec_mul(vec_mul(e, vec_sub(vec_load(ds + j), mean)), by));
+        vec_store(ds + j, g);
     }
-    for (size_t j = seen; j < limit; j++)
-        p[j] = ds[j] = (real)0;
+    const size_t last = (seen - 1) / PL_LANES * PL_LANES;
+    vec_store(p + last, first_lanes(e, seen - last, vec_zero()));
+    vec_store(ds + last, first_lanes(g, seen - last, vec_zero()));
+    clear(p, last + PL_LANES, limit);
+    clear(ds, last + PL_LANES, limit);
 }
 
 /* c[keys, head_dim] += w[m, keys]^T x for keys [from, to); x packed over columns. */
@@ -234,21 +253,33 @@ static void add_to_keys(const pl_attention *a, const pl_head *h, const real *w, 
                                .scale = (real)1});
 }
 
-static void backward_block(const pl_attention *a, const pl_attention_gradients *g, const pl_head *h,
-                           int32_t head, int32_t row, const pl_back *b) {
-    const int32_t m = a->rows - row < BACKWARD_ROWS ? a->rows - row : BACKWARD_ROWS;
+/* Probabilities and dS of m rows (one tile high) into p and ds, zero up to `end`; dq of these rows. */
+static void backward_rows(const pl_attention *a, const pl_attention_gradients *g, const pl_head *h,
+                          int32_t head, int32_t row, int32_t m, const pl_back *b, real *p, real *ds,
+                          size_t end) {
     const size_t past = (size_t)a->past, limit = past + (size_t)(row + m), dim = (size_t)a->head_dim;
     const size_t at = (size_t)row * h->q_step + (size_t)head * dim;
-    const size_t kv_at = (size_t)(head / (a->heads / a->kv_heads)) * dim;
-    times_keys(a, h, a->q + at, m, b->keys, limit, b->p);
-    times_keys(a, h, g->dout + at, m, b->values, limit, b->ds);
+    times_keys(a, h, a->q + at, m, b->keys, limit, p);
+    times_keys(a, h, g->dout + at, m, b->values, limit, ds);
     for (int32_t i = 0; i < m; i++) {
         const size_t from = at + (size_t)i * h->q_step, line = (size_t)i * h->padded_keys;
         const real stat = g->stats[(size_t)(row + i) * (size_t)a->heads + (size_t)head];
-        row_backward(b->p + line, b->ds + line, past + (size_t)(row + i) + 1, limit, h->scale, stat,
+        row_backward(p + line, ds + line, past + (size_t)(row + i) + 1, end, h->scale, stat,
                      dot(g->dout + from, g->out + from, dim));
     }
-    times_values(a, h, b->ds, m, b->key_rows, limit, g->dq + at, true);
+    times_values(a, h, ds, m, b->key_rows, limit, g->dq + at, true);
+}
+
+static void backward_block(const pl_attention *a, const pl_attention_gradients *g, const pl_head *h,
+                           int32_t head, int32_t row, const pl_back *b) {
+    const int32_t m = a->rows - row < BACKWARD_ROWS ? a->rows - row : BACKWARD_ROWS;
+    const size_t past = (size_t)a->past, limit = past + (size_t)(row + m);
+    const size_t kv_at = (size_t)(head / (a->heads / a->kv_heads)) * (size_t)a->head_dim;
+    for (int32_t i = 0; i < m; i += TILE_ROWS) {
+        const size_t line = (size_t)i * h->padded_keys;
+        backward_rows(a, g, h, head, row + i, m - i < TILE_ROWS ? m - i : TILE_ROWS, b, b->p + line,
+                      b->ds + line, limit);
+    }
     const real *q = b->q + (size_t)row * PL_PANEL, *dout = b->dout + (size_t)row * PL_PANEL;
     add_to_keys(a, h, b->ds, m, q, past, limit, g->dk + kv_at);
     add_to_keys(a, h, b->p, m, dout, past, limit, g->dv + kv_at);

@@ -7,72 +7,74 @@
  * multiplications and additions is 64 here):
  *     4x8: 63     3x8: 63     2x16: 58     5x8: 46 (V8 spills; published measurements on another machine had it ahead)
  *     4x8 with the k-loop unrolled 2, 4, 8 times: 44, 31, 22
- * Model shapes reach 60 to 66, a row of weights in L2 is read at 37 GB/s. Reproduce: tests/bench/kernels.mjs. */
+ * Model shapes reach 59 to 66, and a single row (decoding) reads its weights from L2 at 80 GB/s. Reproduce: tests/bench/kernels.mjs. */
 enum {
     ROWS = 4,
-    SUMS = 8,   /* vectors of sums in a tile */
+    PAIRS = 4,
     STRIP = 16, /* columns of A copied together: one cache line of float */
 };
 
-/* sum[row][panel][half] = sums over k. rows, panels and a_k are constants wherever this is inlined, so the arrays become
-   registers. One step of k is `rows` broadcasts, 2 * panels loads, 2 * rows * panels multiplications and additions. Not
-   unrolled: clang 14 then moves the loads of later steps up, and V8, which keeps that order, spills (table above). */
-PL_INLINE void tile_sum(const real *a, const size_t a_row, const size_t a_k, const real *b,
-                        const size_t b_panel, const int32_t count, const int rows, const int panels,
-                        pl_vec sum[SUMS]) {
-    const real *row[ROWS];
-    for (int r = 0; r < rows; r++)
-        row[r] = a + (size_t)r * a_row;
-    for (int i = 0; i < 2 * rows * panels; i++)
-        sum[i] = vec_zero();
-    for (int32_t k = count; k > 0; k--, b += PL_PANEL) {
-        for (int p = 0; p < panels; p++) {
-            const real *from = b + (size_t)p * b_panel;
-            const pl_vec b0 = vec_load(from), b1 = vec_load(from + PL_LANES);
-            for (int r = 0; r < rows; r++) {
-                const pl_vec x = vec_load_splat(row[r]);
-                pl_vec *s = sum + 2 * (r * panels + p);
-                s[0] = vec_madd(s[0], x, b0);
-                s[1] = vec_madd(s[1], x, b1);
-            }
-        }
-        for (int r = 0; r < rows; r++)
-            row[r] += a_k;
-    }
+typedef struct pl_pair { /* the sums of one row in one panel */
+    pl_vec low, high;
+} pl_pair;
+
+PL_INLINE pl_pair pair_madd(pl_pair s, const real *a, const real *b) {
+    const pl_vec x = vec_load_splat(a);
+    return (pl_pair){vec_madd(s.low, x, vec_load(b)), vec_madd(s.high, x, vec_load(b + PL_LANES))};
 }
 
-/* The last panel of C when it has fewer than 8 columns: the same arithmetic, element by element. */
-static void store_part(const pl_tile *t, const real *sums, int rows, int panels, int32_t row,
+PL_INLINE void pair_store(pl_pair s, real *c, bool add, pl_vec scale) {
+    vec_store(c, add ? vec_madd(vec_load(c), scale, s.low) : s.low);
+    vec_store(c + PL_LANES, add ? vec_madd(vec_load(c + PL_LANES), scale, s.high) : s.high);
+}
+
+/* The last panel of C when it has fewer than 8 columns: `sums` (rows by whole panels) element by element. */
+static void store_part(const pl_tile *t, const real *sums, int32_t width, int32_t rows, int32_t row,
                        int32_t column) {
-    for (int r = 0; r < rows; r++)
-        for (int32_t i = 0; i < panels * PL_PANEL && column + i < t->n; i++) {
+    for (int32_t r = 0; r < rows; r++)
+        for (int32_t i = 0; i < width && column + i < t->n; i++) {
             real *c = t->c + (size_t)(row + r) * t->c_step + (size_t)(column + i);
-            const real sum = sums[r * panels * PL_PANEL + i];
+            const real sum = sums[r * width + i];
             *c = t->add ? *c + t->scale * sum : sum;
         }
 }
 
-/* Rows [row, row + rows) by panels from `column`; a points at the first row's (or strip column's) k = 0. */
+/* Rows [row, row + rows) by `panels` panels from `column`: rows * panels <= 4 pairs of sums, pair i being row i / panels, panel
+   i % panels. a points at k = 0 of the first row (or of the strip's first column). rows, panels and a_k are constants wherever
+   this is inlined. No arrays, no inner loops, no unrolling over k: in clang 14 an array of sums costs a memset per tile, and
+   unrolling moves the loads of later steps up, an order that V8 keeps and has to spill for (table above). */
 PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const size_t a_k, const real *b,
                     const int32_t count, int32_t row, int32_t column, const int rows, const int panels) {
-    pl_vec sum[SUMS];
-    tile_sum(a, a_row, a_k, b + (size_t)(column / PL_PANEL) * t->b_panel, t->b_panel, count, rows, panels,
-             sum);
-    if (column + panels * PL_PANEL > t->n) {
-        real copy[SUMS * PL_LANES]; /* taking the address of `sum` would keep it out of registers */
-        for (int i = 0; i < 2 * rows * panels; i++)
-            vec_store(copy + i * PL_LANES, sum[i]);
-        store_part(t, copy, rows, panels, row, column);
-        return;
+    const size_t pairs = (size_t)(rows * panels), wide = (size_t)panels, b_panel = t->b_panel;
+    const pl_pair zero = {vec_zero(), vec_zero()};
+    pl_pair s0 = zero, s1 = zero, s2 = zero, s3 = zero;
+    const real *a0 = a, *a1 = a0 + 1 / wide * a_row, *a2 = a0 + 2 / wide * a_row, *a3 = a0 + 3 / wide * a_row;
+    const real *b0 = b + (size_t)(column / PL_PANEL) * b_panel;
+    const size_t b1 = 1 % wide * b_panel, b2 = 2 % wide * b_panel, b3 = 3 % wide * b_panel;
+    for (int32_t k = count; k > 0; k--) {
+        s0 = pair_madd(s0, a0, b0);
+        s1 = pairs > 1 ? pair_madd(s1, a1, b0 + b1) : s1;
+        s2 = pairs > 2 ? pair_madd(s2, a2, b0 + b2) : s2;
+        s3 = pairs > 3 ? pair_madd(s3, a3, b0 + b3) : s3;
+        a0 += a_k, a1 += a_k, a2 += a_k, a3 += a_k;
+        b0 += PL_PANEL;
     }
+    const int32_t width = panels * PL_PANEL;
+    const bool whole = column + width <= t->n;
+    real beside[PAIRS * PL_PANEL]; /* takes the sums when C ends inside the panel */
+    real *c = whole ? t->c + (size_t)row * t->c_step + (size_t)column : beside;
+    const size_t c_row = whole ? t->c_step : (size_t)width;
+    const bool add = whole && t->add;
     const pl_vec scale = vec_splat(t->scale);
-    for (int r = 0; r < rows; r++) {
-        real *c = t->c + (size_t)(row + r) * t->c_step + (size_t)column;
-        for (int i = 0; i < 2 * panels; i++) {
-            const pl_vec s = sum[2 * r * panels + i];
-            vec_store(c + i * PL_LANES, t->add ? vec_madd(vec_load(c + i * PL_LANES), scale, s) : s);
-        }
-    }
+    pair_store(s0, c, add, scale);
+    if (pairs > 1)
+        pair_store(s1, c + 1 / wide * c_row + 1 % wide * PL_PANEL, add, scale);
+    if (pairs > 2)
+        pair_store(s2, c + 2 / wide * c_row + 2 % wide * PL_PANEL, add, scale);
+    if (pairs > 3)
+        pair_store(s3, c + 3 / wide * c_row + 3 % wide * PL_PANEL, add, scale);
+    if (!whole)
+        store_part(t, beside, width, rows, row, column);
 }
 
 /* ---- A by rows ------------------------------------------------------------------------------------------------------------ */
@@ -81,13 +83,13 @@ PL_INLINE void row_tile(const pl_tile *t, int32_t row, int32_t column, const int
     tile(t, t->a + (size_t)row * t->a_step, t->a_step, 1, t->b, t->k, row, column, rows, panels);
 }
 
-/* One row: decoding. Four panels at a time, so that eight sums hide the latency of addition and reading the weights is the
-   only limit. */
+/* One row, decoding, reads weights at 80 GB/s from L2 this way: two panels at a time, so that four sums hide the latency of
+   addition (one panel: 73, four panels: 74). */
 static void one_row(const pl_tile *t, int32_t row) {
     int32_t column = 0;
-    for (; column + 3 * PL_PANEL < t->n; column += 4 * PL_PANEL)
-        row_tile(t, row, column, 1, 4);
-    for (; column < t->n; column += PL_PANEL)
+    for (; column + PL_PANEL < t->n; column += 2 * PL_PANEL)
+        row_tile(t, row, column, 1, 2);
+    if (column < t->n)
         row_tile(t, row, column, 1, 1);
 }
 
