@@ -161,6 +161,35 @@ TEST(byte_fallback_and_unknown) {
     unload(&s);
 }
 
+/* A model of "a" and "aa" where b and c are unknown; what tokenizers 0.23.3 gives for each setting. */
+static void load_unknown(setup *s, const char *settings) {
+    char json[400];
+    (void)snprintf(json, sizeof json,
+                   "{\"model\":{\"type\":\"BPE\",%s,\"vocab\":{\"?\":0,\"a\":1,\"aa\":2,\"<0x62>\":3},"
+                   "\"merges\":[\"a a\"]}}",
+                   settings);
+    load(s, json);
+}
+
+TEST(unknown_characters) {
+    setup s;
+    load_unknown(&s, "\"unk_token\":\"?\",\"fuse_unk\":true");
+    expect_ids(&s, "bcaacbabaac", 11, false, IDS(0, 2, 0, 1, 0, 2, 0));
+    unload(&s);
+    load_unknown(&s, "\"unk_token\":\"?\",\"fuse_unk\":false");
+    expect_ids(&s, "bcaacbabaac", 11, false, IDS(0, 0, 2, 0, 0, 1, 0, 2, 0));
+    unload(&s);
+    load_unknown(&s, "\"unk_token\":\"?\",\"fuse_unk\":true,\"byte_fallback\":true");
+    expect_ids(&s, "ccbaab", 6, false, IDS(3, 0, 2, 3)); /* the byte overtakes the unknown token before it */
+    unload(&s);
+    load_unknown(&s, "\"unk_token\":\"?\",\"byte_fallback\":true");
+    expect_ids(&s, "cbcca", 5, false, IDS(3, 0, 0, 0, 1));
+    unload(&s);
+    load_unknown(&s, "\"unk_token\":null");
+    expect_ids(&s, "abacb", 5, false, IDS(2)); /* unknown characters vanish before the merges */
+    unload(&s);
+}
+
 TEST(the_byte_alphabet_is_a_bijection) {
     bool seen[512] = {false};
     for (unsigned byte = 0; byte < 256; byte++) {
