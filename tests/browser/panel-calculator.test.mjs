@@ -1,0 +1,55 @@
+// The calculator: oracle values, editable dimensions, a dropped config.json, the chapter's numbers, and a page that forbids WebAssembly.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkLooks, startPanel } from './lib/panel-page.mjs';
+
+/** @type {Awaited<ReturnType<typeof startPanel>>} */
+let site;
+before(async () => { site = await startPanel('calculator'); });
+after(() => site.close());
+
+test('counts, memory, own dimensions, config.json, chapter numbers', { timeout: 90_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  const big = panel.locator('.big');
+  const is = (/** @type {string} */ text) => panel.locator('.big', { hasText: text }).waitFor({ timeout: 10_000 });
+  await is('4,194,304');
+  await panel.getByLabel('Model shape').selectOption('llama-2-70b');
+  await is('16,384,000');
+  await panel.getByRole('combobox', { name: 'Method' }).selectOption('prefix');
+  await is('1,638,400');
+  assert.match(await panel.locator('.big + *, p[role=status]').first().innerText(), /68,976,648,192/);
+
+  await panel.getByText('Formula and terms').click();
+  assert.match(await panel.locator('table.terms').first().innerText(), /10 rows × 80 layers × 2 \(key, value\) × 1,024\s+1,638,400/);
+
+  await panel.locator('summary', { hasText: 'Dimensions' }).click();
+  await panel.getByLabel('layers', { exact: true }).fill('40');
+  await panel.getByLabel('layers', { exact: true }).press('Tab');
+  await is('819,200');
+  assert.equal(await panel.getByLabel('Model shape').inputValue(), 'own');
+
+  await panel.locator('input[type=file]').setInputFiles({ name: 'config.json', mimeType: 'application/json', buffer: Buffer.from('{"hidden_size": "<b>x</b>"}') });
+  await panel.getByRole('alert').waitFor();
+  await panel.locator('input[type=file]').setInputFiles({ name: 'config.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify({
+    model_type: 'llama', hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 4, vocab_size: 100, tie_word_embeddings: true, max_position_embeddings: 64,
+  })) });
+  await is('2,560');
+
+  await panel.getByRole('button', { name: 'Chapter numbers' }).click();
+  await panel.getByText('50,331,648').first().waitFor();
+  await is('4,194,304');
+  const text = await panel.locator('table').allInnerTexts();
+  assert.match(text.join('\n'), /~280GB \/ ~40GB = 7x/);
+  assert.match(text.join('\n'), /7\.92 GB/);
+  assert.equal(await big.count(), 1);
+  await checkLooks(page, 'calculator');
+  assertClean();
+});
+
+test('WebAssembly forbidden: says so, and counts in plain arithmetic', { timeout: 30_000 }, async () => {
+  const { page } = await site.open({}, { bypassCSP: true });
+  await page.addInitScript(() => { Object.assign(WebAssembly, { compile: () => Promise.reject(new WebAssembly.CompileError('blocked by CSP')), Module: function Module() { throw new WebAssembly.CompileError('blocked by CSP'); } }); });
+  await page.reload();
+  await page.getByRole('alert').waitFor();
+  assert.match(await page.locator('table').innerText(), /LoRA\s+4,194,304/);
+});

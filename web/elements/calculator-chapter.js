@@ -1,0 +1,50 @@
+/** The calculator's "chapter numbers": each printed figure beside the exact one, and why they differ. Also used by the chapter panel. */
+import { html, nothing, t } from './base.js';
+import { calculator, table } from './calculator-engine.js';
+import { optionsOf } from './recommend.js';
+import { byteSize, count, fixed } from '../lib/format.js';
+
+/**
+ * @typedef {object} ChapterNumbers
+ * @property {any[]} methods the chapter's rows with `counted` (the engine's count under the same assumption)
+ * @property {any[]} memory the chapter's rows with full precision weights, LoRA as the chapter's column works out, and our consistent estimates
+ */
+
+/** @param {import('../lib/lab.js').Lab} lab @returns {Promise<ChapterNumbers>} */
+export async function chapterNumbers(lab) {
+    const [session, chapter] = await Promise.all([calculator(lab), table(lab, 'chapter')]);
+    const methods = await Promise.all(chapter.methods.map(async (/** @type {any} */ row) => ({
+        ...row, counted: await session.countFor({ shape: 'llama-2-7b', method: row.method, options: optionsOf(row.settings) }),
+    })));
+    const memory = await Promise.all(chapter.memory.map(async (/** @type {any} */ row) => {
+        const ask = (/** @type {any} */ more) => session.memoryFor({ shape: row.shape, method: 'lora', options: {}, dtype: 'bf16', checkpointing: true, ...more });
+        const [asChapter, lora, qlora, full] = await Promise.all([ask({ assume: 'chapter' }), ask({}), ask({ dtype: 'nf4' }), ask({ method: 'full', dtype: 'f32' })]);
+        return { ...row, asChapter, ours: { lora, qlora, full } };
+    }));
+    return { methods, memory };
+}
+
+/** What the chapter's memory column works out to with its own hidden assumption. @param {any} row */
+export const chapterFull = (row) => row.ours.full.total * 4;
+/** The same for its LoRA column; the smallest model's row leaves activations out. @param {any} row */
+export const chapterLora = (row) => (row.lora_activations ? row.asChapter.training : row.asChapter.states);
+
+/** @param {import('./base.js').LabElement} host @param {ChapterNumbers} numbers */
+export function methodsTable(host, { methods }) {
+    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('calc.chapter.params')}><table><caption class="small muted">${t('calc.chapter.params')}</caption>
+        <thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col">${t('calc.col.book')}</th><th scope="col">${t('calc.col.exact')}</th><th scope="col">${t('calc.col.why')}</th></tr></thead>
+        <tbody>${methods.map((row) => html`<tr><th scope="row">${row.label}</th><td>${host.value(`${row.params}, ${row.storage}`, 'chapter')}</td>
+            <td>${host.value(count(row.counted.trainable), 'calculated')}<br>${byteSize(row.counted.data_bytes.fp32)}</td><td>${row.explanation}</td></tr>`)}</tbody></table></div>`;
+}
+
+/** @param {import('./base.js').LabElement} host @param {ChapterNumbers} numbers */
+export function memoryTable(host, { memory }) {
+    const ratio = (/** @type {number} */ a, /** @type {number} */ b) => `${fixed(a / b, 1)}×`;
+    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('calc.chapter.memory')}><table><caption class="small muted">${t('calc.chapter.memory')}</caption>
+        <thead><tr>${['model', 'book', 'as', 'ours', 'why'].map((name) => html`<th scope="col">${t(`calc.col.${name}`)}</th>`)}</tr></thead>
+        <tbody>${memory.map((row) => html`<tr><th scope="row">${row.label}</th><td>${host.value(`${row.full} / ${row.lora} = ${row.savings}`, 'chapter')}</td>
+            <td>${host.value(`${byteSize(chapterFull(row))} / ${byteSize(chapterLora(row))} = ${ratio(chapterFull(row), chapterLora(row))}`, 'calculated')}</td>
+            <td>${host.value(`${byteSize(row.ours.full.training)} / ${byteSize(row.ours.lora.training)} = ${ratio(row.ours.full.training, row.ours.lora.training)}`, 'calculated')}<br>
+                <span class="small">${t('calc.qlora', { size: byteSize(row.ours.qlora.training), ratio: ratio(row.ours.full.training, row.ours.qlora.training) })}</span></td>
+            <td>${row.explanation}</td></tr>`)}</tbody></table></div><p class="small muted">${t('calc.chapter.note')}</p>${nothing}`;
+}
