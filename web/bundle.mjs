@@ -63,9 +63,9 @@ function embedded(files, worker) {
   };
 }
 
-export async function bundle() {
+/** @param {string} [out] folder of the products */
+export async function bundle(out = join(root, 'dist')) {
   const plugin = embedded(await embeddedFiles(), await workerScript());
-  const out = join(root, 'dist');
   await mkdir(out, { recursive: true });
   const common = { configFile: /** @type {const} */ (false), root: web, base: './', logLevel: /** @type {const} */ ('warn') };
   await build({
@@ -79,7 +79,7 @@ export async function bundle() {
     build: { outDir: join(out, 'single'), emptyOutDir: true, target: 'es2022', assetsInlineLimit: 1e9, rollupOptions: { input: join(web, 'single.html'), external: /^node:/ } },
   });
   await cp(join(out, 'single/single.html'), join(out, 'peftlab.html'));
-  const sizes = await Promise.all(['peftlab.html', 'peftlab-elements.js', 'anywidget.mjs'].map(async (name) => `dist/${name} ${((await stat(join(out, name))).size / 1e6).toFixed(2)} MB`));
+  const sizes = await Promise.all(['peftlab.html', 'peftlab-elements.js', 'anywidget.mjs'].map(async (name) => `${relative(root, join(out, name))} ${((await stat(join(out, name))).size / 1e6).toFixed(2)} MB`));
   console.log(sizes.join('\n'));
 }
 

@@ -3,7 +3,7 @@
 // workers are found through `new URL(..., import.meta.url)`, which Vite follows and Node and a plain server understand too.
 import { createReadStream } from 'node:fs';
 import { cp, readdir, stat } from 'node:fs/promises';
-import { dirname, join, normalize, sep } from 'node:path';
+import { dirname, join, normalize, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const web = dirname(fileURLToPath(import.meta.url));
@@ -18,7 +18,7 @@ function modelFolder() {
   return {
     name: 'peftlab-models',
     configResolved(config) {
-      out = join(config.root, config.build.outDir);
+      out = resolve(config.root, config.build.outDir);
     },
     configureServer(server) {
       server.middlewares.use('/models', async (request, response, next) => {
