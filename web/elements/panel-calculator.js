@@ -20,11 +20,11 @@ class PeftPanelCalculator extends LabElement {
         result: { state: true }, problem: { state: true }, blocked: { state: true }, numbers: { state: true },
     };
     static styles = [LabElement.styles, css`
-        .two { display: grid; gap: 16px; grid-template-columns: minmax(0, 1fr); }
+        .two { display: grid; gap: 16px; align-items: start; grid-template-columns: minmax(0, 1fr); }
         @media (min-width: 820px) { .two { grid-template-columns: minmax(0, 5fr) minmax(0, 7fr); } }
         .dims { display: grid; grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: 6px 10px; }
         .dims label, .field { display: grid; gap: 2px; font-size: .85rem; }
-        .dims input { width: 100%; }
+        .dims input[type="number"] { width: 100%; }
         .chips { padding: 8px; border: 1px dashed var(--line-strong); border-radius: var(--radius); gap: 6px 12px; }
         .chips label { display: inline-flex; gap: 6px; align-items: center; font-size: .85rem; }
         .chips input[type="number"] { width: 5.5em; }
