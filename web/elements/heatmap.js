@@ -49,13 +49,13 @@ class PeftHeatmap extends LabElement {
         .cursor { position: absolute; outline: 2px solid var(--text); outline-offset: 0; pointer-events: none; min-width: 3px; min-height: 3px; }
         .legend { display: grid; grid-template-columns: auto minmax(40px, 90px) auto; gap: 6px; align-items: center; font-size: 0.8rem; color: var(--muted); }
         .ramp { height: 10px; border: 1px solid var(--line-strong); background: linear-gradient(to right, var(--negative), var(--neutral), var(--positive)); forced-color-adjust: none; }
-        output { font-size: 0.8rem; min-height: 2.9em; max-width: 32ch; }
+        output { font-size: 0.8rem; min-height: 1.5em; max-width: 32ch; }
         .probe { position: absolute; visibility: hidden; }
         table { font-size: 0.8rem; }
     `];
     static properties = {
         label: { attribute: false }, values: { attribute: false }, rows: { type: Number }, cols: { type: Number }, max: { type: Number },
-        cell: { attribute: false }, open: { state: true },
+        cell: { attribute: false }, band: {}, side: { type: Number }, open: { state: true },
     };
 
     constructor() {
@@ -68,8 +68,10 @@ class PeftHeatmap extends LabElement {
         this.max = 0;
         /** @type {{row: number, col: number} | null} */
         this.cell = null;
+        /** Outline the whole row or column of the cell. @type {'' | 'row' | 'col'} */
+        this.band = '';
+        this.side = SIDE;
         this.open = false;
-        this.drawn = '';
         this.scheme = matchMedia('(prefers-color-scheme: dark)');
         this.repaint = () => this.requestUpdate();
     }
@@ -127,9 +129,11 @@ class PeftHeatmap extends LabElement {
     render() {
         const { rows, cols, cell, values } = this;
         if (!values) return nothing;
-        const size = Math.max(1, Math.min(CELL_MAX, Math.floor(SIDE / Math.max(rows, cols, 1))));
+        const size = Math.max(1, Math.min(CELL_MAX, Math.floor(this.side / Math.max(rows, cols, 1))));
         const inside = cell && cell.row < rows && cell.col < cols;
-        const box = inside ? `left:${(cell.col / cols) * 100}%;top:${(cell.row / rows) * 100}%;width:${100 / cols}%;height:${100 / rows}%` : '';
+        const [x, w] = this.band === 'row' ? [0, 100] : [((cell?.col ?? 0) / cols) * 100, 100 / cols];
+        const [y, h] = this.band === 'col' ? [0, 100] : [((cell?.row ?? 0) / rows) * 100, 100 / rows];
+        const box = `left:${x}%;top:${y}%;width:${w}%;height:${h}%`;
         return html`<figure aria-label=${this.label}>
             <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
             <div class="map" role="application" tabindex="0" style=${`width:${cols * size + 2}px`} aria-roledescription=${t('heatmap.role')}

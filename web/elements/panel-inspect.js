@@ -18,6 +18,8 @@ class PeftPanelInspect extends LabElement {
     static styles = [LabElement.styles, css`
         .maps { display: flex; flex-wrap: wrap; gap: 18px; align-items: flex-start; }
         .pick label { display: grid; gap: 2px; font-size: 0.85rem; }
+        .pick label.row { display: flex; align-self: end; min-height: 36px; }
+        .two > .stack { align-content: start; }
         .equation { background: var(--surface); border-radius: 6px; padding: 6px 10px; min-height: 2.6em; }
         .two { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); }
         tr.chosen { background: var(--accent-soft); }
@@ -152,7 +154,7 @@ class PeftPanelInspect extends LabElement {
         const { lab } = this;
         const { options, train } = recipe(lab, 'full');
         const steps = Math.min(FULL_STEPS, lab.run?.train.steps ?? train.steps);
-        await this.work.run(steps, t('inspect.full.running'), async ({ signal, tick }) => {
+        await this.work.run(steps, t('inspect.full.running'), async ({ signal, tick, check }) => {
             const own = await aside(lab);
             try {
                 const { modules: [module] } = await trainFresh(own, [{ method: 'full', options }], { ...train, steps }, { seed: lab.state.seed, signal, onStep: () => tick() });
@@ -160,7 +162,7 @@ class PeftPanelInspect extends LabElement {
                 for (const tensor of module.tensors.filter(({ site }) => site >= 0)) {
                     const site = this.siteNames[tensor.site];
                     spectra.set(`${tensor.layer} ${site}`, await own.session?.spectrum(module.id, tensor.layer, site));
-                    tick(steps);
+                    check();
                 }
                 this.full = spectra;
                 this.say(t('inspect.full.done'));
@@ -195,7 +197,7 @@ class PeftPanelInspect extends LabElement {
             ${place ? html`
                 <label>${t('inspect.layer')}<select id="layer" @change=${(/** @type {any} */ e) => this.#choose({ layer: Number(e.target.value) })}>${layers.map((layer) => option(layer, String(layer + 1), layer === place.layer))}</select></label>
                 <label>${t('inspect.matrix')}<select id="site" @change=${(/** @type {any} */ e) => this.#choose({ site: e.target.value })}>${sites.map((site) => option(site, site, site === place.site))}</select></label>
-                <label class="row"><span>${t('inspect.same')}</span><input id="same" type="checkbox" .checked=${this.same} @change=${(/** @type {any} */ e) => { this.same = e.target.checked; }}></label>`
+                <label class="row"><input id="same" type="checkbox" .checked=${this.same} @change=${(/** @type {any} */ e) => { this.same = e.target.checked; }}><span class="grow">${t('inspect.same')}</span></label>`
         : html`<label>${t('inspect.tensor')}<select @change=${(/** @type {any} */ e) => this.#choose({ tensor: e.target.value })}>${module.tensors.map((/** @type {any} */ x) => option(x.name, x.name, x.name === this.chosen.tensor))}</select></label>`}
         </div>
         ${place ? nothing : html`<p>${this.lab.engine?.methods.find((/** @type {any} */ m) => m.name === module.method)?.cannot_merge ?? t('inspect.no_map')}</p>`}`;
@@ -208,7 +210,7 @@ class PeftPanelInspect extends LabElement {
         const cellOf = (/** @type {View['maps'][0]} */ map) => (map.name === 'B' ? { row: this.cell.row, col: 0 } : map.name === 'A' ? { row: 0, col: this.cell.col } : this.cell);
         return html`<div class="maps" @peft-cell=${(/** @type {any} */ e) => this.#cell(view, e)}>
             ${view.maps.map((map) => html`<peft-heatmap theme=${this.theme ?? nothing} .label=${this.#mapLabel(map.name)} .values=${map.values} .rows=${map.rows} .cols=${map.cols} .lab=${this.lab}
-                .max=${weights.includes(map) ? shared : 0} .cell=${view.spectrum ? cellOf(map) : this.cell} data-map=${map.name}></peft-heatmap>`)}</div>
+                .max=${weights.includes(map) ? shared : 0} .cell=${view.spectrum ? cellOf(map) : this.cell} .band=${view.spectrum ? { A: 'col', B: 'row' }[map.name] ?? '' : ''} data-map=${map.name}></peft-heatmap>`)}</div>
             ${view.spectrum ? html`<p class="small muted">${t(this.same ? 'inspect.scale.same' : 'inspect.scale.own', { ratio: significant(largest(weights[0].values) / (largest(weights[1].values) || NaN), 2) })}</p>
             <p class="equation num small">${this.#equation(view)}</p>` : nothing}`;
     }

@@ -3,7 +3,7 @@ import { PeftLabError } from '../engine/index.js';
 import { duration } from '../lib/format.js';
 import { html, nothing, t } from './base.js';
 
-/** @typedef {{signal: AbortSignal, tick: (done?: number, label?: string) => void}} Hand */
+/** @typedef {{signal: AbortSignal, tick: (done?: number, label?: string) => void, check: () => void}} Hand tick: progress, never throws; check: throws once cancelled */
 
 export class Work {
     done = 0;
@@ -41,13 +41,15 @@ export class Work {
         const tick = (done = this.done + 1, text = this.label) => {
             this.done = done;
             this.label = text;
-            if (abort.signal.aborted) throw PeftLabError.aborted();
             if (performance.now() - this.#shown < 66) return;
             this.#shown = performance.now();
             this.host.requestUpdate();
         };
+        const check = () => {
+            if (abort.signal.aborted) throw PeftLabError.aborted();
+        };
         try {
-            return await work({ signal: abort.signal, tick });
+            return await work({ signal: abort.signal, tick, check });
         } catch (thrown) {
             const error = PeftLabError.from(thrown);
             this.problem = error.code === 'aborted' ? t('work.cancelled') : [error.message, error.hint].filter(Boolean).join(' ');

@@ -1,0 +1,215 @@
+/** Compare: methods, sizes and seeds trained one after the other beside the page's model; quality against trained numbers. */
+import { aside } from '../lib/aside.js';
+import { count, duration, fixed, percent, significant } from '../lib/format.js';
+import { pareto, plan, points, sweep, workOf } from '../lib/sweep.js';
+import { csv } from '../lib/table-file.js';
+import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import './chart.js';
+import { gains, scatterPlot } from './compare-plot.js';
+import { methodShape } from './look.js';
+import { offer, Work } from './work.js';
+
+/** @typedef {import('../lib/sweep.js').SweepResult} SweepResult */
+
+const recordings = import.meta.glob('../content/recorded/compare-*.json', { import: 'default' });
+const DEFAULT_METHODS = ['prompt', 'prefix', 'lora', 'adapter', 'full'];
+/** Seconds per step before the first one was seen, from the model's size: a rough figure that the first run replaces. */
+const SECONDS_PER_MILLION = 0.12;
+const SCORED = 24;
+
+class PeftPanelCompare extends LabElement {
+    static watch = ['status', 'state', 'ready', 'run', 'data'];
+    static styles = [LabElement.styles, css`
+        .set { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr)); align-items: start; }
+        fieldset label { display: flex; gap: 6px; align-items: center; min-height: 28px; }
+        legend { font-size: 0.85rem; color: var(--muted); }
+        .set > label { display: grid; gap: 2px; font-size: 0.85rem; color: var(--muted); }
+        .queue { display: flex; flex-wrap: wrap; gap: 4px 10px; padding: 0; list-style: none; font-size: 0.85rem; }
+        .queue .running { font-weight: 650; }
+        td.num { white-space: nowrap; }
+    `];
+    static properties = { methods: { state: true }, sizes: { state: true }, seeds: { state: true }, steps: { state: true }, of: { state: true }, sketch: { state: true }, result: { state: true } };
+
+    constructor() {
+        super();
+        this.methods = DEFAULT_METHODS;
+        /** @type {'one' | 'three'} */
+        this.sizes = 'one';
+        this.seeds = 3;
+        /** 0: the presets'. */
+        this.steps = 0;
+        /** @type {'score' | 'loss'} */
+        this.of = 'score';
+        this.sketch = false;
+        /** @type {(SweepResult & {recorded?: boolean, command?: string}) | null} */
+        this.result = null;
+        /** @type {import('../lib/sweep.js').SweepRun[]} */
+        this.queue = [];
+        this.work = new Work(this);
+        this.secondsPerStep = 0;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        this.lab.ready().catch(() => {});
+        this.#showRecorded();
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        this.work.cancel();
+    }
+
+    /** The recorded comparison of this task, or of another task where there is none. */
+    async #showRecorded() {
+        const own = `../content/recorded/compare-${this.lab.state.task}.json`;
+        const path = recordings[own] ? own : Object.keys(recordings)[0];
+        if (!path || this.result) return;
+        const result = /** @type {any} */ (await recordings[path]());
+        if (!this.result) this.result = { ...result, recorded: true };
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        if (type === 'state' && detail?.includes('task') && this.result?.recorded) {
+            this.result = null;
+            this.#showRecorded();
+        }
+        this.requestUpdate();
+    }
+
+    get wished() {
+        const { methods, sizes, seeds, steps } = this;
+        return plan(this.lab, { methods, sizes, seeds, steps });
+    }
+
+    /** @param {import('../lib/sweep.js').SweepRun[]} runs */
+    #seconds(runs) {
+        const million = (this.lab.description?.model?.parameters ?? 1e6) / 1e6;
+        return workOf(runs) * (this.secondsPerStep || (this.lab.run?.seconds ? this.lab.run.seconds / Math.max(1, this.lab.run.losses.length) : SECONDS_PER_MILLION * million));
+    }
+
+    async #run() {
+        const { lab } = this;
+        const runs = this.wished;
+        this.queue = runs;
+        this.say(t('compare.say.start', { n: runs.length }));
+        const began = performance.now();
+        const result = await this.work.run(workOf(runs), t('compare.loading'), async ({ signal, tick }) => {
+            const own = await aside(lab);
+            try {
+                return await sweep(own, runs, { limit: SCORED, signal, onProgress: (done, run) => {
+                    tick(done, t('compare.progress', { i: runs.indexOf(run) + 1, n: runs.length, method: t(`method.${run.method}`), seed: run.seed }));
+                    if (run.status !== 'running') this.#partial(runs, done);
+                } });
+            } finally {
+                own.close();
+            }
+        });
+        this.secondsPerStep = (performance.now() - began) / 1000 / workOf(runs.filter(({ status }) => status === 'done')) || 0;
+        if (!result) return;
+        this.result = result;
+        this.queue = [];
+        this.say(this.#summary());
+        this.fire('peft-run', { runs: result.runs });
+    }
+
+    /** What is finished is shown at once, and kept when the rest is cancelled. @param {import('../lib/sweep.js').SweepRun[]} runs @param {number} _done */
+    #partial(runs, _done) {
+        const { lab } = this;
+        const known = this.result && !this.result.recorded && this.result.runs === runs ? this.result.base : { loss: lab.baseLosses.get(lab.baseKey) ?? null, score: null };
+        this.result = { model: lab.state.model, task: lab.state.task, metric: lab.task?.metric.name ?? '', split: '', total: lab.description?.model?.parameters ?? 0, base: known, limit: SCORED, runs };
+    }
+
+    /** What is on the vertical axis, and its points. */
+    get drawn() {
+        const { result } = this;
+        const of = this.of === 'score' && !result?.runs.some((run) => run.score !== null) ? 'loss' : this.of;
+        const all = result ? points(result.runs, of) : [];
+        const base = result?.base[of] ?? null;
+        const better = /** @type {1 | -1} */ (of === 'score' ? 1 : -1);
+        const gain = this.sketch && base !== null ? gains(all, base) : null;
+        if (gain) return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label: t('compare.axis.gain', { method: t(`method.${gain.top}`) }), gain: true };
+        return { of, all, points: all, base, better, label: of === 'score' ? t('compare.axis.score', { metric: result?.metric ?? '' }) : t('compare.axis.loss'), gain: false };
+    }
+
+    #summary() {
+        const { points: all, better } = this.drawn;
+        if (all.length === 0) return t('compare.none');
+        const best = [...all].sort((a, b) => better * (b.mean - a.mean))[0];
+        const small = [...all].sort((a, b) => a.trainable - b.trainable)[0];
+        const name = (/** @type {any} */ p) => `${t(`method.${p.method}`)}${p.size ? ` ${p.size}` : ''}`;
+        return t('compare.summary', { best: name(best), value: significant(best.mean), numbers: best.trainable, small: name(small), least: small.trainable, other: significant(small.mean) });
+    }
+
+    /** @param {'csv' | 'json' | 'svg'} kind */
+    #export(kind) {
+        const { result } = this;
+        if (!result) return;
+        const name = `compare-${result.task}`;
+        if (kind === 'json') offer(`${name}.json`, JSON.stringify(result, null, 1), 'application/json');
+        if (kind === 'svg') offer(`${name}.svg`, /** @type {any} */ (this.renderRoot.querySelector('peft-chart')).toSvg(), 'image/svg+xml');
+        if (kind === 'csv') {
+            const columns = ['model', 'task', 'method', 'size', 'seed', 'steps', 'lr', 'trained_numbers', 'loss', 'score', 'seconds', 'status', 'recorded'];
+            offer(`${name}.csv`, csv(columns, result.runs.map((run) => [result.model, result.task, run.method, run.size, run.seed, run.train.steps, run.train.lr, run.trainable, run.loss, run.score, run.seconds, run.status, Boolean(result.recorded)])), 'text/csv');
+        }
+    }
+
+    render() {
+        const { lab, result } = this;
+        return html`<section class="stack"><h2>${t('compare.title')}</h2><p class="muted small">${t('compare.about')}</p>
+            ${lab.engine ? this.#settings() : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
+            ${this.work.bar()}
+            ${this.queue.length ? html`<ul class="queue" aria-label=${t('compare.queue')}>${this.queue.map((run) => html`<li class=${run.status}><span aria-hidden="true">${methodShape(run.method)}</span> ${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${t(`compare.status.${run.status}`)}</li>`)}</ul>` : nothing}
+            ${result ? this.#result(result) : nothing}</section>`;
+    }
+
+    #settings() {
+        const { lab } = this;
+        const busy = this.work.running;
+        const known = (lab.engine?.methods ?? []).map((/** @type {any} */ m) => m.name).filter((/** @type {string} */ name) => lab.state.level !== 'student' || DEFAULT_METHODS.includes(name));
+        const runs = this.wished;
+        const pick = (/** @type {string} */ method, /** @type {boolean} */ on) => { this.methods = on ? [...this.methods, method] : this.methods.filter((m) => m !== method); };
+        return html`<div class="set">
+            <fieldset ?disabled=${busy}><legend>${t('compare.methods')}</legend>${known.map((/** @type {string} */ method) => html`<label><input type="checkbox" name=${method} .checked=${this.methods.includes(method)} @change=${(/** @type {any} */ e) => pick(method, e.target.checked)}><span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}</label>`)}</fieldset>
+            <fieldset ?disabled=${busy}><legend>${t('compare.sizes')}</legend>${['one', 'three'].map((value) => html`<label><input type="radio" name="sizes" value=${value} .checked=${this.sizes === value} @change=${() => { this.sizes = /** @type {any} */ (value); }}> ${t(`compare.sizes.${value}`)}</label>`)}</fieldset>
+            <label>${t('compare.seeds')}<input id="seeds" type="number" min="1" max="10" .value=${String(this.seeds)} ?disabled=${busy} @change=${(/** @type {any} */ e) => { this.seeds = Math.max(1, Math.min(10, Math.round(Number(e.target.value)) || 1)); }}><span class="small">${t('compare.seeds.about')}</span></label>
+            <label>${t('compare.steps')}<input id="steps" type="number" min="0" max="2000" .value=${String(this.steps)} ?disabled=${busy} @change=${(/** @type {any} */ e) => { this.steps = Math.max(0, Math.min(2000, Math.round(Number(e.target.value)) || 0)); }}><span class="small">${t('compare.steps.about')}</span></label>
+        </div>
+        <div class="row"><button class="primary" id="run" ?disabled=${busy || runs.length === 0} @click=${this.#run}>${t('compare.run', { n: runs.length })}</button>
+            <span class="small muted">${t('compare.estimate', { time: duration(this.#seconds(runs)) })}</span></div>
+        <p class="small muted">${t('compare.fair')}</p>`;
+    }
+
+    /** @param {SweepResult & {recorded?: boolean, command?: string}} result */
+    #result(result) {
+        const { points: shown, better, base, label, of, all, gain } = this.drawn;
+        const kind = result.recorded ? 'recorded' : 'measured';
+        const columns = [t('compare.col.method'), t('compare.col.size'), t('compare.axis.x'), label, t('compare.col.min'), t('compare.col.max'), t('compare.col.seeds')];
+        const rows = shown.map((p) => [t(`method.${p.method}`), p.size, p.trainable, p.mean, p.min, p.max, p.n]);
+        return html`<div class="row"><h3>${t('compare.result', { task: t(`task.${result.task}`).startsWith('task.') ? result.task : t(`task.${result.task}`), model: result.model })}</h3> ${badge(kind)}</div>
+            ${result.recorded ? html`<p class="small">${t('compare.recorded')} <code class="mono">${result.command}</code></p>` : nothing}
+            <div class="row" role="group" aria-label=${t('compare.axis.choose')}>${['score', 'loss'].map((name) => html`<button aria-pressed=${of === name} ?disabled=${name === 'score' && !result.runs.some((r) => r.score !== null)} @click=${() => { this.of = /** @type {any} */ (name); }}>${t(`compare.of.${name}`)}</button>`)}
+                <label class="row"><input id="sketch" type="checkbox" .checked=${this.sketch} ?disabled=${result.base[of] === null} @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>
+            <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })} .summary=${this.#summary()} .height=${360}
+                .plot=${shown.length ? scatterPlot({ points: shown, better, base, label, sketch: gain ? result.total : 0 }) : null} .table=${{ columns, rows }}></peft-chart>
+            ${gain ? html`<p class="small">${t('compare.sketch.about')} ${badge('chapter')}</p>` : nothing}
+            ${this.#table(all, of, kind, result)}
+            <div class="row">${/** @type {const} */ (['csv', 'json', 'svg']).map((name) => html`<button id=${`export-${name}`} @click=${() => this.#export(name)}>${t('compare.export', { kind: name.toUpperCase() })}</button>`)}</div>`;
+    }
+
+    /** @param {import('../lib/sweep.js').Point[]} all @param {'loss' | 'score'} of @param {'recorded' | 'measured'} kind @param {SweepResult} result */
+    #table(all, of, kind, result) {
+        const front = new Set(pareto(all, of === 'score' ? 1 : -1));
+        const show = (/** @type {number} */ v) => (of === 'score' ? percent(v * 100) : fixed(v, 3));
+        const failed = result.runs.filter((run) => run.status === 'failed');
+        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('compare.table')}><table><caption class="sr">${t('compare.table')}</caption>
+            <thead><tr><th scope="col">${t('compare.col.method')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t(`compare.of.${of}`)}</th><th scope="col" class="num">${t('compare.col.spread')}</th><th scope="col" class="num">${t('compare.col.seeds')}</th><th scope="col" class="num">${t('compare.col.time')}</th></tr></thead>
+            <tbody>${all.map((p) => html`<tr><th scope="row"><span aria-hidden="true">${methodShape(p.method)}</span> ${t(`method.${p.method}`)} ${p.size} ${front.has(p) ? html`<span class="small" title=${t('compare.pareto.about')}>(${t('compare.pareto')})</span>` : nothing}</th>
+                <td class="num">${count(p.trainable)}</td><td class="num">${show(p.mean)}</td><td class="num">${show(p.min)}–${show(p.max)}</td><td class="num">${count(p.n)}</td><td class="num">${duration(p.seconds)}</td></tr>`)}
+                ${result.base[of] === null ? nothing : html`<tr><th scope="row">${t('compare.base')}</th><td class="num">0</td><td class="num">${show(/** @type {number} */ (result.base[of]))}</td><td></td><td></td><td></td></tr>`}</tbody></table></div>
+            ${failed.length ? html`<ul class="small">${failed.map((run) => html`<li>${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${run.message}</li>`)}</ul>` : nothing}
+            <p class="small muted">${t('compare.pareto.about')} ${badge(kind)}</p>`;
+    }
+}
+define('peft-panel-compare', PeftPanelCompare);

@@ -1,0 +1,119 @@
+/** Comparing methods fairly: the same data, seeds, steps rule and measurement for each, one run after the other from the same base. DOM-free. */
+import { PeftLabError } from '../engine/index.js';
+import { quality, recipe, trainFresh } from './aside.js';
+
+/**
+ * @typedef {{method: string, size: string, options: Record<string, any>, train: Record<string, any>, seed: number, status: 'waiting' | 'running' | 'done' | 'failed',
+ *   trainable: number, seconds: number, loss: number | null, score: number | null, message?: string}} SweepRun
+ * @typedef {{model: string, task: string, metric: string, split: string, total: number, base: {loss: number | null, score: number | null}, limit: number, runs: SweepRun[]}} SweepResult
+ * @typedef {{method: string, size: string, trainable: number, n: number, mean: number, min: number, max: number, seconds: number}} Point one method at one size, over its seeds
+ */
+
+/** The option that makes a method larger, and three values of it. */
+export const SIZES = /** @type {Record<string, {option: string, values: number[]}>} */ (Object.freeze({
+    prompt: { option: 'num_virtual_tokens', values: [4, 20, 60] },
+    prefix: { option: 'num_virtual_tokens', values: [3, 10, 30] },
+    lora: { option: 'rank', values: [1, 8, 32] },
+    adapter: { option: 'bottleneck_size', values: [4, 16, 64] },
+}));
+/** Evaluation after a run costs about as much as this share of its steps; only the time estimate depends on it. */
+const EVALUATION = 0.25;
+
+/** @param {import('./lab.js').Lab} lab @param {{methods: string[], sizes: 'one' | 'three', seeds: number, steps: number}} wish steps 0: the presets' @returns {SweepRun[]} */
+export function plan(lab, { methods, sizes, seeds, steps }) {
+    const runs = [];
+    for (const method of methods) {
+        const { options, train } = recipe(lab, method);
+        const scale = SIZES[method];
+        const variants = sizes === 'three' && scale ? scale.values.map((value) => ({ ...options, [scale.option]: value })) : [options];
+        for (const own of variants) {
+            // LoRA's strength alpha / r stays the same at every rank: only the size is compared.
+            if (method === 'lora' && own !== options) own.alpha = ((options.alpha ?? 16) / (options.rank ?? 8)) * own.rank;
+            const size = scale && own[scale.option] !== undefined ? `${own[scale.option]}` : '';
+            for (let seed = 1; seed <= seeds; seed++) {
+                runs.push({ method, size, options: own, train: { ...train, ...(steps && { steps }) }, seed, status: /** @type {const} */ ('waiting'), trainable: 0, seconds: 0, loss: null, score: null });
+            }
+        }
+    }
+    return runs;
+}
+
+/** What the progress bar counts. @param {SweepRun[]} runs */
+export const workOf = (runs) => runs.reduce((sum, run) => sum + run.train.steps * (1 + EVALUATION), 0);
+
+/**
+ * @param {import('./lab.js').Lab} own a lab aside (aside.js) @param {SweepRun[]} runs changed in place
+ * @param {{limit: number, signal?: AbortSignal, onProgress?: (done: number, run: SweepRun) => void}} how limit: items of the task's metric per run, 0 = loss only
+ * @returns {Promise<SweepResult>}
+ */
+export async function sweep(own, runs, { limit, signal, onProgress }) {
+    const session = /** @type {import('../engine/session.js').Session} */ (own.session);
+    await session.clear();
+    const { split, ...base } = await quality(own, { limit, signal });
+    const { counts } = await session.describe();
+    let before = 0;
+    for (const run of runs) {
+        run.status = 'running';
+        try {
+            let step = 0;
+            onProgress?.(before, run);
+            const { modules, seconds } = await trainFresh(own, [run], run.train, { seed: run.seed, signal, onStep: () => onProgress?.(before + ++step, run) });
+            const result = await quality(own, { limit, signal });
+            Object.assign(run, { status: 'done', trainable: modules[0].parameters, seconds, loss: result.loss, score: result.score });
+        } catch (thrown) {
+            const error = PeftLabError.from(thrown);
+            if (error.code === 'aborted') {
+                run.status = 'waiting';
+                throw error;
+            }
+            // One run that diverges or does not fit is a result of its own; the others go on.
+            Object.assign(run, { status: 'failed', message: error.message });
+        }
+        before += run.train.steps * (1 + EVALUATION);
+        onProgress?.(before, run);
+    }
+    return { model: own.state.model, task: own.state.task, metric: own.task?.metric.name ?? '', split, total: counts.total, base, limit, runs };
+}
+
+/**
+ * Runs of the same method and size as one point.
+ * @param {SweepRun[]} runs @param {'loss' | 'score'} of @returns {Point[]}
+ */
+export function points(runs, of) {
+    /** @type {Map<string, SweepRun[]>} */
+    const groups = new Map();
+    for (const run of runs.filter((r) => r.status === 'done' && Number.isFinite(r[of]))) {
+        const key = `${run.method} ${run.size} ${run.trainable}`;
+        groups.set(key, [...(groups.get(key) ?? []), run]);
+    }
+    return [...groups.values()].map((list) => {
+        const values = list.map((run) => /** @type {number} */ (run[of]));
+        const mean = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0) / all.length;
+        const { method, size, trainable } = list[0];
+        return { method, size, trainable, n: list.length, mean: mean(values), min: Math.min(...values), max: Math.max(...values), seconds: mean(list.map((run) => run.seconds)) };
+    });
+}
+
+/** Points that no other beats with fewer or equally many numbers, by size. @param {Point[]} all @param {1 | -1} better 1: more is better @returns {Point[]} */
+export function pareto(all, better) {
+    const best = [];
+    let top = -Infinity;
+    for (const point of [...all].sort((a, b) => a.trainable - b.trainable || better * (b.mean - a.mean))) {
+        if (better * point.mean <= top) continue;
+        top = better * point.mean;
+        best.push(point);
+    }
+    return best;
+}
+
+/**
+ * The chapter's drawing "Quality vs Efficiency Trade-off": heights as drawn; for the width the chapter's own table of parameters at 7B, because the
+ * drawing's axis has too few marks to read them off.
+ */
+export const CHAPTER_SKETCH = Object.freeze([
+    { method: 'prompt', percent: (80e3 / 7e9) * 100, quality: 85 },
+    { method: 'prefix', percent: (2.6e6 / 7e9) * 100, quality: 90 },
+    { method: 'lora', percent: (4e6 / 7e9) * 100, quality: 98 },
+    { method: 'adapter', percent: (50e6 / 7e9) * 100, quality: 99.3 },
+    { method: 'full', percent: 100, quality: 100 },
+]);
