@@ -96,6 +96,12 @@ static void keep(const synthetic *m, int32_t layer, int32_t place, const real *x
     memcpy(saved(m, layer, place), x, (size_t)rows * (size_t)width * sizeof(real));
 }
 
+/* Every hook sees a pass that describes the rows it gets. */
+static void demand_rows(const pl_pass *pass, int32_t rows) {
+    if (pass->rows != rows || pass->row_start[pass->seq_count] != rows)
+        abort();
+}
+
 static void embed_forward(void *self, const pl_pass *pass, real *x) {
     const synthetic *m = self;
     (void)pass;
@@ -119,6 +125,7 @@ static void memory_kv(void *self, int32_t layer, pl_memory_kv *out) {
 
 static void input_forward(void *self, const pl_linear_at *at, real *x) {
     const synthetic *m = self;
+    demand_rows(at->pass, at->rows);
     int64_t offset = find(m, at->layer, (int32_t)at->site, INPUT);
     if (offset < 0)
         return;
@@ -132,6 +139,7 @@ static void input_forward(void *self, const pl_linear_at *at, real *x) {
 
 static void input_backward(void *self, const pl_linear_at *at, real *dx) {
     const synthetic *m = self;
+    demand_rows(at->pass, at->rows);
     int64_t offset = find(m, at->layer, (int32_t)at->site, INPUT);
     if (offset < 0)
         return;
@@ -155,6 +163,7 @@ static real *dropped(const synthetic *m, const pl_linear_at *at, const real *x) 
 
 static void linear_forward(void *self, const pl_linear_at *at, const real *x, real *y) {
     const synthetic *m = self;
+    demand_rows(at->pass, at->rows);
     int64_t l = find(m, at->layer, (int32_t)at->site, SCALE),
             c = find(m, at->layer, (int32_t)at->site, SHIFT);
     if (l < 0)
@@ -171,6 +180,7 @@ static void linear_forward(void *self, const pl_linear_at *at, const real *x, re
 
 static void linear_backward(void *self, const pl_linear_at *at, const real *x, real *dy, real *dx) {
     synthetic *m = self;
+    demand_rows(at->pass, at->rows);
     m->backward_calls++;
     m->lowest_layer = at->layer < m->lowest_layer ? at->layer : m->lowest_layer;
     if (at->layer == m->lowest_layer && at->site <= PL_SITE_V) {
@@ -203,6 +213,7 @@ static void linear_backward(void *self, const pl_linear_at *at, const real *x, r
 
 static void block_forward(void *self, const pl_block_at *at, const real *x, real *h) {
     const synthetic *m = self;
+    demand_rows(at->pass, at->rows);
     int32_t block = (int32_t)at->block;
     int64_t b = find(m, at->layer, block, BLOCK_SCALE), a = find(m, at->layer, block, BLOCK_SHIFT);
     if (b < 0)
@@ -218,6 +229,7 @@ static void block_forward(void *self, const pl_block_at *at, const real *x, real
 
 static void block_backward(void *self, const pl_block_at *at, const real *x, real *dh, real *dx) {
     synthetic *m = self;
+    demand_rows(at->pass, at->rows);
     m->backward_calls++;
     m->lowest_layer = at->layer < m->lowest_layer ? at->layer : m->lowest_layer;
     int32_t block = (int32_t)at->block;

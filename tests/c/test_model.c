@@ -252,6 +252,23 @@ TEST(rope_frequencies) {
         CHECK_NEAR(g[i], f[i] / 4, 0);
 }
 
+TEST(rope_frequencies_of_llama3) {
+    /* ROPE_INIT_FUNCTIONS["llama3"] of transformers 5.23 for this shape: one kept, one blended, six stretched */
+    static const double WANT[] = {1.0,
+                                  0.079403013,
+                                  0.00470075384,
+                                  0.000911583134,
+                                  0.000176776681,
+                                  3.42810235e-05,
+                                  6.64786967e-06,
+                                  1.28917316e-06};
+    pl_config c = helper_llama3_rope();
+    double f[PL_ROPE_PAIRS_MAX];
+    pl_config_rope_frequencies(&c, f);
+    for (int32_t i = 0; i < 8; i++)
+        CHECK_NEAR(f[i] / WANT[i], 1, 1e-6);
+}
+
 TEST(decoder_refuses_what_does_not_fit) {
     pl_memory memory = {0};
     pl_error error;
@@ -353,6 +370,7 @@ TEST(dropout_does_not_depend_on_the_batch) {
         zeros += y[i] == 0;
     }
     CHECK_MSG(zeros > 20 && zeros < 60, "%d of 80 dropped", zeros);
+    CHECK(memcmp(y, z, 30 * sizeof(real)) != 0); /* two sequences, two masks */
     pl_pass_dropout(&one, 4, (real)0.5, x, 10, y);
     CHECK(memcmp(y, z, sizeof z) != 0);
     one.training = false;
