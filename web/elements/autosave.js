@@ -6,32 +6,35 @@ import { load, remove, save, storageProblem } from '../lib/storage.js';
 const KEPT_RUNS = 40;
 const SAVE_MS = 500;
 
+/** A page that is being reloaded gives its lock up a little later. */
+const LOCK_MS = 2000;
+
 /** One tab writes; others are told. @returns {Promise<boolean>} whether this tab holds the lock (for as long as it lives) */
 function takeLock() {
     if (!navigator.locks) return Promise.resolve(true);
     return new Promise((resolve) => {
-        navigator.locks.request('peftlab-autosave', { ifAvailable: true }, (lock) => {
-            resolve(Boolean(lock));
-            return lock ? new Promise(() => {}) : undefined;
-        }).catch(() => resolve(true));
+        navigator.locks.request('peftlab-autosave', { signal: AbortSignal.timeout(LOCK_MS) }, () => {
+            resolve(true);
+            return new Promise(() => {});
+        }).catch((error) => resolve(error.name !== 'TimeoutError' && error.name !== 'AbortError'));
     });
 }
 
 /**
  * @param {import('../lib/lab.js').Lab} lab
- * @returns {Promise<{settings: Record<string, any> | null, open: OpenRun | null}>} what an earlier visit left; runs go to the lab
+ * @returns {Promise<{settings: Record<string, any> | null, open: Promise<OpenRun | null>}>} what an earlier visit left; runs go to the lab
  */
 export async function startAutosave(lab) {
-    const mine = await takeLock();
-    const [session, open] = await Promise.all([load('session'), load('open')]).catch(() => [null, null]);
+    const lock = takeLock();
+    const [session, left] = await Promise.all([load('session'), load('open')]).catch(() => [null, null]);
     if (session?.v === 1 && Array.isArray(session.runs)) lab.adopt(session.runs);
-    if (!mine) {
-        lab.emit('notice', 'notice.other_tab');
-        return { settings: session?.state ?? null, open: null };
-    }
     if (storageProblem) lab.emit('notice', 'notice.storage');
-    follow(lab);
-    return { settings: session?.state ?? null, open: open?.bytes ? open : null };
+    const open = lock.then((mine) => {
+        if (mine) follow(lab);
+        else lab.emit('notice', 'notice.other_tab');
+        return mine && left?.bytes ? left : null;
+    });
+    return { settings: session?.state ?? null, open };
 }
 
 /** @param {import('../lib/lab.js').Lab} lab */

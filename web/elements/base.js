@@ -20,14 +20,15 @@
  *  4. this.lab is the shared Lab. Change settings with lab.set({...}); use the engine with lab.work(async (session) => …), which waits for its turn, shows
  *     "busy" and reports failures; for work that must not touch the loaded model (Compare) use lab.fork(), a Lab with its own engine. Announce results to
  *     screen readers with this.say(text). Fire page events with this.fire('peft-…', detail).
- *  5. An element also works alone in a foreign page: it may be the only one (then it must call `await this.lab.ready()` when it needs the engine).
+ *  5. An element also works alone in a foreign page: its attributes are the settings (attributes.js), and the engine starts when it comes into view.
  */
 import { css, html, LitElement, nothing, svg, unsafeCSS } from 'lit';
 import shared from '../styles/shared.css?inline';
 import tokens from '../styles/tokens.css?inline';
 import { languageEvents, number, t } from '../lib/i18n.js';
 import { getLab } from './labs.js';
-import './texts.js';
+import { attributeSettings } from './attributes.js';
+import { usePanelTexts, useLanguage } from './texts.js';
 
 export { css, html, nothing, svg, t };
 
@@ -43,7 +44,7 @@ export const badge = (kind) => html`<span class="badge ${kind}" title=${t(`badge
 
 export class LabElement extends LitElement {
     static styles = /** @type {import('lit').CSSResultGroup} */ ([unsafeCSS(tokens), unsafeCSS(shared)]);
-    static properties = { session: {}, theme: { reflect: true } };
+    static properties = /** @type {Record<string, any>} */ ({ session: {}, theme: { reflect: true } });
     /** Lab events after which the element renders again. @type {readonly string[]} */
     static watch = ['status', 'state'];
 
@@ -83,7 +84,22 @@ export class LabElement extends LitElement {
 
     connectedCallback() {
         super.connectedCallback();
+        if (this.localName.startsWith('peft-panel-')) usePanelTexts();
+        if (!this.#lab && !this.#around() && this.localName !== 'peft-playground') this.#alone();
         this.#listen();
+    }
+
+    /** Alone in somebody's page: its attributes are the settings, and the engine starts when it comes into view (autoload="no": when used). */
+    #alone() {
+        this.lab.set(attributeSettings(this));
+        useLanguage(this.lab.state.lang);
+        if (this.getAttribute('autoload') === 'no') return;
+        const seen = new IntersectionObserver((entries) => {
+            if (!entries.some((entry) => entry.isIntersecting)) return;
+            seen.disconnect();
+            this.lab.ready().catch(() => {});
+        });
+        seen.observe(this);
     }
 
     disconnectedCallback() {

@@ -103,7 +103,7 @@ class PeftControls extends LabElement {
 
     #further() {
         const { lab } = this;
-        const used = { ...lab.train_options, seed: lab.state.seed, workers: lab.workers };
+        const used = /** @type {Record<string, any>} */ ({ ...lab.train_options, seed: lab.state.seed, workers: lab.workers });
         const shown = TRAINING.filter(({ key }) => !this.#hidden(key));
         const control = (/** @type {Option & {key: string}} */ { key, ...option }) => optionControl({
             option: { ...option, label: t(`settings.${key}`), help: t(`settings.${key}.about`), default: key === 'workers' || key === 'seed' ? option.default : (lab.preset[key] ?? t('settings.auto')) },

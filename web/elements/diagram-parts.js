@@ -43,7 +43,7 @@ export function partsOf(description) {
             const place = placeOf(name);
             const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
             perLayer.set(place, (perLayer.get(place) ?? 0) + count);
-            const block = blocks.get(place) ?? { parts: [], kind: kindOf(name), layer };
+            const block = blocks.get(place) ?? { parts: /** @type {Part[]} */ ([]), kind: kindOf(name), layer };
             blocks.set(place, block);
             if (layer === block.layer) block.parts.push({ name: name.replace(/^.*\.(?=[^.]+\.[^.]+$)/, '').replace('.weight', ''), shape, count });
         }

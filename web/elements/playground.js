@@ -8,6 +8,7 @@ import './counter.js';
 import './diagram.js';
 import './loss.js';
 import './methods.js';
+import './next-step.js';
 import './notices.js';
 import './runs.js';
 import './sample.js';
@@ -15,6 +16,7 @@ import './toolbar.js';
 import './train.js';
 import { direction, language } from '../lib/i18n.js';
 import { fromLink, toLink } from '../lib/store.js';
+import { attributeSettings } from './attributes.js';
 import { discardOpen, startAutosave } from './autosave.js';
 import { methodsOf } from './methods.js';
 import { hasPanel, loadPanel, panelNames } from './panels.js';
@@ -22,10 +24,6 @@ import { recorded } from './recorded.js';
 import { useLanguage } from './texts.js';
 import page from '../styles/page.css?inline';
 import { unsafeCSS } from 'lit';
-
-/** Attribute -> setting; rank, alpha, targets are options of the method. */
-const ATTRIBUTES = ['model', 'method', 'task', 'seed', 'steps', 'level', 'panel', 'hide', 'lock', 'lang', 'theme', 'shape', 'lesson'];
-const OPTION_ATTRIBUTES = Object.freeze({ rank: 'rank', alpha: 'alpha', targets: 'target_modules', 'virtual-tokens': 'num_virtual_tokens', bottleneck: 'bottleneck_size' });
 
 class PeftPlayground extends LabElement {
     static styles = [LabElement.styles, unsafeCSS(page), css`:host { container-type: inline-size; }`];
@@ -48,6 +46,7 @@ class PeftPlayground extends LabElement {
         super.connectedCallback();
         this.#begin().catch(() => {});
         document.addEventListener('keydown', this.#key);
+        addEventListener('hashchange', this.#linked);
         this.addEventListener('peft-say', this.#said);
         this.addEventListener('peft-select', this.#selected);
     }
@@ -55,35 +54,35 @@ class PeftPlayground extends LabElement {
     disconnectedCallback() {
         super.disconnectedCallback();
         document.removeEventListener('keydown', this.#key);
+        removeEventListener('hashchange', this.#linked);
     }
+
+    /** A link to other settings was followed, or the address edited. */
+    #linked = () => {
+        if (this.hasAttribute('no-link') || location.hash === toLink(this.lab.state)) return;
+        const { state, notices } = fromLink(location.hash);
+        notices.forEach((text) => this.lab.emit('notice', text));
+        this.lab.set(state);
+    };
 
     #said = (/** @type {Event} */ event) => { this.message = /** @type {CustomEvent} */ (event).detail; };
 
     #selected = () => { if (hasPanel('inspect')) this.lab.set({ panel: 'inspect' }); };
 
-    /** What the element's own attributes ask for. */
-    #attributes() {
-        const given = Object.fromEntries(ATTRIBUTES.filter((name) => this.hasAttribute(name)).map((name) => [name, this.getAttribute(name)]));
-        const options = Object.fromEntries(Object.entries(OPTION_ATTRIBUTES).filter(([name]) => this.hasAttribute(name)).map(([name, option]) => {
-            const text = this.getAttribute(name) ?? '';
-            return [option, option === 'target_modules' ? text.split(/[,\s]+/) : Number(text)];
-        }));
-        return Object.keys(options).length ? { ...given, options } : given;
-    }
-
     async #begin() {
         const { lab } = this;
+        await this.updateComplete; // so that notices have a place
         const link = this.hasAttribute('no-link') || location.hash.length < 2 ? { state: {}, notices: [] } : fromLink(location.hash);
         link.notices.forEach((text) => lab.emit('notice', text));
-        const asked = { ...this.#attributes(), ...link.state };
+        const asked = { ...attributeSettings(this), ...link.state };
         const saved = this.hasAttribute('no-save') ? { settings: null, open: null } : await startAutosave(lab);
         lab.set({ ...(Object.keys(asked).length ? {} : saved.settings), ...asked });
         await this.#language();
         this.#theme();
         if (lab.state.panel) this.#openPanel(lab.state.panel);
         await lab.ready();
-        this.open = saved.open;
         this.fire('peft-ready', { model: lab.state.model });
+        this.open = await saved.open;
     }
 
     /** @param {string} type @param {any} detail */
@@ -163,7 +162,7 @@ class PeftPlayground extends LabElement {
         const { lab } = this;
         const { panel, hide } = lab.state;
         const shown = (/** @type {string} */ name, /** @type {any} */ content) => (hide.includes(name) ? nothing : content);
-        return html`
+        return html`<div class="page">
             ${shown('toolbar', html`<peft-toolbar .lab=${lab}></peft-toolbar>`)}
             <p class="tagline">${t('app.tagline')}</p>
             <peft-notices .lab=${lab}></peft-notices>
@@ -175,7 +174,7 @@ class PeftPlayground extends LabElement {
                 ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
                 <div class="right card stack">
                     ${!lab.run && lab.runs.length === 0 ? html`<p class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></p>` : nothing}
-                    <peft-sample .lab=${lab}></peft-sample>${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
+                    <peft-sample .lab=${lab}></peft-sample>${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
             </div>
             ${shown('panels', html`<nav class="next" aria-label=${t('next.title')}><h2>${t('next.title')}</h2>
                 ${panelNames().filter((name) => !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}
@@ -185,7 +184,7 @@ class PeftPlayground extends LabElement {
             ${shown('runs', html`<div class="card runs"><peft-runs .lab=${lab}></peft-runs></div>`)}
             <footer class="small muted">${t('app.footer')}</footer>
             ${shown('train', html`<div class="bottom"><peft-train compact .lab=${lab}></peft-train></div>`)}
-            <div class="sr" role="status" aria-live="polite">${this.message}</div>`;
+            <div class="sr" role="status" aria-live="polite">${this.message}</div></div>`;
     }
 
     #interrupted() {

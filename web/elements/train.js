@@ -9,7 +9,8 @@ class PeftTrain extends LabElement {
         .primary { flex: 1 1 100%; min-height: 44px; }
         .line { display: flex; justify-content: space-between; gap: 8px; font-size: .88rem; min-height: 1.4em; flex-wrap: wrap; }
         :host([compact]) .card { padding: 8px; border: 0; background: none; }
-        :host([compact]) .buttons { flex-wrap: nowrap; } :host([compact]) .primary { flex: 1 1 auto; }
+        :host([compact]) .card { display: flex; flex-direction: row-reverse; align-items: center; justify-content: space-between; gap: 10px; }
+        :host([compact]) .buttons { flex-wrap: nowrap; flex: 1; } :host([compact]) progress { width: 60px; } :host([compact]) .primary { flex: 1 1 auto; }
         .first { animation: pulse 1.6s ease-in-out 2; }
         @keyframes pulse { 50% { box-shadow: 0 0 0 6px var(--accent-soft); } }
     `];
@@ -89,7 +90,6 @@ class PeftTrain extends LabElement {
     render() {
         const { lab } = this;
         const { status } = lab;
-        if (!lab.session && status === 'idle') lab.ready().catch(() => {});
         const training = status === 'training';
         const ready = status === 'ready' || status === 'paused';
         const steps = lab.train_options.steps;

@@ -133,7 +133,7 @@ export class Lab extends EventTarget {
         for (const key of changed) this.state[key] = state[key];
         if (touches && this.status === 'paused') this.setStatus('ready');
         this.emit('state', changed);
-        if (this.session && touches) this.#refresh(changed);
+        if (this.#started && touches) this.#refresh(changed);
     }
 
     /** One option of the method; undefined takes the preset's again. @param {string} name @param {unknown} value */
@@ -177,7 +177,7 @@ export class Lab extends EventTarget {
     get train_options() {
         const { method: _, options: __, ...preset } = this.preset;
         const own = Object.fromEntries(['steps', 'lr', 'batch_size'].filter((key) => this.state[key]).map((key) => [key, this.state[key]]));
-        const train = { ...usualTraining(this.state.method), ...preset, ...own, seed: this.state.seed };
+        const train = /** @type {Record<string, any>} */ ({ ...usualTraining(this.state.method), ...preset, ...own, seed: this.state.seed });
         // A preset's warm-up may be longer than a run the user made short.
         return train.warmup_steps > train.steps ? { ...train, warmup_steps: train.steps } : train;
     }
@@ -283,6 +283,7 @@ export class Lab extends EventTarget {
         const has = (/** @type {string} */ key) => changed.includes(key);
         const status = has('model') ? 'loading' : has('task') || has('prompt') ? 'busy' : null;
         await this.during(status, async () => {
+            if (!this.session) return undefined;
             if (has('model')) await this.#loadModel(this.state.model);
             if (has('task') && this.state.task !== 'own-data') await this.#loadTask(this.state.task);
             if (has('model') || has('task')) return this.#prepare();
@@ -321,9 +322,7 @@ export class Lab extends EventTarget {
     }
 
     /** @param {string} prompt */
-    ask(prompt) {
-        return this.during('busy', () => this.generate(prompt));
-    }
+    ask(prompt) { return this.during('busy', () => this.generate(prompt)); }
 
     /** Where baseLosses keeps the present model and task. */
     get baseKey() {
@@ -341,8 +340,6 @@ export class Lab extends EventTarget {
             return result;
         });
     }
-
-    // ---- training (trainer.js) ----
 
     /** A fresh module with the current settings, to the end. Resolves with the run when it is done, paused or stopped. */
     train() { return this.#trainer.train(); }

@@ -152,7 +152,7 @@ export class Trainer {
         return {
             signal: this.#abort?.signal,
             eval_every: Math.max(1, Math.round(run.train.steps / VALIDATIONS)),
-            snapshot_every: Math.max(5, Math.round(SNAPSHOT_SECONDS / this.#stepSeconds)),
+            snapshot_every: Math.max(5, Math.round((lab.runs.length > 1 ? SNAPSHOT_SECONDS : SNAPSHOT_SECONDS / 4) / this.#stepSeconds)),
             onStep: (/** @type {any} */ report) => {
                 run.losses.push({ step: report.step, loss: report.loss });
                 lab.emit('step', report);

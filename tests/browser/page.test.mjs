@@ -1,0 +1,203 @@
+// A newcomer's path through the built page in Chromium: read, train, compare before and after, merge, unmerge, another method, reload.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { build } from 'vite';
+import { checkAxe, launchChromium, root, screenshot, startSite } from './lib/browser.mjs';
+
+const LINK = '#v=1&model=stories-300k&task=pirate&n=24';
+/** @typedef {import('./lib/browser.mjs').Watched} Watched */
+/** @type {Awaited<ReturnType<typeof startSite>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof launchChromium>>} */
+let browser;
+before(async () => {
+  // The site as it would be published; a part of the tests before this one may have built it already, but from older sources.
+  await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
+  assert.ok(existsSync(join(root, 'dist/site/index.html')));
+  site = await startSite();
+  browser = await launchChromium({ persistent: true });
+}, { timeout: 120_000 });
+after(async () => {
+  await browser?.close();
+  await site?.close();
+});
+
+/** @param {string} hash @param {import('playwright-core').BrowserContextOptions & {viewport?: {width: number, height: number}}} [options] */
+async function open(hash, { viewport = { width: 1400, height: 900 } } = {}) {
+  const watched = await browser.open(`${site.url}${hash}`);
+  await watched.page.setViewportSize(viewport);
+  watched.page.setDefaultTimeout(30_000);
+  return watched;
+}
+
+/** The laboratory of the page, for what only it knows. @param {import('playwright-core').Page} page @param {string} expression of `lab` */
+const lab = (page, expression) => page.evaluate(`(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`);
+/** @param {import('playwright-core').Page} page @param {string} status */
+const reach = (page, status) => page.waitForFunction((wanted) => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === wanted, status);
+/** @param {import('playwright-core').Page} page @param {string} selector */
+const text = async (page, selector) => (await page.locator(selector).first().innerText()).trim();
+
+test('the first run: load, train LoRA, before and after, merge, unmerge, prompt tuning, the run list, reload', { timeout: 100_000 }, async () => {
+  const { page, assertClean } = await open(LINK);
+  // Meaningful before the engine is there, and then ready without a click.
+  await page.locator('peft-sample blockquote').first().waitFor();
+  await reach(page, 'ready');
+  const counter = await text(page, 'peft-counter [part="count"]');
+  assert.equal(Number(counter.replaceAll(',', '')), (await lab(page, 'lab.description.counts.trainable')));
+  await page.locator('peft-counter [part="large"]').waitFor();
+  assert.equal(await text(page, 'peft-counter [part="large"]'), '4,194,304');
+  assert.ok((await page.locator('peft-diagram .lit').count()) === 2, 'Q and V are lit');
+
+  await page.locator('.left #train').click();
+  await reach(page, 'training');
+  const waited = await page.evaluate(() => new Promise((resolve) => {
+    const from = performance.now();
+    setTimeout(() => resolve(performance.now() - from), 0);
+  }));
+  assert.ok(waited < 50, `the page answered after ${waited} ms while training`);
+  await reach(page, 'ready');
+  const run = await lab(page, 'structuredClone({ ...lab.run, adapter: Object.keys(lab.run.adapter) })');
+  assert.equal(run.losses.length, 24);
+  assert.ok(run.validations.at(-1).loss < run.base_loss - 0.2, `held-out loss ${run.validations.at(-1).loss} of ${run.base_loss}`);
+  assert.deepEqual(run.adapter, ['adapter_config.json', 'adapter_model.safetensors']);
+  const [before, after] = [await text(page, 'peft-sample blockquote'), await text(page, 'peft-sample blockquote.after')];
+  assert.notEqual(before, after);
+  await page.locator('peft-loss peft-chart svg').first().waitFor();
+  assert.match(await text(page, 'peft-loss peft-chart figcaption'), /After step 24 the loss is .* the model alone has/);
+
+  await page.locator('peft-next-step button').first().click(); // "put it inside the model"
+  await page.locator('#merge').click();
+  await page.locator('#difference').waitFor();
+  const difference = Number(await page.locator('#difference').getAttribute('data-value'));
+  assert.ok(difference < 1e-3, `max|Δlogit| ${difference}`);
+  assert.match(await text(page, 'peft-panel-merge tbody'), /quartiles .* 30 runs/);
+  await page.locator('#unmerge').click();
+  await page.locator('#merge').waitFor();
+  assert.equal(await lab(page, 'lab.merged'), null);
+  assert.equal(await lab(page, 'lab.ask(lab.sample.prompt)'), run.sample.after, 'the trained module is back');
+
+  await page.locator('peft-methods input[value="prompt"]').check();
+  await page.waitForFunction((old) => /** @type {any} */ (document.querySelector('peft-playground')).lab.description.modules[0]?.method === 'prompt' && old, counter);
+  assert.notEqual(await text(page, 'peft-counter [part="count"]'), counter);
+  assert.match(await text(page, 'peft-panel-merge section'), /cannot be merged/);
+  await page.locator('.left #train').click();
+  await reach(page, 'training');
+  await reach(page, 'ready');
+  assert.match(await text(page, 'peft-runs tbody'), /Method LoRA → Prompt/);
+  await screenshot(page, 'page-first-run', { fullPage: true });
+
+  await page.waitForTimeout(800); // autosave
+  await page.reload();
+  await reach(page, 'ready');
+  assert.deepEqual(await lab(page, 'lab.runs.map((r) => [r.id, r.method, r.status])'), [[1, 'lora', 'done'], [2, 'prompt', 'done']]);
+  await page.locator('peft-runs button', { hasText: 'Load' }).last().click();
+  await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run?.id === 1);
+  await page.waitForFunction((words) => /** @type {any} */ (document.querySelector('peft-playground')).lab.sample.after === words, run.sample.after);
+  assertClean();
+  await page.close();
+});
+
+test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60_000 }, async () => {
+  const { page, assertClean } = await open('#v=1&model=stories-300k&task=pirate&n=400');
+  await reach(page, 'ready');
+  await page.keyboard.press('Space');
+  await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run?.losses.length >= 3);
+  await page.locator('.left button.primary').click();
+  await reach(page, 'paused');
+  const at = await lab(page, 'lab.run.losses.length');
+  await page.keyboard.press('s');
+  await page.waitForFunction((n) => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); return lab.status === 'paused' && lab.run.losses.length === n + 1; }, at);
+  await page.locator('.left button.primary').click();
+  await reach(page, 'training');
+  const took = await page.evaluate(async () => {
+    const { lab } = /** @type {any} */ (document.querySelector('peft-playground'));
+    const from = performance.now();
+    await lab.stop();
+    while (lab.status === 'training') await new Promise((resolve) => { setTimeout(resolve, 5); });
+    return performance.now() - from;
+  });
+  assert.ok(took < 1500, `stop took ${took} ms`);
+  await reach(page, 'ready');
+  assert.equal(await lab(page, 'lab.run.status'), 'stopped');
+  const words = await lab(page, 'lab.sample.after');
+  await page.locator('.left button', { hasText: 'Reset' }).click();
+  await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run === null);
+  await page.keyboard.press('u');
+  await page.waitForFunction((sample) => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); return lab.run && lab.sample.after === sample; }, words);
+  assertClean();
+  await page.close();
+});
+
+test('a reload in mid-training offers to resume, and goes on from the snapshot', { timeout: 60_000 }, async () => {
+  const { page, assertClean } = await open('#v=1&model=stories-300k&task=pirate&n=120&seed=3');
+  await reach(page, 'ready');
+  lab(page, 'lab.train()').catch(() => {}); // the reload ends it
+  await page.evaluate(() => new Promise((resolve) => { /** @type {any} */ (document.querySelector('peft-playground')).lab.addEventListener('snapshot', () => setTimeout(resolve, 300)); }));
+  await page.reload();
+  await page.locator('#resume').click();
+  await reach(page, 'training');
+  assert.ok((await lab(page, 'lab.run.losses.length')) >= 5, 'the steps before the reload are kept');
+  await lab(page, 'lab.stop()');
+  await reach(page, 'ready');
+  assertClean();
+  await page.close();
+});
+
+test('levels show more controls and hide none of the values; hide and lock by link', { timeout: 40_000 }, async () => {
+  const { page, assertClean } = await open('#v=1&model=stories-300k&r=4');
+  await reach(page, 'ready');
+  const controls = () => page.evaluate(() => {
+    const inside = /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot;
+    const shown = [...inside.querySelector('peft-controls').shadowRoot.querySelectorAll('select, input[type="number"]')];
+    return { names: shown.map((node) => node.id), buttons: inside.querySelector('.left peft-train').shadowRoot.querySelectorAll('button').length };
+  });
+  const student = await controls();
+  assert.deepEqual(student.names, ['task', 'o-rank']);
+  assert.ok(1 + student.names.length + student.buttons <= 6, 'method, task, size, and the buttons: at most six');
+  await page.locator('peft-toolbar input').nth(2).check({ force: true });
+  await page.locator('peft-controls #o-loraplus_lr_ratio').waitFor();
+  assert.equal(await page.locator('peft-controls #o-rank').inputValue(), '4');
+  assert.ok(await page.locator('peft-methods input[value="ia3"]').isEnabled());
+  await page.goto(`${site.url}#v=1&model=stories-300k&hide=method&lock=rank&nonsense=1&n=9999999`);
+  await page.reload();
+  await reach(page, 'ready');
+  assert.equal(await page.locator('peft-methods').count(), 0);
+  assert.ok(await page.locator('peft-controls #o-rank').isDisabled());
+  assert.equal(await lab(page, 'lab.state.steps'), 5000);
+  assert.match(await text(page, 'peft-notices [role="alert"]'), /nonsense/);
+  assertClean();
+  await page.close();
+});
+
+test('a model that cannot be fetched: one sentence, and a way to try again', { timeout: 40_000 }, async () => {
+  const { page } = await open('#v=1&model=stories-300k');
+  await page.route('**/model.safetensors', (route) => route.abort());
+  await page.reload();
+  await reach(page, 'failed');
+  assert.match(await text(page, 'peft-notices [role="alert"]'), /model\.safetensors could not be fetched/);
+  await page.unroute('**/model.safetensors');
+  await page.locator('peft-notices button', { hasText: 'Try again' }).click();
+  await reach(page, 'ready');
+  await page.close();
+});
+
+test('axe finds nothing in light and dark, at desktop and at phone width; 320 px do not scroll sideways', { timeout: 60_000 }, async () => {
+  const { page, assertClean } = await open('#v=1&model=stories-300k&n=24&panel=merge&level=developer');
+  await page.emulateMedia({ reducedMotion: 'reduce' });
+  await reach(page, 'ready');
+  await page.locator('peft-loss peft-chart svg').first().waitFor();
+  for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    for (const [name, width, height] of /** @type {const} */ ([['desktop', 1400, 900], ['phone', 390, 844], ['small', 320, 640]])) {
+      await page.setViewportSize({ width, height });
+      await page.waitForTimeout(250);
+      if (name !== 'small') await checkAxe(page);
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, `sideways scrolling at ${width} px`);
+      await screenshot(page, `page-${name}-${colorScheme}-developer`, { fullPage: true });
+    }
+  }
+  assertClean();
+  await page.close();
+});

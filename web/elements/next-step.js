@@ -1,0 +1,34 @@
+/** <peft-next-step>: after a run, the one or two things worth trying next, as buttons that do them. */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import { hasPanel } from './panels.js';
+
+/** @typedef {{text: string, act: () => void}} Step */
+
+class PeftNextStep extends LabElement {
+    static styles = [LabElement.styles, css`
+        .card { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; background: var(--accent-soft); border-color: var(--accent); padding: 8px 12px; }
+        button { border-radius: 99px; }
+    `];
+    static watch = ['run', 'runs', 'merge', 'status', 'state'];
+
+    /** @returns {{text: string, steps: Step[]} | null} */
+    get #advice() {
+        const { lab } = this;
+        const { run, merged } = lab;
+        if (!run || lab.status !== 'ready' || !['done', 'stopped'].includes(run.status)) return null;
+        const methods = new Set(lab.runs.map((r) => r.method));
+        const panel = (/** @type {string} */ name) => ({ text: t(`hint.${name}`), act: () => lab.set({ panel: name }) });
+        const smaller = { text: t('hint.prompt'), act: () => lab.set({ method: 'prompt' }) };
+        if (merged) return { text: t('hint.after_merge'), steps: [...(hasPanel('compare') ? [panel('compare')] : []), ...(methods.has('prompt') ? [] : [smaller])] };
+        const canMerge = lab.description?.modules[0]?.can_merge && run.method !== 'full';
+        const steps = [...(canMerge && lab.state.panel !== 'merge' ? [panel('merge')] : []), ...(methods.has('prompt') ? [] : [smaller]), ...(methods.size > 1 && hasPanel('compare') ? [panel('compare')] : []), ...(hasPanel('inspect') ? [panel('inspect')] : [])];
+        return { text: t('hint.after_run'), steps: steps.slice(0, 3) };
+    }
+
+    render() {
+        const advice = this.#advice;
+        if (!advice || advice.steps.length === 0) return nothing;
+        return html`<div class="card" role="group" aria-label=${t('hint.title')}><span>${advice.text}</span>${advice.steps.map(({ text, act }) => html`<button @click=${act}>${text}</button>`)}</div>`;
+    }
+}
+define('peft-next-step', PeftNextStep);
