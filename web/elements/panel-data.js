@@ -131,7 +131,7 @@ class PeftPanelData extends LabElement {
         const whole = parsed.examples.some((e) => e.text !== undefined);
         return html`<h3>${t('data.statistics')}</h3><dl>${item('examples', stats.examples, held ? t('data.held', { n: held }) : '')}${item('tokens', stats.tokens)}
             ${item('labelled', stats.labelled_tokens, percent((100 * stats.labelled_tokens) / Math.max(1, stats.tokens)))}${item('longest', stats.longest)}${item('truncated', stats.truncated)}
-            ${item('duplicates', stats.duplicates)}${item('windows', stats.windows)}</dl>
+            ${item('duplicates', stats.duplicates)}${stats.windows > 0 ? item('windows', stats.windows) : nothing}</dl>
             <p class="small">${t(whole ? 'data.loss.text' : 'data.loss.completion')}</p>
             ${held ? nothing : html`<p class="warn small">${t('data.no_held')}</p>`}
             ${stats.truncated ? html`<p class="warn small">${t('data.truncated', { n: stats.truncated })}</p>` : nothing}`;
