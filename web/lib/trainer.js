@@ -34,7 +34,7 @@ export class Trainer {
         const lab = this.#lab;
         if (!lab.session || !lab.task || lab.status === 'training') return null;
         return lab.during('training', async () => {
-            this.#stopping = false;
+            this.#ready();
             const run = await this.#begin();
             const options = { ...run.train, workers: run.train.shards === 1 ? 1 : lab.workers };
             return this.#follow(run, (hooks) => this.#session.train({ ...options, ...hooks }));
@@ -45,7 +45,10 @@ export class Trainer {
         const lab = this.#lab;
         const { run } = lab;
         if (!lab.session || !run || lab.status !== 'paused') return null;
-        return lab.during('training', () => this.#follow(run, (hooks) => this.#session.resume(hooks)));
+        return lab.during('training', () => {
+            this.#ready();
+            return this.#follow(run, (hooks) => this.#session.resume(hooks));
+        });
     }
 
     async step() {
@@ -53,7 +56,7 @@ export class Trainer {
         if (!lab.session || lab.status === 'training') return null;
         const paused = lab.status === 'paused';
         return lab.during('training', async () => {
-            this.#stopping = false;
+            this.#ready();
             if (!paused) {
                 const run = await this.#begin();
                 await this.#session.request('trainBegin', run.train);
@@ -62,6 +65,12 @@ export class Trainer {
             const until = (run.losses.at(-1)?.step ?? 0) + 1;
             return this.#follow(run, (hooks) => this.#session.resume({ ...hooks, until }), until);
         });
+    }
+
+    /** From here on pause and stop act on this training. */
+    #ready() {
+        this.#stopping = false;
+        this.#abort = new AbortController();
     }
 
     pause() {
@@ -115,7 +124,6 @@ export class Trainer {
      */
     async #follow(run, begin, last = run.train.steps) {
         const lab = this.#lab;
-        this.#abort = new AbortController();
         run.status = 'running';
         const { steps } = run.train;
         const looks = Array.from({ length: SAMPLES - 1 }, (_, i) => Math.round((steps * (i + 1)) / SAMPLES));
