@@ -129,8 +129,8 @@ class PeftPanelCompare extends LabElement {
         const base = result?.base[of] ?? null;
         const better = /** @type {1 | -1} */ (of === 'score' ? 1 : -1);
         const gain = this.sketch && base !== null ? gains(all, base) : null;
-        if (gain) return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label: t('compare.axis.gain', { method: t(`method.${gain.top}`) }), gain: true };
-        return { of, all, points: all, base, better, label: of === 'score' ? t('compare.axis.score', { metric: result?.metric ?? '' }) : t('compare.axis.loss'), gain: false };
+        if (gain) return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label: t('compare.axis.gain', { method: t(`method.${gain.top}`) }), gain: gain.top };
+        return { of, all, points: all, base, better, label: of === 'score' ? t('compare.axis.score', { metric: result?.metric ?? '' }) : t('compare.axis.loss'), gain: '' };
     }
 
     #summary() {
@@ -193,7 +193,7 @@ class PeftPanelCompare extends LabElement {
                 <label class="row"><input id="sketch" type="checkbox" .checked=${this.sketch} ?disabled=${result.base[of] === null} @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>
             <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })} .summary=${this.#summary()} .height=${360}
                 .plot=${shown.length ? scatterPlot({ points: shown, better, base, label, sketch: gain ? result.total : 0 }) : null} .table=${{ columns, rows }}></peft-chart>
-            ${gain ? html`<p class="small">${t('compare.sketch.about')} ${badge('chapter')}</p>` : nothing}
+            ${gain ? html`<p class="small">${t('compare.sketch.about', { method: t(`method.${gain}`) })} ${badge('chapter')}</p>` : nothing}
             ${this.#table(all, of, kind, result)}
             <div class="row">${/** @type {const} */ (['csv', 'json', 'svg']).map((name) => html`<button id=${`export-${name}`} @click=${() => this.#export(name)}>${t('compare.export', { kind: name.toUpperCase() })}</button>`)}</div>`;
     }

@@ -1,33 +1,92 @@
-/** <peft-panel-merge>: the trained change into the weights and out again, with what it does to the logits and to the time per token. */
-import { badge, css, define, html, LabElement, nothing, t } from './base.js';
-import { count, fixed, percent, significant } from '../lib/format.js';
-import { number } from '../lib/i18n.js';
+/** <peft-panel-merge>: the trained change into the weights and out again, with what it does to the logits, the time per token and the files. */
+import { byteSize, count, fixed, percent, significant } from '../lib/format.js';
 import { apart } from '../lib/measure.js';
+import { mergeMeasured } from '../lib/merging.js';
+import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import './heatmap.js';
+import './merge-distil.js';
+import './merge-overhead.js';
+import './merge-rounding.js';
+import { Work } from './work.js';
+
+const ROUNDS = 30;
 
 class PeftPanelMerge extends LabElement {
     static styles = [LabElement.styles, css`
-        .steps { display: flex; flex-wrap: wrap; gap: 8px; padding: 0; list-style: none; counter-reset: s; }
-        .steps li { counter-increment: s; border: 1px solid var(--line-strong); border-radius: 99px; padding: 4px 12px; font-size: .9rem; }
-        .steps li::before { content: counter(s) ". "; font-weight: 700; }
-        .steps.done li { border-color: var(--good); background: color-mix(in oklab, var(--good) 12%, transparent); }
-        .big { font-size: 1.2rem; font-weight: 700; } table { max-width: 640px; }
+        .steps { display: grid; gap: 12px; padding: 0; list-style: none; counter-reset: s; grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); }
+        .steps > li { counter-increment: s; border: 1px solid var(--line-strong); border-radius: var(--radius); padding: 8px 12px; display: grid; gap: 8px; align-content: start; min-width: 0; }
+        .steps > li > strong::before { content: counter(s) ". "; }
+        .steps > li.lit { border-color: var(--good); box-shadow: inset 0 3px 0 var(--good); }
+        .maps { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
+        .big { font-size: 1.2rem; font-weight: 700; }
+        .gone { text-decoration: line-through; color: var(--muted); }
+        table { max-width: 760px; } details { border-top: 1px solid var(--line); padding-top: 8px; } summary { cursor: pointer; font-weight: 650; min-height: 28px; }
     `];
     static watch = ['merge', 'run', 'modules', 'status', 'state', 'ready'];
-    static properties = { measuring: { state: true } };
+    static properties = { maps: { state: true } };
 
     constructor() {
         super();
-        this.measuring = false;
+        this.work = new Work(this);
+        /** The matrices of one changed map. @type {{key: string, label: string, rows: number, cols: number, w: Float32Array, d: Float32Array, sum: Float32Array, a: Float32Array | null, b: Float32Array | null} | null} */
+        this.maps = null;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        this.lab.ready().catch(() => {});
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        this.work.cancel();
+    }
+
+    get module() {
+        return this.lab.description?.modules[0];
+    }
+
+    get trained() {
+        const { run, description } = this.lab;
+        return Boolean((run && ['done', 'stopped'].includes(run.status)) || (!run && description?.modules.length > 1));
+    }
+
+    updated() {
+        const { lab, module } = this;
+        const key = module?.can_merge && this.trained ? `${lab.run?.id} ${module.id}` : '';
+        if (key && this.maps?.key !== key && ['ready', 'paused'].includes(lab.status)) this.#readMaps(key, module);
+    }
+
+    /** @param {string} key @param {any} module */
+    async #readMaps(key, module) {
+        const tensor = module.tensors.find((/** @type {any} */ x) => x.site >= 0);
+        const site = this.lab.engine?.sites[tensor?.site];
+        if (!site) return;
+        await this.lab.during(null, async () => {
+            const session = /** @type {import('../engine/session.js').Session} */ (this.lab.session);
+            if (!(await session.describe()).modules.some((/** @type {any} */ m) => m.id === module.id)) return;
+            const { rows, cols } = await session.spectrum(module.id, tensor.layer, site);
+            const get = (/** @type {any} */ what) => session.matrix(module.id, tensor.layer, site, what);
+            const low = module.method === 'lora';
+            this.maps = { key, rows, cols, label: t('inspect.map', { layer: tensor.layer + 1, site }), w: await get('base'), d: await get('delta'), sum: await get('merged'), a: low ? await get('A') : null, b: low ? await get('B') : null };
+        }).catch(() => {});
     }
 
     async #merge() {
-        this.measuring = true;
-        const report = await this.lab.merge().catch(() => null);
-        this.measuring = false;
-        if (report) {
-            this.say(t('merge.say', { difference: significant(report.max_logit_difference) }));
-            this.fire('peft-merge', { max_logit_difference: report.max_logit_difference });
+        const { lab } = this;
+        const report = await this.work.run(ROUNDS + 1, t('merge.measuring.turns', { n: ROUNDS }), ({ tick, check }) => lab.during('busy', async () => {
+            const made = await mergeMeasured(/** @type {any} */ (lab.session), lab.sample.prompt, { rounds: ROUNDS, tick: () => tick(), check });
+            lab.merged = made;
+            await lab.describe();
+            lab.emit('merge', made);
+            return made;
+        }));
+        if (!report) {
+            await lab.describe();
+            return;
         }
+        this.say(t('merge.say', { difference: significant(report.max_logit_difference) }));
+        this.fire('peft-merge', { max_logit_difference: report.max_logit_difference });
     }
 
     async #unmerge() {
@@ -36,34 +95,54 @@ class PeftPanelMerge extends LabElement {
     }
 
     render() {
-        const { lab } = this;
-        const module = lab.description?.modules[0];
-        const info = lab.engine?.methods.find((/** @type {any} */ m) => m.name === lab.state.method);
-        const name = t(`method.${lab.state.method}`);
+        const { lab, module, trained } = this;
+        const method = module?.method ?? lab.state.method;
+        const info = lab.engine?.methods.find((/** @type {any} */ m) => m.name === method);
+        const name = t(`method.${method}`);
         const can = module?.can_merge ?? info?.can_merge;
-        const trained = lab.run && ['done', 'stopped'].includes(lab.run.status);
+        const details = (/** @type {string} */ key, /** @type {any} */ content, open = false) => html`<details ?open=${open}><summary>${t(key)}</summary>${content}</details>`;
+        const part = { theme: this.theme ?? nothing, lab };
         return html`<section class="stack"><h2>${t('merge.title')}</h2><p class="small">${t('merge.about')}</p>
-            ${can === false ? html`<p><strong>${t('merge.cannot', { method: name })}</strong> ${info?.cannot_merge ?? ''}</p>` : html`
-            <ol class="steps ${lab.merged ? 'done' : ''}">${[1, 2, 3].map((n) => html`<li>${t(`merge.step${n}`)}</li>`)}</ol>
+            ${can === false ? html`<p id="cannot"><strong>${t('merge.cannot', { method: name })}</strong> ${info?.cannot_merge ?? ''}</p>` : html`
+            ${this.#steps(module)}
             <div class="row">${lab.merged ? html`<button class="primary" id="unmerge" ?disabled=${lab.status !== 'ready'} @click=${() => this.#unmerge()}>${t('merge.undo')}</button>`
         : html`<button class="primary" id="merge" ?disabled=${lab.status !== 'ready' || !trained} @click=${() => this.#merge()}>${t('merge.do')}</button>`}
-                <span class="muted small">${this.measuring ? t('merge.measuring') : !trained && lab.status === 'ready' ? t('merge.untrained', { method: name }) : ''}</span></div>
-            ${lab.merged ? this.#report(lab.merged, module) : nothing}`}</section>`;
+                <span class="muted small">${!trained && lab.status === 'ready' ? t('merge.untrained', { method: name }) : ''}</span></div>
+            ${this.work.bar()}
+            ${lab.merged ? this.#report(lab.merged, module) : nothing}
+            ${trained ? details('merge.rounding', html`<peft-merge-rounding theme=${part.theme} .lab=${lab}></peft-merge-rounding>`) : nothing}`}
+            ${details('merge.others', html`<peft-merge-overhead theme=${part.theme} .lab=${lab}></peft-merge-overhead>`, can === false)}
+            ${details('merge.distil', html`<peft-merge-distil theme=${part.theme} .lab=${lab}></peft-merge-distil>`, can === false)}</section>`;
+    }
+
+    /** @param {any} module */
+    #steps(module) {
+        const { maps, lab } = this;
+        const lit = lab.merged ? 'lit' : '';
+        const map = (/** @type {string} */ label, /** @type {Float32Array | null} */ values, /** @type {number} */ rows, /** @type {number} */ cols) => (values ? html`<peft-heatmap theme=${this.theme ?? nothing} .lab=${lab} .label=${label} .values=${values} .rows=${rows} .cols=${cols} .side=${96}></peft-heatmap>` : nothing);
+        const r = maps?.b ? maps.b.length / maps.rows : 0;
+        return html`<ol class="steps ${lab.merged ? 'done' : ''}">
+            <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step1.other' : 'merge.step1')}</strong>${maps ? html`<div class="maps">${map('B', maps.b, maps.rows, r)}${map('A', maps.a, r, maps.cols)}${map('ΔW', maps.d, maps.rows, maps.cols)}</div>` : nothing}</li>
+            <li class=${lit}><strong>${t('merge.step2')}</strong>${maps ? html`<div class="maps">${map('W', maps.w, maps.rows, maps.cols)}${map('W + ΔW', maps.sum, maps.rows, maps.cols)}</div>` : nothing}</li>
+            <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step3.other' : 'merge.step3')}</strong><p class="small"><span class=${lab.merged ? 'gone' : ''}>${t('merge.extra.numbers', { n: module?.parameters ?? 0 })}</span> ${badge('measured')}<br>${t(lab.merged ? 'merge.now.merged' : 'merge.now.apart')}</p></li></ol>
+            ${maps ? html`<p class="small muted">${t('merge.shown', { map: maps.label })}</p>` : nothing}`;
     }
 
     /** @param {any} report @param {any} module */
     #report(report, module) {
-        const { before, after } = report;
+        const { before, after, bytes } = report;
         const cell = (/** @type {any} */ timing) => t('merge.iqr', { median: fixed(timing.median, 3), low: fixed(timing.low, 3), high: fixed(timing.high, 3), runs: timing.runs });
         const change = 1 - after.median / before.median;
         const verdict = !apart(before, after) ? t('merge.noise') : change > 0 ? t('merge.faster', { percent: percent(100 * change) }) : t('merge.slower', { percent: percent(-100 * change) });
         return html`<p>${t('merge.same')}: <span class="big num" id="difference" data-value=${report.max_logit_difference}>${significant(report.max_logit_difference)}</span>
-            <span class="muted">${t('merge.same.about', { largest: number(report.max_logit, { maximumFractionDigits: 1 }) })}</span> ${badge('measured')}</p>
-            <div class="scroll"><table><thead><tr><td></td><th scope="col">${t('merge.before')}</th><th scope="col">${t('merge.after')}</th></tr></thead><tbody>
+            <span class="muted">${t('merge.same.about', { largest: fixed(report.max_logit, 1) })}</span> ${badge('measured')}
+            ${report.same_choice === undefined ? nothing : html`<br>${t('merge.choice', { percent: percent(100 * report.same_choice) })} ${badge('measured')}`}</p>
+            <div class="scroll" tabindex="0" role="region" aria-label=${t('merge.table')}><table><caption class="sr">${t('merge.table')}</caption><thead><tr><td></td><th scope="col">${t('merge.before')}</th><th scope="col">${t('merge.after')}</th></tr></thead><tbody>
                 <tr><th scope="row">${t('merge.ms')}</th><td class="num">${cell(before)}</td><td class="num">${cell(after)}</td></tr>
-                <tr><th scope="row">${t('merge.extra')}</th><td class="num">${count(module?.parameters ?? 0)}</td><td class="num">${count(0)}</td></tr></tbody></table></div>
+                <tr><th scope="row">${t('merge.extra')}</th><td class="num">${count(report.numbers ?? module?.parameters ?? 0)}</td><td class="num">${count(0)}</td></tr>
+                ${bytes ? html`<tr><th scope="row">${t('merge.files')}</th><td class="num">${bytes.adapter ? t('merge.files.two', { model: byteSize(bytes.model), adapter: byteSize(bytes.adapter) }) : byteSize(bytes.model)}</td><td class="num">${t('merge.files.one', { model: byteSize(bytes.model) })}</td></tr>` : nothing}</tbody></table></div>
             <p>${verdict} ${badge('measured')}</p>
-            <p class="small muted">${t('merge.exact', { residual: significant(report.residual_of_subtracting) })} ${badge('measured')}</p>`;
+            <p class="small" id="exact">${t('merge.exact', { residual: significant(report.residual_of_subtracting) })} ${badge('measured')}</p>`;
     }
 }
 define('peft-panel-merge', PeftPanelMerge);
