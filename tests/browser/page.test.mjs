@@ -133,6 +133,7 @@ test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60
 test('a reload in mid-training offers to resume, and goes on from the snapshot', { timeout: 60_000 }, async () => {
   const { page, assertClean } = await open('#v=1&model=stories-300k&task=pirate&n=120&bs=2&seed=3');
   await reach(page, 'ready');
+  await lab(page, 'void (lab.snapshotSeconds = 1)');
   lab(page, 'lab.train()').catch(() => {}); // the reload ends it
   await page.evaluate(() => new Promise((resolve) => { /** @type {any} */ (document.querySelector('peft-playground')).lab.addEventListener('snapshot', () => setTimeout(resolve, 300)); }));
   await page.reload();

@@ -12,7 +12,9 @@
  *         }
  *         define('peft-panel-mix', PeftPanelMix);
  *
- *  2. Texts: content/texts/panels/LANGUAGE.json, flat keys ("mix.title"); `panel.NAME` (button) and `panel.NAME.about` (one sentence) are in
+ *     panel-coach.js is the exception: it is shown in the Result column from the first run on.
+
+  2. Texts: content/texts/panels/LANGUAGE.json, flat keys ("mix.title"); `panel.NAME` (button) and `panel.NAME.about` (one sentence) are in
  *     content/texts/LANGUAGE.json. tests/node/texts.test.mjs checks that all languages have the same keys and gaps.
  *  3. Data only through Lit templates (textContent), never innerHTML. Every number carries a badge: this.value(number, 'measured' | 'calculated' |
  *     'recorded' | 'chapter'). Plots: <peft-chart> (chart.js). Shared looks: styles/shared.css (.card .row .stack .badge .muted .num .scroll .sr); own

@@ -67,10 +67,11 @@ class PeftLoss extends LabElement {
     #plot(Plot, { width, height }, run, ghosts) {
         const color = methodColor(run.method);
         const best = bestValidation(run);
+        const ended = run.status === 'done' || run.status === 'stopped';
         const at = { x: 'step', y: 'loss' };
         return Plot.plot({
             width, height, marginLeft: 44, marginRight: 14, marginBottom: 34, marginTop: 22, style: { fontSize: '12px', background: 'none', color: 'var(--text)' },
-            x: { label: t('loss.step'), domain: [0, Math.max(run.train.steps ?? 0, run.losses.at(-1)?.step ?? 0, 1)], ticks: Math.max(3, Math.floor(width / 80)), tickFormat: 'd' },
+            x: { label: t('loss.step'), domain: [0, Math.max(ended ? 0 : run.train.steps, run.losses.at(-1)?.step ?? 0, ...ghosts.map((ghost) => ghost.losses.at(-1)?.step ?? 0), 1)], ticks: Math.max(3, Math.floor(width / 80)), tickFormat: 'd' },
             y: { label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false },
             marks: [
                 run.base_loss === null ? null : Plot.ruleY([run.base_loss], { stroke: 'var(--muted)', strokeDasharray: '6 4' }),

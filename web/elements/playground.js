@@ -33,6 +33,8 @@ class PeftPlayground extends LabElement {
     #linkTimer = 0;
     /** @type {HTMLElement | null} */
     #panel = null;
+    /** @type {HTMLElement | null} the coach, once there is a run to look at */
+    #coach = null;
 
     constructor() {
         super();
@@ -89,7 +91,10 @@ class PeftPlayground extends LabElement {
     onLab(type, detail) {
         super.onLab(type, detail);
         if (type === 'failure') this.fire('peft-error', { code: detail.code, message: detail.message });
-        if (type === 'run' && detail?.status === 'running') this.open = null;
+        if (type === 'run' && detail?.status === 'running') {
+            this.open = null;
+            this.#bringCoach();
+        }
         if (type !== 'state') return;
         if (detail.includes('lang')) this.#language();
         if (detail.includes('theme')) this.#theme();
@@ -114,6 +119,13 @@ class PeftPlayground extends LabElement {
         if (this.hasAttribute('no-link')) this.theme = theme || undefined;
         else if (theme) document.documentElement.dataset.theme = theme;
         else delete document.documentElement.dataset.theme;
+    }
+
+    /** panel-coach.js has its place in the result, not among the panels. */
+    async #bringCoach() {
+        if (this.#coach || !hasPanel('coach') || this.lab.state.hide.includes('coach')) return;
+        this.#coach = Object.assign(document.createElement(await loadPanel('coach')), { lab: this.lab });
+        this.requestUpdate();
     }
 
     /** @param {string} name */
@@ -174,7 +186,7 @@ class PeftPlayground extends LabElement {
                 ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
                 <div class="right card stack">
                     ${!lab.run && lab.runs.length === 0 ? html`<p class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></p>` : nothing}
-                    <peft-sample .lab=${lab}></peft-sample>${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
+                    <peft-sample .lab=${lab}></peft-sample>${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}${shown('coach', this.#coach ?? nothing)}</div>
             </div>
             ${shown('panels', html`<nav class="next" aria-label=${t('next.title')}><h2>${t('next.title')}</h2>
                 ${panelNames().filter((name) => !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}

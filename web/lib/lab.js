@@ -45,6 +45,7 @@ export class Lab extends EventTarget {
     /** @type {any} report of the last merge, null when nothing is merged */
     merged = null;
     sample = { prompt: '', before: '', after: '' };
+    snapshotSeconds = 10;
     #base;
     #options;
     #trainer = new Trainer(this);
@@ -362,10 +363,7 @@ export class Lab extends EventTarget {
     adopt(runs) { this.#trainer.adopt(runs); }
 
     /** @param {Run} run */
-    remove(run) {
-        this.runs = this.runs.filter((other) => other !== run);
-        this.emit('runs');
-    }
+    remove(run) { this.emit('runs', (this.runs = this.runs.filter((other) => other !== run))); }
 
     // ---- merging ----
 

@@ -8,7 +8,6 @@ import { makeRun } from './runs.js';
 /** Validations, and looks at the sample text, per run. */
 const VALIDATIONS = 8;
 const SAMPLES = 4;
-const SNAPSHOT_SECONDS = 10;
 
 export class Trainer {
     /** @type {import('./lab.js').Lab} */
@@ -32,9 +31,8 @@ export class Trainer {
 
     async train() {
         const lab = this.#lab;
-        if (!lab.session || !lab.task || lab.status === 'training') return null;
-        return lab.during('training', async () => {
-            this.#ready();
+        if (!lab.session || !lab.task) return null;
+        return this.#turn(async () => {
             const run = await this.#begin();
             const options = { ...run.train, workers: run.train.shards === 1 ? 1 : lab.workers };
             return this.#follow(run, (hooks) => this.#session.train({ ...options, ...hooks }));
@@ -45,18 +43,13 @@ export class Trainer {
         const lab = this.#lab;
         const { run } = lab;
         if (!lab.session || !run || lab.status !== 'paused') return null;
-        return lab.during('training', () => {
-            this.#ready();
-            return this.#follow(run, (hooks) => this.#session.resume(hooks));
-        });
+        return this.#turn(() => this.#follow(run, (hooks) => this.#session.resume(hooks)));
     }
 
     async step() {
         const lab = this.#lab;
-        if (!lab.session || lab.status === 'training') return null;
-        const paused = lab.status === 'paused';
-        return lab.during('training', async () => {
-            this.#ready();
+        if (!lab.session) return null;
+        return this.#turn(async (paused) => {
             if (!paused) {
                 const run = await this.#begin();
                 await this.#session.request('trainBegin', run.train);
@@ -67,10 +60,20 @@ export class Trainer {
         });
     }
 
-    /** From here on pause and stop act on this training. */
-    #ready() {
+    /**
+     * A training in its turn, one at a time; pause and stop act on it from now on.
+     * @param {(paused: boolean) => Promise<Run>} work @returns {Promise<Run | null>} null: another one is under way
+     */
+    async #turn(work) {
+        if (this.#abort) return null;
         this.#stopping = false;
         this.#abort = new AbortController();
+        const paused = this.#lab.status === 'paused';
+        try {
+            return await this.#lab.during('training', () => work(paused));
+        } finally {
+            this.#abort = null;
+        }
     }
 
     pause() {
@@ -149,8 +152,6 @@ export class Trainer {
             }
             run.seconds = Math.max(run.seconds, (performance.now() - began) / 1000);
             return this.#stopping ? await this.#finish(run, 'stopped') : this.#pauseRun(run);
-        } finally {
-            this.#abort = null;
         }
     }
 
@@ -160,7 +161,7 @@ export class Trainer {
         return {
             signal: this.#abort?.signal,
             eval_every: Math.max(1, Math.round(run.train.steps / VALIDATIONS)),
-            snapshot_every: Math.max(5, Math.round((lab.runs.length > 1 ? SNAPSHOT_SECONDS : SNAPSHOT_SECONDS / 4) / this.#stepSeconds)),
+            snapshot_every: Math.max(5, Math.round(lab.snapshotSeconds / this.#stepSeconds)),
             onStep: (/** @type {any} */ report) => {
                 run.losses.push({ step: report.step, loss: report.loss });
                 lab.emit('step', report);

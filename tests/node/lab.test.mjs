@@ -1,0 +1,152 @@
+// The laboratory behind the page, without a page: train, pause, step, stop, reset, undo, load, merge, settings while training, recovery.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Lab } from '../../web/lib/lab.js';
+
+const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
+const settings = { model: 'stories-300k', task: 'pirate', steps: 12, batch_size: 4, workers: 1 };
+/** @type {Lab} */
+let lab;
+before(async () => {
+  lab = new Lab({ base: models });
+  lab.set(settings);
+  await lab.ready();
+});
+after(() => lab.close());
+/** Until all work begun so far is done. */
+const idle = () => lab.during(null, async () => {});
+
+test('ready: model, task, data, the engine\'s count, a sample; nothing trained', () => {
+  assert.equal(lab.status, 'ready');
+  assert.deepEqual([lab.state.model, lab.state.task], ['stories-300k', 'pirate']);
+  assert.equal(lab.description.counts.trainable, 8960);
+  assert.ok(lab.sample.prompt && lab.sample.after === '');
+  assert.ok(lab.data.find((part) => part.split === 'train').examples > 100);
+  assert.equal(lab.run, null);
+});
+
+test('train: steps in order, validation from the start, sample, adapter files; the same settings give the same weights', async () => {
+  const steps = /** @type {number[]} */ ([]);
+  lab.addEventListener('step', (event) => steps.push(/** @type {CustomEvent} */ (event).detail.step), { once: false });
+  const run = await lab.train();
+  assert.equal(run?.status, 'done');
+  assert.deepEqual(steps, Array.from({ length: 12 }, (_, i) => i + 1));
+  assert.equal(run?.validations[0].step, 0);
+  assert.ok(Math.abs(/** @type {any} */ (run).validations[0].loss - /** @type {any} */ (run).base_loss) < 1e-9, 'an untrained LoRA changes nothing');
+  assert.ok(/** @type {any} */ (run).validations.at(-1).loss < /** @type {any} */ (run).base_loss);
+  assert.deepEqual(Object.keys(run?.adapter ?? {}), ['adapter_config.json', 'adapter_model.safetensors']);
+  const again = await lab.train();
+  assert.deepEqual(again?.losses, run?.losses);
+  assert.deepEqual(again?.adapter?.['adapter_model.safetensors'], run?.adapter?.['adapter_model.safetensors']);
+});
+
+test('merge and unmerge', async () => {
+  const words = lab.sample.after;
+  const report = await lab.merge();
+  assert.ok(report.max_logit_difference < 1e-3 && report.max_logit > 1);
+  assert.equal(report.before.runs, 30);
+  assert.equal(lab.description.model.merged, true);
+  assert.equal(await lab.ask(lab.sample.prompt), words);
+  await lab.unmerge();
+  assert.equal(lab.merged, null);
+  assert.equal(await lab.ask(lab.sample.prompt), words);
+});
+
+test('another method starts from its own options; undo brings settings and trained weights back', async () => {
+  const { run, sample } = lab;
+  lab.set({ method: 'prompt' });
+  await idle();
+  assert.equal(lab.description.modules[0].method, 'prompt');
+  assert.equal(lab.run, null);
+  await lab.undo();
+  await idle();
+  assert.equal(lab.state.method, 'lora');
+  assert.equal(lab.run, run);
+  assert.equal(lab.sample.after, sample.after);
+  await lab.reset();
+  assert.equal(lab.run, null);
+  await lab.undo();
+  assert.equal(lab.run, run);
+});
+
+test('pause, step, go on: the same weights as without; stop keeps them', async () => {
+  const whole = /** @type {import('../../web/lib/runs.js').Run} */ (lab.runs.at(-1));
+  const pauseAt = (/** @type {Event} */ event) => { if (/** @type {CustomEvent} */ (event).detail.step >= 3) lab.pause(); };
+  lab.addEventListener('step', pauseAt);
+  await lab.train();
+  lab.removeEventListener('step', pauseAt);
+  assert.equal(lab.status, 'paused');
+  const at = /** @type {any} */ (lab.run).losses.length;
+  assert.ok(at >= 3 && at < 12, `paused at ${at}`);
+  await lab.step();
+  assert.equal(lab.status, 'paused');
+  assert.equal(lab.run?.losses.length, at + 1);
+  const run = await lab.resume();
+  assert.equal(run?.status, 'done');
+  assert.deepEqual(run?.losses, whole.losses);
+  assert.deepEqual(run?.adapter?.['adapter_model.safetensors'], whole.adapter?.['adapter_model.safetensors']);
+  const begun = lab.train();
+  await lab.stop();
+  assert.equal((await begun)?.status, 'stopped');
+  assert.equal(lab.status, 'ready');
+});
+
+test('settings of the engine wait while it trains; a bad option is one failure and leaves the lab usable', async () => {
+  const notices = /** @type {string[]} */ ([]);
+  lab.addEventListener('notice', (event) => notices.push(/** @type {CustomEvent} */ (event).detail));
+  const begun = lab.train();
+  await new Promise((resolve) => { lab.addEventListener('step', resolve, { once: true }); });
+  lab.set({ method: 'full', level: 'developer' });
+  assert.deepEqual([lab.state.method, lab.state.level, notices.at(-1)], ['lora', 'developer', 'notice.training']);
+  await begun;
+  const failures = /** @type {any[]} */ ([]);
+  lab.addEventListener('failure', (event) => failures.push(/** @type {CustomEvent} */ (event).detail));
+  lab.setOption('rank', 100000);
+  await idle();
+  assert.equal(failures.length, 1);
+  assert.match(failures[0].message, /rank/);
+  lab.setOption('rank', undefined);
+  await idle();
+  assert.equal(lab.description.counts.trainable, 8960);
+});
+
+test('a snapshot taken in mid-run is gone on with after a reload, to the same weights', async () => {
+  const whole = await lab.train();
+  const snapshots = /** @type {{step: number, bytes: Uint8Array}[]} */ ([]);
+  lab.addEventListener('snapshot', (event) => snapshots.push(/** @type {CustomEvent} */ (event).detail));
+  lab.snapshotSeconds = 0.1;
+  lab.set({ steps: 30 });
+  const long = await lab.train();
+  assert.ok(snapshots.length >= 1, 'a run of 30 short steps is kept at least once');
+  const kept = structuredClone({ run: { ...long, status: 'running' }, bytes: snapshots[0].bytes });
+  const fresh = new Lab({ base: models });
+  try {
+    fresh.set({ ...settings, steps: 30 });
+    await fresh.ready();
+    const run = await fresh.recover(/** @type {any} */ (kept));
+    assert.equal(run?.status, 'done');
+    assert.equal(run?.losses.length, 30);
+    assert.deepEqual(run?.losses, long?.losses);
+    assert.deepEqual(run?.adapter?.['adapter_model.safetensors'], long?.adapter?.['adapter_model.safetensors']);
+  } finally {
+    fresh.close();
+  }
+  assert.equal(whole?.status, 'done');
+});
+
+test('a custom prompt: the model alone before, the trained one after, for every method', async () => {
+  for (const method of ['full', 'prompt', 'prefix', 'adapter']) {
+    lab.set({ method, steps: 4, prompt: 'Tom had a dog.' });
+    await idle();
+    const alone = lab.sample.before;
+    await lab.train();
+    lab.set({ prompt: 'The cat sat on a big red mat.' });
+    await idle();
+    lab.set({ prompt: 'Tom had a dog.' });
+    await idle();
+    assert.equal(lab.sample.before, alone, method);
+    assert.equal(lab.sample.after, await lab.ask('Tom had a dog.'), method);
+  }
+});
