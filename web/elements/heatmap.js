@@ -55,7 +55,7 @@ class PeftHeatmap extends LabElement {
     `];
     static properties = {
         label: { attribute: false }, values: { attribute: false }, rows: { type: Number }, cols: { type: Number }, max: { type: Number },
-        cell: { attribute: false }, band: {}, side: { type: Number }, open: { state: true },
+        cell: { attribute: false }, band: {}, side: { type: Number }, plain: { type: Boolean }, open: { state: true },
     };
 
     constructor() {
@@ -71,6 +71,8 @@ class PeftHeatmap extends LabElement {
         /** Outline the whole row or column of the cell. @type {'' | 'row' | 'col'} */
         this.band = '';
         this.side = SIDE;
+        /** Only the picture and its scale, for a step in an explanation. */
+        this.plain = false;
         this.open = false;
         this.scheme = matchMedia('(prefers-color-scheme: dark)');
         this.repaint = () => this.requestUpdate();
@@ -130,6 +132,13 @@ class PeftHeatmap extends LabElement {
         const { rows, cols, cell, values } = this;
         if (!values) return nothing;
         const size = Math.max(1, Math.min(CELL_MAX, Math.floor(this.side / Math.max(rows, cols, 1))));
+        const probes = ['negative', 'neutral', 'positive'].map((name) => html`<span class="probe ${name}" style=${`color: var(--${name})`}></span>`);
+        const legend = html`<div class="legend num" aria-hidden="true"><span>−${significant(this.scale)}</span><span class="ramp"></span><span>+${significant(this.scale)}</span></div>`;
+        const about = t(this.plain ? 'heatmap.plain' : 'heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) });
+        if (this.plain) {
+            return html`<figure aria-label=${this.label}><figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
+                <div class="map" role="img" aria-label=${about} style=${`width:${cols * size + 2}px`}><canvas aria-hidden="true"></canvas></div>${legend}${probes}</figure>`;
+        }
         const inside = cell && cell.row < rows && cell.col < cols;
         const [x, w] = this.band === 'row' ? [0, 100] : [((cell?.col ?? 0) / cols) * 100, 100 / cols];
         const [y, h] = this.band === 'col' ? [0, 100] : [((cell?.row ?? 0) / rows) * 100, 100 / rows];
@@ -137,16 +146,15 @@ class PeftHeatmap extends LabElement {
         return html`<figure aria-label=${this.label}>
             <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
             <div class="map" role="application" tabindex="0" style=${`width:${cols * size + 2}px`} aria-roledescription=${t('heatmap.role')}
-                aria-label=${t('heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) })} aria-describedby="cell"
+                aria-label=${about} aria-describedby="cell"
                 @keydown=${this.#key} @pointermove=${this.#point} @pointerdown=${this.#point} @focus=${() => { if (!this.cell) this.#move(0, 0); }}>
                 <canvas aria-hidden="true"></canvas>${inside ? html`<div class="cursor" style=${box}></div>` : nothing}
             </div>
-            <div class="legend num" aria-hidden="true"><span>−${significant(this.scale)}</span><span class="ramp"></span><span>+${significant(this.scale)}</span></div>
+            ${legend}
             <output id="cell" class="num">${inside ? t('heatmap.cell', { row: cell.row + 1, col: cell.col + 1, value: significant(values[cell.row * cols + cell.col], 4) }) : t('heatmap.hint')}</output>
             <button class="link small" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}<span class="sr"> ${this.label}</span></button>
             ${this.open ? this.#table() : nothing}
-            ${['negative', 'neutral', 'positive'].map((name) => html`<span class="probe ${name}" style=${`color: var(--${name})`}></span>`)}
-        </figure>`;
+            ${probes}</figure>`;
     }
 
     #table() {

@@ -18,6 +18,7 @@ class PeftPanelMerge extends LabElement {
         .steps > li > strong::before { content: counter(s) ". "; }
         .steps > li.lit { border-color: var(--good); box-shadow: inset 0 3px 0 var(--good); }
         .maps { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
+        .sign { font-size: 1.3rem; }
         .big { font-size: 1.2rem; font-weight: 700; }
         .gone { text-decoration: line-through; color: var(--muted); }
         table { max-width: 760px; } details { border-top: 1px solid var(--line); padding-top: 8px; } summary { cursor: pointer; font-weight: 650; min-height: 28px; }
@@ -119,11 +120,12 @@ class PeftPanelMerge extends LabElement {
     #steps(module) {
         const { maps, lab } = this;
         const lit = lab.merged ? 'lit' : '';
-        const map = (/** @type {string} */ label, /** @type {Float32Array | null} */ values, /** @type {number} */ rows, /** @type {number} */ cols) => (values ? html`<peft-heatmap theme=${this.theme ?? nothing} .lab=${lab} .label=${label} .values=${values} .rows=${rows} .cols=${cols} .side=${96}></peft-heatmap>` : nothing);
+        const map = (/** @type {string} */ label, /** @type {Float32Array | null} */ values, /** @type {number} */ rows, /** @type {number} */ cols) => (values ? html`<peft-heatmap theme=${this.theme ?? nothing} .lab=${lab} .label=${label} .values=${values} .rows=${rows} .cols=${cols} .side=${128} plain></peft-heatmap>` : nothing);
+        const sign = (/** @type {string} */ text) => html`<span class="sign" aria-hidden="true">${text}</span>`;
         const r = maps?.b ? maps.b.length / maps.rows : 0;
         return html`<ol class="steps ${lab.merged ? 'done' : ''}">
-            <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step1.other' : 'merge.step1')}</strong>${maps ? html`<div class="maps">${map('B', maps.b, maps.rows, r)}${map('A', maps.a, r, maps.cols)}${map('ΔW', maps.d, maps.rows, maps.cols)}</div>` : nothing}</li>
-            <li class=${lit}><strong>${t('merge.step2')}</strong>${maps ? html`<div class="maps">${map('W', maps.w, maps.rows, maps.cols)}${map('W + ΔW', maps.sum, maps.rows, maps.cols)}</div>` : nothing}</li>
+            <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step1.other' : 'merge.step1')}</strong>${maps ? html`<div class="maps">${maps.b ? html`${map('B', maps.b, maps.rows, r)}${sign('·')}${map('A', maps.a, r, maps.cols)}${sign('=')}` : nothing}${map('ΔW', maps.d, maps.rows, maps.cols)}</div>` : nothing}</li>
+            <li class=${lit}><strong>${t('merge.step2')}</strong>${maps ? html`<div class="maps">${map('W', maps.w, maps.rows, maps.cols)}${sign('→')}${map('W + ΔW', maps.sum, maps.rows, maps.cols)}</div>` : nothing}</li>
             <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step3.other' : 'merge.step3')}</strong><p class="small"><span class=${lab.merged ? 'gone' : ''}>${t('merge.extra.numbers', { n: module?.parameters ?? 0 })}</span> ${badge('measured')}<br>${t(lab.merged ? 'merge.now.merged' : 'merge.now.apart')}</p></li></ol>
             ${maps ? html`<p class="small muted">${t('merge.shown', { map: maps.label })}</p>` : nothing}`;
     }

@@ -226,6 +226,11 @@ export class Lab extends EventTarget {
         this.task = await this.readTask(name);
     }
 
+    /** Where a ready adapter of the index lies. @param {string} name */
+    adapterPlace(name) {
+        return `${this.#base}adapters/${name}/`;
+    }
+
     /** A task's texts, without putting it to use. @param {string} name */
     readTask(name) {
         return loadTask(`${this.#base}tasks/${name}/`, { splits: ['train', 'validation', 'test'] });

@@ -1,0 +1,71 @@
+// Mix: two LoRAs trained from the panel, weights, live text, scores, the strip, exact and approximate rules.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkLooks, startPanels } from './lib/panels.mjs';
+
+/** @type {Awaited<ReturnType<typeof startPanels>>} */
+let site;
+before(async () => { site = await startPanels('mix'); });
+after(() => site.close());
+
+test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules have no error', { timeout: 240_000 }, async () => {
+  const { page, assertClean } = await site.open({ level: 'explorer' });
+  await page.getByText('Mixing needs two trained LoRAs').waitFor();
+  await page.evaluate(() => { Object.assign(globalThis.panel, { steps: 10, pair: ['turtle', 'mood'] }); });
+  await page.locator('#train-pair').click();
+  await page.locator('#rule').waitFor({ timeout: 90_000 });
+  assert.deepEqual(await page.evaluate(() => globalThis.lab.runs.map((run) => run.task).sort()), ['mood', 'turtle']);
+  const settled = () => page.waitForFunction(() => { const p = globalThis.panel; return p.applied && !p.thinking && !p.dirty && !p.work.running; }, undefined, { timeout: 60_000 });
+  await settled();
+
+  // The sum of the changes is what runs: the logits are those of cat, which stores it in one LoRA, and of a LoRA alone when the other weighs 0.
+  const logits = (rule, weights) => page.evaluate(async ([name, list]) => {
+    const mixer = await globalThis.panel.mixer;
+    await mixer.apply(name, list);
+    return Array.from((await mixer.session.logits({ text: 'Once upon a time' })).logits);
+  }, [rule, weights]);
+  const far = (a, b) => a.reduce((max, v, i) => Math.max(max, Math.abs(v - b[i])), 0);
+  const sum = await logits('sum', [0.7, -0.4]);
+  assert.ok(far(sum, await logits('cat', [0.7, -0.4])) < 1e-4);
+  assert.ok(far(sum, await logits('linear', [0.7, 0.4])) > 1e-3);
+  assert.ok(far(await logits('sum', [1, 0]), await logits('sum', [0, 1])) > 1e-2);
+
+  // Weights by keyboard, live text.
+  const slider = page.locator('input[type=range]').first();
+  await slider.focus();
+  await slider.press('ArrowLeft');
+  assert.equal(await page.evaluate(() => globalThis.panel.weights[0]), 0.95);
+  await slider.press('Home');
+  await settled();
+  assert.equal(await page.evaluate(() => globalThis.panel.weights[0]), -1);
+  await page.locator('input[type=number]').first().fill('9');
+  await page.locator('input[type=number]').first().blur();
+  assert.equal(await page.evaluate(() => globalThis.panel.weights[0]), 1.5);
+  await settled();
+  assert.notEqual(await page.evaluate(() => globalThis.panel.text), '');
+
+  await page.locator('#rules').click();
+  await page.locator('#errors').waitFor();
+  const errors = await page.evaluate(() => Object.fromEntries(globalThis.panel.errors.map((row) => [row.type, row.exact ? 0 : row.error])));
+  assert.equal(errors.cat, 0);
+  for (const type of ['linear', 'svd', 'ties', 'dare_linear']) assert.ok(errors[type] > 0.01 || Number.isNaN(errors[type]), `${type} ${errors[type]}`);
+  assert.ok(errors.svd < errors.ties);
+
+  await page.locator('#score').click();
+  await page.locator('#scores').waitFor({ timeout: 60_000 });
+  const scores = await page.evaluate(() => globalThis.panel.scores);
+  assert.deepEqual(scores.map((row) => row.task).sort(), ['mood', 'turtle']);
+  assert.ok(scores.every((row) => row.loss !== row.base && row.score >= 0));
+
+  await page.locator('#strip').click();
+  await page.getByRole('heading', { name: 'From A to B' }).waitFor({ timeout: 60_000 });
+  const strip = await page.evaluate(() => globalThis.panel.strip);
+  assert.equal(strip.length, 11);
+  assert.ok(strip[0].losses[0] < strip[10].losses[0] && strip[10].losses[1] < strip[0].losses[1], 'each end is good at its own task');
+
+  await page.locator('#rule').selectOption('svd');
+  await settled();
+  await page.getByText('Distance from the weighted sum').waitFor();
+  await checkLooks(page, 'mix');
+  assertClean();
+});

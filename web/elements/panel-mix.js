@@ -1,0 +1,297 @@
+/** Mix: two or three trained LoRAs, a weight for each, the text and the losses of the mixture, and what the mixing rules cost. */
+import { aside } from '../lib/aside.js';
+import { fixed, percent, significant } from '../lib/format.js';
+import { Mixer, sources, SUM, trainLora } from '../lib/mixing.js';
+import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import './chart.js';
+import { stripPlot, stripTable } from './mix-plot.js';
+import { Work } from './work.js';
+
+const STEP = 0.05;
+const POINTS = 11;
+const LETTERS = ['A', 'B', 'C'];
+/** Rules a student sees; the others come with the level. */
+const STUDENT_RULES = [SUM, 'cat', 'linear', 'svd', 'ties', 'dare_linear'];
+const LIVE_MS = 200;
+
+class PeftPanelMix extends LabElement {
+    static watch = ['status', 'runs', 'ready', 'state'];
+    static styles = [LabElement.styles, css`
+        .sources { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); }
+        label { display: grid; gap: 2px; font-size: 0.85rem; color: var(--muted); }
+        label select, label input { color: var(--text); }
+        .slide { display: grid; grid-template-columns: 1fr 5.5em; gap: 8px; align-items: center; }
+        .slide input[type=number] { width: 100%; }
+        .text { background: var(--surface); border-radius: 6px; padding: 10px 12px; min-height: 4.5em; margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+        .strip td { vertical-align: top; } .two { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 240px), 1fr)); }
+    `];
+    static properties = {
+        chosen: { state: true }, weights: { state: true }, rule: { state: true }, density: { state: true }, prompt: { state: true }, text: { state: true }, applied: { state: true },
+        problem: { state: true }, scores: { state: true }, errors: { state: true }, strip: { state: true }, pair: { state: true }, thinking: { state: true },
+    };
+
+    constructor() {
+        super();
+        /** Keys of the sources; '' = none. @type {string[]} */
+        this.chosen = ['', '', ''];
+        this.weights = [1, 1, 0];
+        this.rule = SUM;
+        this.density = 0.5;
+        this.prompt = '';
+        this.text = '';
+        /** @type {import('../lib/mixing.js').Applied | null} */
+        this.applied = null;
+        this.problem = '';
+        /** @type {{task: string, base: number, loss: number, score: number | null}[] | null} */
+        this.scores = null;
+        /** @type {{type: string, error: number, exact: boolean, rank: number, message: string}[] | null} */
+        this.errors = null;
+        /** @type {{weight: number, losses: number[], text: string}[] | null} */
+        this.strip = null;
+        this.pair = ['pirate', 'mood'];
+        /** Steps of the two LoRAs trained here; 0: the presets'. */
+        this.steps = 0;
+        this.thinking = false;
+        this.work = new Work(this);
+        /** @type {Promise<Mixer> | null} */
+        this.mixer = null;
+        this.loaded = '';
+        this.dirty = false;
+        /** @type {AbortController | null} */
+        this.speaking = null;
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        this.timer = undefined;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        this.lab.ready().catch(() => {});
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        this.work.cancel();
+        this.#drop();
+    }
+
+    #drop() {
+        clearTimeout(this.timer);
+        this.speaking?.abort();
+        this.mixer?.then(({ own }) => own.close(), () => {});
+        this.mixer = null;
+        this.loaded = '';
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        if (type === 'state' && detail?.includes('model')) {
+            this.#drop();
+            Object.assign(this, { chosen: ['', '', ''], text: '', strip: null, scores: null, errors: null });
+        }
+        this.requestUpdate();
+    }
+
+    get all() {
+        const title = (/** @type {string} */ task) => (t(`task.${task}`) === `task.${task}` ? task : t(`task.${task}`));
+        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${title(run.task)}, r = ${run.options.rank}`);
+    }
+
+    /** The sources in use: what was picked, else the first two of different tasks. */
+    get used() {
+        const { all } = this;
+        const known = this.chosen.map((key) => all.find((source) => source.key === key));
+        if (known[0] && known[1]) return known.filter((source) => source !== undefined);
+        const first = all[0];
+        const second = all.find((source) => source !== first && source.task !== first.task) ?? all[1];
+        return second ? [first, second] : [];
+    }
+
+    updated() {
+        const key = this.used.map((source) => source.key).join('|');
+        if (key && key !== this.loaded && ['ready', 'paused'].includes(this.lab.status) && !this.work.running) {
+            this.loaded = key;
+            Object.assign(this, { strip: null, scores: null, errors: null });
+            this.#touch(0);
+        }
+    }
+
+    /** The engine of the mixture with the used sources in it; made when first needed. @returns {Promise<Mixer>} */
+    async #ready() {
+        this.mixer ??= aside(this.lab).then((own) => new Mixer(own));
+        const mixer = await this.mixer.catch((error) => {
+            this.mixer = null;
+            throw error;
+        });
+        const { used } = this;
+        if (mixer.sources.map((s) => s.key).join('|') !== used.map((s) => s.key).join('|')) await mixer.load(used);
+        return mixer;
+    }
+
+    /** Something changed: speak again soon. @param {number} [wait] ms */
+    #touch(wait = LIVE_MS) {
+        this.dirty = true;
+        this.speaking?.abort();
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.#speak(), wait);
+    }
+
+    async #speak() {
+        if (this.thinking || this.work.running) return;
+        this.thinking = true;
+        while (this.dirty && this.isConnected) {
+            this.dirty = false;
+            this.speaking = new AbortController();
+            try {
+                const mixer = await this.#ready();
+                this.prompt ||= await this.#firstPrompt(mixer);
+                this.applied = await mixer.apply(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+                this.text = await mixer.say(this.prompt, this.speaking.signal);
+                this.problem = '';
+            } catch (error) {
+                const { code, message } = /** @type {any} */ (error);
+                if (code !== 'aborted') this.problem = message;
+            }
+        }
+        this.thinking = false;
+    }
+
+    /** @param {Mixer} mixer */
+    async #firstPrompt(mixer) {
+        const name = mixer.tasks[0];
+        const task = name ? await mixer.task(name) : null;
+        return task?.items.validation?.[0]?.prompt ?? 'Once upon a time';
+    }
+
+    /** @param {number} i @param {number} value */
+    #weigh(i, value) {
+        if (!Number.isFinite(value)) return;
+        const kept = Math.max(-1, Math.min(1.5, Math.round(value / STEP) * STEP));
+        this.weights = this.weights.with(i, Math.round(kept * 100) / 100);
+        this.#touch();
+    }
+
+    /** Longer work with the mixture. @param {number} total @param {string} label @param {(mixer: Mixer, hand: import('./work.js').Hand) => Promise<void>} job */
+    async #longer(total, label, job) {
+        this.speaking?.abort();
+        while (this.thinking) await new Promise((resolve) => setTimeout(resolve, 20));
+        await this.work.run(total, label, async (hand) => {
+            const mixer = await this.#ready();
+            await mixer.apply(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+            await job(mixer, hand);
+        });
+    }
+
+    #score() {
+        const tasks = new Set(this.used.map((source) => source.task)).size;
+        return this.#longer(tasks * 14, t('mix.scoring'), async (mixer, { signal, tick }) => {
+            const rows = [];
+            for (const task of mixer.tasks) {
+                const loss = await mixer.loss(task, signal);
+                tick();
+                const score = await mixer.score(task, { signal, onProgress: () => tick() });
+                rows.push({ task, loss, score, base: await mixer.baseLoss(task, signal) });
+            }
+            this.scores = rows;
+        });
+    }
+
+    /** From A alone to B alone; a third source keeps its weight. */
+    #sweep() {
+        return this.#longer(POINTS, t('mix.strip.running'), async (mixer, { signal, tick, check }) => {
+            const points = [];
+            const rest = this.weights.slice(2, this.used.length);
+            for (let i = 0; i < POINTS; i++) {
+                const weight = i / (POINTS - 1);
+                await mixer.apply(this.rule, [1 - weight, weight, ...rest], { density: this.density });
+                const losses = [];
+                for (const { task } of this.used.slice(0, 2)) losses.push(await mixer.loss(task, signal));
+                points.push({ weight, losses, text: await mixer.say(this.prompt, signal) });
+                tick();
+                check();
+            }
+            this.strip = points;
+            await mixer.apply(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+        });
+    }
+
+    #compareRules() {
+        const types = (this.lab.engine?.mix_types ?? []).map((/** @type {any} */ m) => m.name);
+        return this.#longer(1, t('mix.rules.running'), async (mixer) => {
+            this.errors = await mixer.errors(types, this.weights.slice(0, this.used.length), { density: this.density });
+        });
+    }
+
+    /** Two LoRAs to mix, for who has none. */
+    async #trainPair() {
+        const { lab, pair } = this;
+        const presetSteps = this.steps || 80;
+        await this.work.run(2 * presetSteps, t('mix.train.running'), async ({ signal, tick }) => {
+            for (const task of pair) {
+                const run = await trainLora(lab, task, { steps: this.steps, signal, onStep: () => tick() });
+                if (run) lab.adopt([{ ...run, id: Math.max(0, ...lab.runs.map((r) => r.id)) + 1 }]);
+            }
+            this.say(t('mix.train.done'));
+        });
+    }
+
+    render() {
+        const { lab, used } = this;
+        return html`<section class="stack"><h2>${t('mix.title')}</h2><p class="muted small">${t('mix.about')}</p>
+            ${!lab.engine ? html`<p role="status">${t(`status.${lab.status}`)}</p>` : used.length < 2 ? this.#trainFirst() : this.#mixing()}</section>`;
+    }
+
+    #trainFirst() {
+        const { lab, pair } = this;
+        const name = (/** @type {any} */ task) => (t(`task.${task.name}`) === `task.${task.name}` ? task.title : t(`task.${task.name}`));
+        return html`<p>${t('mix.none', { n: this.all.length })}</p>
+            <div class="row">${pair.map((value, i) => html`<label>${t('mix.train.task', { letter: LETTERS[i] })}<select ?disabled=${this.work.running} @change=${(/** @type {any} */ e) => { this.pair = pair.with(i, e.target.value); }}>${lab.index.tasks.map((task) => html`<option value=${task.name} ?selected=${task.name === value}>${name(task)}</option>`)}</select></label>`)}
+                ${this.work.running ? nothing : html`<button class="primary" id="train-pair" ?disabled=${pair[0] === pair[1]} @click=${this.#trainPair}>${t('mix.train.do')}</button>`}</div>${this.work.bar()}`;
+    }
+
+    #mixing() {
+        const { lab, used, all, work, applied } = this;
+        const rules = [SUM, ...(lab.engine?.mix_types ?? []).map((/** @type {any} */ m) => m.name)].filter((name) => lab.state.level !== 'student' || STUDENT_RULES.includes(name));
+        const summary = this.rule === SUM ? t('mix.rule.sum.about') : lab.engine?.mix_types.find((/** @type {any} */ m) => m.name === this.rule)?.summary;
+        const choose = (/** @type {number} */ i, /** @type {string} */ key) => { this.chosen = [...used.map((s) => s.key), '', ''].slice(0, 3).with(i, key); };
+        return html`<div class="sources">${LETTERS.map((letter, i) => this.#source(letter, i, all, used[i], choose))}</div>
+            <div class="two"><label>${t('mix.rule')}<select id="rule" ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.rule = e.target.value; this.#touch(); }}>${rules.map((name) => html`<option value=${name} ?selected=${name === this.rule}>${name === SUM ? t('mix.rule.sum') : name}</option>`)}</select></label>
+                ${/ties|dare|magnitude/.test(this.rule) ? html`<label>${t('mix.density')}<input type="number" min="0.05" max="1" step="0.05" .value=${String(this.density)} @change=${(/** @type {any} */ e) => { this.density = Math.max(0.05, Math.min(1, Number(e.target.value) || 0.5)); this.#touch(); }}></label>` : nothing}
+                <label>${t('settings.prompt')}<input id="prompt" type="text" maxlength="400" .value=${this.prompt} ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.prompt = e.target.value; this.#touch(0); }}></label></div>
+            <p class="small">${summary} ${applied ? html`${applied.exact ? t('mix.exact') : t('mix.error', { percent: percent(applied.error * 100) })} ${badge('measured')}` : nothing}</p>
+            ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
+            <h3>${t('mix.text')} ${badge('measured')}</h3><p class="text" aria-live="polite" aria-busy=${this.thinking}><span class="muted">${this.prompt}</span>${this.text || (this.thinking ? ' …' : '')}</p>
+            <div class="row"><button id="score" ?disabled=${work.running} @click=${this.#score}>${t('mix.score')}</button><button id="strip" ?disabled=${work.running} @click=${this.#sweep}>${t('mix.strip.do', { n: POINTS })}</button><button id="rules" ?disabled=${work.running} @click=${this.#compareRules}>${t('mix.rules.do')}</button></div>
+            ${work.bar()}${this.#results()}`;
+    }
+
+    /** @param {string} letter @param {number} i @param {import('../lib/mixing.js').Source[]} all @param {import('../lib/mixing.js').Source | undefined} source @param {(i: number, key: string) => void} choose */
+    #source(letter, i, all, source, choose) {
+        const busy = this.work.running;
+        const label = t('mix.weight', { letter });
+        return html`<div class="card stack"><label>${t('mix.source', { letter })}<select ?disabled=${busy} @change=${(/** @type {any} */ e) => choose(i, e.target.value)}>
+                ${i === 2 ? html`<option value="" ?selected=${!source}>${t('word.none')}</option>` : nothing}${all.map((s) => html`<option value=${s.key} ?selected=${s === source || s.key === source?.key}>${s.name}</option>`)}</select></label>
+            ${source ? html`<div class="slide"><input type="range" min="-1" max="1.5" step=${STEP} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @input=${(/** @type {any} */ e) => this.#weigh(i, Number(e.target.value))}>
+                <input type="number" min="-1" max="1.5" step=${STEP} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @change=${(/** @type {any} */ e) => this.#weigh(i, Number(e.target.value))}></div>` : nothing}</div>`;
+    }
+
+    #results() {
+        const { scores, strip, errors, used } = this;
+        const title = (/** @type {string} */ task) => (t(`task.${task}`) === `task.${task}` ? task : t(`task.${task}`));
+        const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${title(source.task)}`);
+        const at = (/** @type {string} */ label, /** @type {any} */ table) => html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>${table}</div>`;
+        return html`${scores ? at(t('mix.score'), html`<table id="scores"><thead><tr><th scope="col">${t('task.choose')}</th><th scope="col" class="num">${t('compare.base')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('compare.of.score')}</th></tr></thead>
+                <tbody>${scores.map((row) => html`<tr><th scope="row">${title(row.task)}</th><td class="num">${fixed(row.base, 3)}</td><td class="num">${fixed(row.loss, 3)}</td><td class="num">${row.score === null ? '–' : percent(row.score * 100)} ${badge('measured')}</td></tr>`)}</tbody></table>`) : nothing}
+            ${strip ? html`<h3>${t('mix.strip')} ${badge('measured')}</h3><peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('mix.strip')} .summary=${this.#stripSummary(strip, names)} .height=${240} .plot=${stripPlot(strip, names)} .table=${stripTable(strip, names)}></peft-chart>
+                ${at(t('mix.strip.texts'), html`<table class="strip"><thead><tr><th scope="col" class="num">A</th><th scope="col" class="num">B</th><th scope="col">${t('mix.text')}</th></tr></thead><tbody>${strip.map((p) => html`<tr><td class="num">${fixed(1 - p.weight, 1)}</td><td class="num">${fixed(p.weight, 1)}</td><td class="small">${p.text}</td></tr>`)}</tbody></table>`)}` : nothing}
+            ${errors ? html`<h3>${t('mix.rules')} ${badge('measured')}</h3>${at(t('mix.rules'), html`<table id="errors"><thead><tr><th scope="col">${t('mix.rule')}</th><th scope="col" class="num">${t('mix.rules.error')}</th><th scope="col" class="num">${t('mix.rules.rank')}</th><th scope="col">${t('mix.rules.what')}</th></tr></thead>
+                <tbody>${errors.map((row) => html`<tr><th scope="row">${row.type}</th><td class="num">${row.message ? '–' : row.exact ? t('mix.rules.exact') : percent(row.error * 100)}</td><td class="num">${row.rank || '–'}</td><td class="small">${row.message || this.lab.engine?.mix_types.find((/** @type {any} */ m) => m.name === row.type)?.summary}</td></tr>`)}</tbody></table>`)}
+                <p class="small muted">${t('mix.rules.about')}</p>` : nothing}`;
+    }
+
+    /** @param {{weight: number, losses: number[]}[]} strip @param {string[]} names */
+    #stripSummary(strip, names) {
+        const best = (/** @type {number} */ i) => strip.reduce((a, b) => (b.losses[i] < a.losses[i] ? b : a));
+        return t('mix.strip.summary', { a: names[0], wa: significant(best(0).weight, 2), la: fixed(best(0).losses[0], 3), b: names[1], wb: significant(best(1).weight, 2), lb: fixed(best(1).losses[1], 3) });
+    }
+}
+define('peft-panel-mix', PeftPanelMix);

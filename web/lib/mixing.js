@@ -1,0 +1,156 @@
+/** Mixing trained LoRAs in an engine of its own: exact weighted sums, peft's other rules with their error, losses and scores per task. DOM-free. */
+import { evaluateTask, PeftLabError } from '../engine/index.js';
+
+/** @typedef {import('./lab.js').Lab} Lab */
+/** @typedef {{key: string, name: string, task: string, files: import('../engine/session.js').FolderSource}} Source a trained LoRA: files, or the folder's place */
+/** @typedef {{exact: boolean, error: number, rank: number}} Applied error: |what runs − weighted sum| / |weighted sum| */
+
+/** The rule that needs no new module: all sources run beside each other, each with its weight. */
+export const SUM = 'sum';
+
+/** LoRAs of the page's model: finished runs, and the ready adapters of the index. @param {Lab} lab @param {(run: import('./runs.js').Run) => string} nameOf @returns {Source[]} */
+export function sources(lab, nameOf) {
+    const { model } = lab.state;
+    const own = lab.runs.filter((run) => run.method === 'lora' && run.adapter && run.model === model && !run.options.use_dora && ['done', 'stopped'].includes(run.status))
+        .map((run) => ({ key: `run ${run.id}`, name: nameOf(run), task: run.task, files: /** @type {any} */ (run.adapter) }));
+    const ready = (lab.index.adapters ?? []).filter((item) => item.method === 'lora' && item.model === model)
+        .map((item) => ({ key: item.name, name: item.title ? `${item.title} (${item.name})` : item.name, task: item.task, files: lab.adapterPlace(item.name) }));
+    return [...own, ...ready];
+}
+
+export class Mixer {
+    /** Module ids of the sources, in their order. @type {number[]} */
+    ids = [];
+    /** @type {Source[]} */
+    sources = [];
+    #mixed = 0;
+    /** @type {Map<string, import('../engine/tasks.js').Task>} */
+    #tasks = new Map();
+    /** Held-out losses of the bare model. @type {Map<string, number>} */
+    #base = new Map();
+
+    /** @param {Lab} own a lab aside */
+    constructor(own) {
+        this.own = own;
+    }
+
+    get session() {
+        return /** @type {import('../engine/session.js').Session} */ (this.own.session);
+    }
+
+    /** @param {Source[]} chosen two or three */
+    async load(chosen) {
+        await this.session.clear();
+        this.#mixed = 0;
+        this.ids = [];
+        this.sources = chosen;
+        for (const [i, { files }] of chosen.entries()) {
+            const { module } = /** @type {any} */ (await this.session.importAdapter(files, { name: `source-${i + 1}` }));
+            this.ids.push(module.id);
+        }
+    }
+
+    /** Puts the mixture to work. @param {string} rule SUM or a mix type of the engine @param {number[]} weights @param {{density?: number, compat?: boolean}} [options] @returns {Promise<Applied>} */
+    async apply(rule, weights, options = {}) {
+        const made = rule === SUM ? null : await this.#mix(rule, weights, options);
+        if (this.#mixed) await this.session.removeModule(this.#mixed);
+        this.#mixed = made?.module.id ?? 0;
+        for (const [i, id] of this.ids.entries()) await this.session.setModule(id, { active: !made, weight: made ? 1 : weights[i] });
+        if (made) await this.session.setModule(made.module.id, { active: true });
+        return made ? { exact: made.exact, error: made.relative_error, rank: made.rank } : { exact: true, error: 0, rank: 0 };
+    }
+
+    /** @param {string} type @param {number[]} weights @param {{density?: number, compat?: boolean}} options */
+    #mix(type, weights, { density, compat }) {
+        const prunes = /ties|dare|magnitude/.test(type);
+        return this.session.mix({ type, modules: this.ids.map((id, i) => ({ id, weight: weights[i] })), name: 'mixture', seed: 1, ...(prunes && density && { density }), ...(compat && { compat }) });
+    }
+
+    /** How far every rule lands from the weighted sum; what runs is not changed. @param {string[]} types @param {number[]} weights @param {{density?: number, compat?: boolean}} [options] */
+    async errors(types, weights, options = {}) {
+        const rows = [];
+        for (const type of types) {
+            try {
+                const made = await this.#mix(type, weights, options);
+                await this.session.removeModule(made.module.id);
+                rows.push({ type, error: made.relative_error, exact: made.exact, rank: made.rank, message: '' });
+            } catch (thrown) {
+                rows.push({ type, error: NaN, exact: false, rank: 0, message: PeftLabError.from(thrown).message });
+            }
+        }
+        return rows;
+    }
+
+    /** The mixture as one adapter folder. @param {number[]} weights */
+    async exportExact(weights) {
+        const made = await this.#mix('cat', weights, {});
+        const files = await this.session.exportAdapter(made.module.id);
+        await this.session.removeModule(made.module.id);
+        return files;
+    }
+
+    /** Names of the sources' tasks, each once. */
+    get tasks() {
+        return [...new Set(this.sources.map(({ task }) => task))].filter((name) => name !== 'own-data');
+    }
+
+    /** @param {string} name */
+    async task(name) {
+        const known = this.#tasks.get(name) ?? (await this.own.readTask(name));
+        if (!this.#tasks.has(name)) {
+            this.#tasks.set(name, known);
+            await this.session.setData(name, (known.splits.validation ?? known.splits.test ?? []).slice(0, 32));
+        }
+        return known;
+    }
+
+    /** Held-out loss on a task as things are. @param {string} name @param {AbortSignal} [signal] */
+    async loss(name, signal) {
+        await this.task(name);
+        return (await this.session.evaluate({ split: name, signal })).loss;
+    }
+
+    /** The same of the bare model, once. @param {string} name @param {AbortSignal} [signal] */
+    async baseLoss(name, signal) {
+        const known = this.#base.get(name);
+        if (known !== undefined) return known;
+        const { modules } = await this.session.describe();
+        const active = modules.filter((/** @type {any} */ m) => m.active);
+        for (const { id } of active) await this.session.setModule(id, { active: false });
+        const loss = await this.loss(name, signal).finally(async () => {
+            for (const { id } of active) await this.session.setModule(id, { active: true });
+        });
+        this.#base.set(name, loss);
+        return loss;
+    }
+
+    /** @param {string} name @param {{limit?: number, signal?: AbortSignal, onProgress?: () => void}} [how] @returns {Promise<number | null>} 0..1 */
+    async score(name, { limit = 12, signal, onProgress } = {}) {
+        const task = await this.task(name);
+        if (task.metric.id === 'none' || !task.items.validation?.some((item) => item.prompt !== undefined)) return null;
+        return (await evaluateTask(this.session, task, { split: 'validation', limit, signal, onProgress })).score;
+    }
+
+    /** @param {string} prompt @param {AbortSignal} [signal] */
+    async say(prompt, signal) {
+        return (await this.session.generate({ prompt, max_new_tokens: 60, temperature: 0, stop: ['\n\n'], signal })).text;
+    }
+}
+
+/** Trains a LoRA on a task beside the page's model. @param {Lab} lab @param {string} task @param {{steps?: number, signal?: AbortSignal, onStep?: () => void}} how @returns {Promise<import('./runs.js').Run | null>} */
+export async function trainLora(lab, task, { steps = 0, signal, onStep }) {
+    const own = lab.fork();
+    const stop = () => own.stop();
+    signal?.addEventListener('abort', stop);
+    try {
+        own.set({ task, method: 'lora', options: {}, steps, lr: 0, batch_size: 0, prompt: '' });
+        own.addEventListener('step', () => onStep?.());
+        await own.ready();
+        const run = await own.train();
+        if (signal?.aborted) throw PeftLabError.aborted();
+        return run;
+    } finally {
+        signal?.removeEventListener('abort', stop);
+        own.close();
+    }
+}
