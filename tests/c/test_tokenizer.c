@@ -190,6 +190,81 @@ TEST(unknown_characters) {
     unload(&s);
 }
 
+/* One vocabulary for all layouts: "?", a, b, the three stand-ins for a space, and each of them merged with a. */
+static void load_layout(setup *s, const char *members) {
+    char json[1200];
+    (void)snprintf(json, sizeof json,
+                   "{%s,\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"?\":0,\"a\":1,\"b\":2,"
+                   "\"\xc4\xa0\":3,\"_\":4,"
+                   "\"\xe2\x96\x81\":5,\"\xc4\xa0"
+                   "a\":6,\"_a\":7,\"\xe2\x96\x81"
+                   "a\":8},\"merges\":[\"\xc4\xa0 a\",\"_ a\",\"\xe2\x96\x81 a\"]}}",
+                   members);
+    load(s, json);
+}
+
+TEST(a_space_in_front_of_the_text) {
+    setup s;
+    load_layout(&s, "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true}");
+    expect_ids(&s, "a", 1, false, IDS(6));
+    expect_ids(&s, "b a", 3, false, IDS(3, 2, 6));
+    expect_ids(&s, " a", 2, false, IDS(6));
+    expect_ids(&s, "ab", 2, false, IDS(6, 2));
+    expect_ids(&s, "aa a", 4, false, IDS(6, 1, 6));
+    unload(&s);
+}
+
+TEST(metaspace_with_another_character) {
+    setup s;
+    load_layout(&s, "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":"
+                    "\"always\",\"split\":true}");
+    expect_ids(&s, "a  b", 4, false, IDS(7, 4, 4, 2));
+    expect_ids(&s, "a_a", 3, false, IDS(7, 7));
+    expect_ids(&s, "__a", 3, false, IDS(4, 7));
+    expect_ids(&s, "  ", 2, false, IDS(4, 4));
+    unload(&s);
+}
+
+static const char normalized_token[] =
+    "\"added_tokens\":[{\"id\":9,\"content\":\"b "
+    "a\",\"special\":true,\"normalized\":true,\"lstrip\":false,\"rstrip\":false,"
+    "\"single_word\":false}],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\","
+    "\"prepend\":\"\xe2\x96\x81\"},"
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\" "
+    "\"},\"content\":\"\xe2\x96\x81\"}]},\"decoder\":{\"type\":\"Sequence\",\"decoders\":["
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\xe2\x96\x81\"},\"content\":\" "
+    "\"},{\"type\":\"Fuse\"}]}";
+
+TEST(normalized_added_tokens) {
+    setup s;
+    load_layout(&s, normalized_token);
+    expect_ids(&s, "a b a b a", 9, false, IDS(8, 9, 9));
+    expect_text(&s, IDS(8, 9, 9), false, " a b a b a");
+    expect_text(&s, IDS(8, 9, 9), true, " a"); /* tokenizers 0.23.3 does not skip it: tokenizer.h */
+    unload(&s);
+}
+
+/* A long text without pre-tokeniser is cut at its words: the working memory does not grow with it. */
+TEST(words_go_one_by_one) {
+    enum { WORDS = 20000 };
+    setup s;
+    load_layout(&s, normalized_token);
+    char *text = malloc(3 * WORDS);
+    for (size_t i = 0; i < WORDS; i++)
+        memcpy(text + 3 * i, "aa ", 3);
+    size_t loaded = s.memory.bytes;
+    int32_t *ids, count;
+    pl_error error = {0};
+    REQUIRE(pl_tokenizer_encode(s.tokenizer, &s.memory, text, 3 * WORDS, false, &ids, &count, &error) ==
+            PL_OK);
+    CHECK_INT(count, 2 * WORDS + 1);
+    CHECK_MSG(s.memory.peak_bytes - loaded < 30 * WORDS, "%zu bytes for %d", s.memory.peak_bytes - loaded,
+              3 * WORDS);
+    pl_memory_free(&s.memory, ids);
+    free(text);
+    unload(&s);
+}
+
 TEST(the_byte_alphabet_is_a_bijection) {
     bool seen[512] = {false};
     for (unsigned byte = 0; byte < 256; byte++) {
