@@ -235,6 +235,22 @@ static pl_status read_header(const reader *r, const pl_json *root, pl_safetensor
     return check_places(r, file);
 }
 
+/* "8.0", "8e0" and "-0" are whole numbers to the tree, but not to the reference, which wants plain digits. header is
+   correct JSON. */
+static bool plain_numbers(const char *header, size_t length) {
+    bool in_string = false;
+    for (size_t i = 0; i < length; i++) {
+        char byte = header[i];
+        if (in_string && byte == '\\')
+            i++;
+        else if (byte == '"')
+            in_string = !in_string;
+        else if (!in_string && (byte == '.' || byte == '-' || byte == 'e' || byte == 'E'))
+            return false;
+    }
+    return true;
+}
+
 pl_status pl_safetensors_open(pl_memory *memory, const uint8_t *bytes, size_t size, const char *what,
                               pl_safetensors *file, pl_error *error) {
     *file = (pl_safetensors){.memory = memory};
@@ -260,6 +276,8 @@ pl_status pl_safetensors_open(pl_memory *memory, const uint8_t *bytes, size_t si
                 .data_size = size - LENGTH_BYTES - length,
                 .error = error};
     pl_status status = read_header(&r, root, file);
+    if (status == PL_OK && !plain_numbers(header, (size_t)length))
+        status = pl_fail(error, PL_ERR_FORMAT, "%s: the header's numbers must be plain digits", what);
     pl_json_free(root);
     if (status != PL_OK)
         pl_safetensors_close(file);

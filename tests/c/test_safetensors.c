@@ -243,7 +243,16 @@ TEST(bad_shapes) {
     }
     expect_tensor("\"dtype\":\"F32\",\"shape\":[1,1,1,1,2]," OFFSETS(0, 8), 8, PL_ERR_UNSUPPORTED,
                   "f: a has more than 4");
-    expect_tensor("\"dtype\":\"F32\",\"shape\":[2.0]," OFFSETS(0, 8), 8, PL_OK, "");
+    static const char *const not_plain[] = {"2.0", "2e0", "2E0", "20e-1", "0.2e1", "2,1.0", "-0,2"};
+    for (size_t i = 0; i < sizeof not_plain / sizeof *not_plain; i++) {
+        bool zero = not_plain[i][0] == '-';
+        (void)snprintf(members, sizeof members, "\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[0,%d]",
+                       not_plain[i], zero ? 0 : 8);
+        expect_tensor(members, zero ? 0 : 8, PL_ERR_FORMAT, "f: the header's numbers must be plain digits");
+    }
+    expect_tensor(F32_2 ",\"data_offsets\":[0,8.0]", 8, PL_ERR_FORMAT,
+                  "f: the header's numbers must be plain digits");
+    expect_header("{\"e.-E\\\"\":{" F32_2 "," OFFSETS(0, 8) "}}", 8, PL_OK, "");
     static const char *const overflow[] = {
         "4294967296,4294967296",
         "9007199254740992,9007199254740992",
