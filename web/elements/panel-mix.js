@@ -19,7 +19,9 @@ class PeftPanelMix extends LabElement {
     static styles = [LabElement.styles, css`
         .sources { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); }
         label { display: grid; gap: 2px; font-size: 0.85rem; color: var(--muted); }
-        label select, label input { color: var(--text); }
+        label select, label input, label textarea { color: var(--text); }
+        .sources .card { align-content: start; }
+        #errors td:last-child { min-width: 16em; }
         .slide { display: grid; grid-template-columns: 1fr 5.5em; gap: 8px; align-items: center; }
         .slide input[type=number] { width: 100%; }
         .text { background: var(--surface); border-radius: 6px; padding: 10px 12px; min-height: 4.5em; margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -256,7 +258,7 @@ class PeftPanelMix extends LabElement {
         return html`<div class="sources">${LETTERS.map((letter, i) => this.#source(letter, i, all, used[i], choose))}</div>
             <div class="two"><label>${t('mix.rule')}<select id="rule" ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.rule = e.target.value; this.#touch(); }}>${rules.map((name) => html`<option value=${name} ?selected=${name === this.rule}>${name === SUM ? t('mix.rule.sum') : name}</option>`)}</select></label>
                 ${/ties|dare|magnitude/.test(this.rule) ? html`<label>${t('mix.density')}<input type="number" min="0.05" max="1" step="0.05" .value=${String(this.density)} @change=${(/** @type {any} */ e) => { this.density = Math.max(0.05, Math.min(1, Number(e.target.value) || 0.5)); this.#touch(); }}></label>` : nothing}
-                <label>${t('settings.prompt')}<input id="prompt" type="text" maxlength="400" .value=${this.prompt} ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.prompt = e.target.value; this.#touch(0); }}></label></div>
+                <label>${t('settings.prompt')}<textarea id="prompt" rows="2" maxlength="400" .value=${this.prompt} ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.prompt = e.target.value; this.#touch(0); }}></textarea></label></div>
             <p class="small">${summary} ${applied ? html`${applied.exact ? t('mix.exact') : t('mix.error', { percent: percent(applied.error * 100) })} ${badge('measured')}` : nothing}</p>
             ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
             <h3>${t('mix.text')} ${badge('measured')}</h3><p class="text" aria-live="polite" aria-busy=${this.thinking}><span class="muted">${this.prompt}</span>${this.text || (this.thinking ? ' …' : '')}</p>

@@ -1,0 +1,53 @@
+// Combine: the counter adds, the ablation has the same budget, both end up in the page's model together.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkLooks, startPanels } from './lib/panels.mjs';
+
+/** @type {Awaited<ReturnType<typeof startPanels>>} */
+let site;
+before(async () => { site = await startPanels('combine'); });
+after(() => site.close());
+
+test('LoRA, prompt and both: counts add, rows are trained alike, the pair goes into the model', { timeout: 180_000 }, async () => {
+  const { page, assertClean } = await site.open({ task: 'mood' });
+  await page.locator('#sum').waitFor({ timeout: 60_000 });
+  const counts = await page.evaluate(() => ({ each: globalThis.panel.fresh.modules.map((m) => m.parameters), all: globalThis.panel.fresh.counts.trainable }));
+  assert.equal(counts.each[0] + counts.each[1], counts.all);
+  assert.equal(await page.locator('#method1').count(), 0, 'a student has one pair');
+  await page.locator('peft-diagram .block.lit').first().waitFor();
+  assert.ok(await page.locator('peft-diagram .row').count() > 0, 'the prompt is lit too');
+
+  await page.evaluate(() => { Object.assign(globalThis.panel, { steps: 6, seeds: 2 }); });
+  await page.locator('#run').click();
+  await page.locator('#verdict').waitFor({ timeout: 120_000 });
+  const { alone, rows } = await page.evaluate(() => globalThis.panel.result);
+  assert.deepEqual(rows.map((row) => row.parts.map((part) => part.method).join('+')), ['lora', 'prompt', 'lora+prompt']);
+  assert.equal(new Set(rows.map((row) => `${row.train.steps} ${row.train.batch_size}`)).size, 1);
+  assert.equal(rows[2].train.lr, Math.min(rows[0].train.lr, rows[1].train.lr));
+  assert.equal(rows[2].trainable, rows[0].trainable + rows[1].trainable);
+  assert.ok(rows.every((row) => row.losses.length === 2 && row.losses.every((loss) => loss < alone.loss)), JSON.stringify(rows.map((r) => r.losses)));
+  assert.equal(rows[2].files.length, 2);
+  await checkLooks(page, 'combine');
+
+  await page.locator('#put').click();
+  await page.getByText('Both are in the model now').waitFor();
+  const modules = await page.evaluate(() => globalThis.lab.description.modules.map((m) => m.method));
+  assert.deepEqual(modules, ['lora', 'prompt']);
+  const loss = await page.evaluate(() => globalThis.lab.work((session) => session.evaluate({ split: 'test' })).then((r) => r.loss));
+  assert.ok(Math.abs(loss - rows[2].losses[1]) < 1e-4, `${loss} ${rows[2].losses}`);
+  assertClean();
+});
+
+test('an explorer combines any two methods, and can cancel', { timeout: 120_000 }, async () => {
+  const { page, assertClean } = await site.open({ task: 'mood', level: 'explorer' });
+  await page.locator('#sum').waitFor({ timeout: 60_000 });
+  await page.locator('#method1').selectOption('adapter');
+  await page.locator('#method2').selectOption('ia3');
+  await page.waitForFunction(() => globalThis.panel.fresh?.modules.map((m) => m.method).join() === 'adapter,ia3');
+  await page.evaluate(() => { globalThis.panel.steps = 200; });
+  await page.locator('#run').click();
+  await page.waitForFunction(() => globalThis.panel.work.done > 3);
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByText('Cancelled.').waitFor();
+  assertClean();
+});
