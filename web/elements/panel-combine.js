@@ -148,7 +148,7 @@ class PeftPanelCombine extends LabElement {
         const { lab } = this;
         return html`<section class="stack"><h2>${t('combine.title')}</h2><p class="muted small">${t('combine.about')}</p>
             ${!lab.engine ? html`<p role="status">${t(`status.${lab.status}`)}</p>` : html`${this.#settings()}${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}${this.#counter()}
-            ${this.#plan()}${this.work.bar()}${this.result ? this.#table(this.result) : nothing}`}</section>`;
+            ${this.work.bar()}${this.result ? this.#table(this.result) : nothing}`}</section>`;
     }
 
     #settings() {
@@ -166,7 +166,7 @@ class PeftPanelCombine extends LabElement {
         if (!fresh || !own) return html`<p class="muted small" role="status">${t('status.loading')}</p>`;
         const terms = fresh.modules.map((/** @type {any} */ m) => html`<span style="color: ${methodColor(m.method)}"><span aria-hidden="true">${methodShape(m.method)}</span> ${count(m.parameters)}</span> <small>${t(`method.${m.method}`)}</small>`);
         return html`<div class="two"><div class="stack"><p class="sum num" id="sum">${terms[0]}<span>+</span>${terms[1]}<span>=</span><span>${count(fresh.counts.trainable)}</span> ${badge('measured')}</p>
-                <p>${t('counter.here', { trainable: count(fresh.counts.trainable), total: count(fresh.counts.total) })} = ${percent(fresh.counts.percent)}</p><p class="small">${t('combine.how', { a: t(`method.${this.methods[0]}`), b: t(`method.${this.methods[1]}`) })}</p></div>
+                <p>${t('combine.count', { total: count(fresh.counts.total), percent: percent(fresh.counts.percent) })}</p><p class="small">${t('combine.how', { a: t(`method.${this.methods[0]}`), b: t(`method.${this.methods[1]}`) })}</p>${this.#plan()}</div>
             <peft-diagram theme=${this.theme ?? nothing} .lab=${own}></peft-diagram></div>`;
     }
 
@@ -181,7 +181,7 @@ class PeftPanelCombine extends LabElement {
     #table({ alone, rows }) {
         const loss = (/** @type {number[]} */ values) => this.#spread(values, (v) => fixed(v, 3));
         const score = (/** @type {number[]} */ values) => this.#spread(values, (v) => percent(v * 100));
-        const name = (/** @type {import('../lib/combine.js').Row} */ row) => row.parts.map(({ method }) => html`<span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)} `);
+        const name = (/** @type {import('../lib/combine.js').Row} */ row) => row.parts.map(({ method }, i) => html`${i ? ' + ' : ''}<span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}`);
         const metric = this.lab.task?.metric.name ?? '';
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('combine.table')}><table id="ablation"><caption class="sr">${t('combine.table')}</caption>
             <thead><tr><th scope="col">${t('combine.trained')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t('mix.loss')}</th><th scope="col" class="num">${metric || t('compare.of.score')}</th><th scope="col" class="num">${t('compare.col.time')}</th><th scope="col">${t('combine.text')}</th></tr></thead>

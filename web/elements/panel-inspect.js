@@ -7,7 +7,7 @@ import { largest } from './heatmap.js';
 import { spectrumPlot, spectrumTable } from './spectrum.js';
 import { Work } from './work.js';
 
-/** @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, base_frobenius: number, relative: number}} Spectrum */
+/** @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}} Spectrum */
 /** @typedef {{layer: number, site: string, label: string, maps: {name: string, values: Float32Array, rows: number, cols: number}[], spectrum: Spectrum | null}} View */
 
 /** A full training beside the run takes at most so many steps. */

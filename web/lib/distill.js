@@ -63,10 +63,11 @@ export async function distil(own, adapter, { rank, steps, seed, signal, tick }) 
     const asked = questions(task, 'train', PROMPTS);
     for (const prompt of asked) {
         const { text } = await session.generate({ prompt, ...generation, signal });
-        if (text.trim()) written.push({ prompt, completion: text });
+        if (text.trim()) written.push({ prompt, completion: text, line: written.length + 1 });
         tick?.(written.length, 'writing');
     }
     if (written.length === 0) throw new PeftLabError('state', 'The trained model answers every prompt with nothing, so there is no text to learn from.');
+    /** @type {{text: string, from: number, teacher: Float32Array}[]} */
     const held = [];
     for (const prompt of questions(task, 'validation', HELD)) {
         const { text, prompt_tokens: from } = await session.generate({ prompt, ...generation, signal });

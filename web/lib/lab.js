@@ -227,14 +227,10 @@ export class Lab extends EventTarget {
     }
 
     /** Where a ready adapter of the index lies. @param {string} name */
-    adapterPlace(name) {
-        return `${this.#base}adapters/${name}/`;
-    }
+    adapterPlace(name) { return `${this.#base}adapters/${name}/`; }
 
     /** A task's texts, without putting it to use. @param {string} name */
-    readTask(name) {
-        return loadTask(`${this.#base}tasks/${name}/`, { splits: ['train', 'validation', 'test'] });
-    }
+    readTask(name) { return loadTask(`${this.#base}tasks/${name}/`, { splits: ['train', 'validation', 'test'] }); }
 
     /** Replaces the task by the user's own examples; the last of every ten is held out. @param {import('../engine/data.js').Example[]} examples @param {string} title */
     async useData(examples, title) {
