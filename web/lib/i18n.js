@@ -6,7 +6,7 @@
 /** @typedef {string | Record<string, string>} Entry */
 
 /** Languages the page offers, by their own names. */
-export const LANGUAGES = Object.freeze({ en: 'English' });
+export const LANGUAGES = Object.freeze({ en: 'English', de: 'Deutsch', fr: 'Français', es: 'Español' });
 const RIGHT_TO_LEFT = new Set(['ar', 'fa', 'he', 'ur']);
 
 /** @type {Map<string, Record<string, Entry>>} */
