@@ -40,7 +40,7 @@ test('adapter out and in again, a foreign file, the model, the session', { timeo
 
   await page.evaluate('lab.reset()');
   await load.setInputFiles({ name: 'mine.zip', mimeType: 'application/zip', buffer: adapter.bytes });
-  await panel.getByText(/Loaded: /).waitFor({ timeout: 8000 }).catch(async () => { throw new Error((await panel.locator('.note, .warn').allInnerTexts()).join(' ')); });
+  await panel.getByText(/Loaded: LoRA/).waitFor({ timeout: 8000 }).catch(async () => { throw new Error((await panel.locator('.note, .warn').allInnerTexts()).join(' ')); });
   assert.deepEqual(await page.evaluate(logits), before, 'the imported adapter computes the same bits');
   assert.equal(await page.evaluate('lab.runs.length'), 2);
 

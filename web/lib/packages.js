@@ -99,8 +99,14 @@ export async function importAdapters(lab, folders) {
         const before = (await session.describe()).modules;
         /** @type {any[]} */
         const made = [];
+        /** @type {string[]} */
+        const notes = [];
         try {
-            for (const folder of folders) made.push(await session.importAdapter(folder));
+            for (const folder of folders) {
+                const imported = await session.importAdapter(folder);
+                made.push(imported.module);
+                notes.push(...imported.notes ?? [], ...(imported.ignored?.length ? [`Not used: ${imported.ignored.join(', ')}.`] : []));
+            }
         } catch (error) {
             for (const { id } of made) await session.removeModule(id);
             throw error;
@@ -119,13 +125,13 @@ export async function importAdapters(lab, folders) {
         Object.assign(lab, { run, sample, merged: null });
         lab.state.method = first.method;
         lab.state.options = first.options;
-        return { modules: made, run };
+        return { modules: made, run, notes };
     });
     lab.adopt([result.run]);
     lab.emit('state', ['method', 'options']);
     lab.emit('run', result.run);
     lab.emit('sample', { when: 'after', text: lab.sample.after, step: 0 });
-    return { modules: result.modules, notes: result.modules.flatMap((m) => [...m.notes ?? [], ...(m.ignored?.length ? [`Not used: ${m.ignored.join(', ')}.`] : [])]) };
+    return { modules: result.modules, notes: result.notes };
 }
 
 // ---- sessions ----

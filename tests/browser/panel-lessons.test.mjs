@@ -1,0 +1,56 @@
+// The player: a lesson from start to finish with its own buttons and checks; a teacher's file; a hostile one.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
+
+/** @type {Awaited<ReturnType<typeof startPanel>>} */
+let site;
+before(async () => { site = await startPanel('lessons'); });
+after(() => site.close());
+
+test('counting lesson: numbers are checked, wrong answers explained, Next opens', { timeout: 90_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  await panel.getByRole('button', { name: 'Start' }).nth(5).waitFor();
+  await checkLooks(page, 'lessons');
+  await panel.getByRole('button', { name: /How few numbers/ }).click();
+  await panel.getByText('step 1 of 4').waitFor();
+  const next = panel.getByRole('button', { name: 'Next', exact: true });
+  const number = panel.getByLabel('Your number:');
+  await until(page, 'lab.description?.modules[0]?.options.rank === 8');
+  assert.equal(await next.isDisabled(), true);
+  await number.fill('1,234');
+  await panel.getByRole('button', { name: 'Check' }).click();
+  await panel.getByText('Not yet.').waitFor();
+  await number.fill(Number(await page.evaluate('lab.description.counts.trainable')).toLocaleString('en'));
+  await panel.getByRole('button', { name: 'Check' }).click();
+  await panel.getByText('Right.').first().waitFor();
+  await next.click();
+  await panel.getByText('step 2 of 4').waitFor();
+  await until(page, 'lab.description.modules[0].options.rank === 16');
+  await panel.getByLabel('It doubled').check();
+  await panel.getByRole('button', { name: 'Check' }).click();
+  await next.click();
+  await panel.getByText('step 3 of 4').waitFor();
+  await panel.getByRole('button', { name: 'Skip this step' }).click();
+  await checkLooks(page, 'lessons-step');
+  await panel.getByLabel('about 0.06 %').check();
+  await panel.getByRole('button', { name: 'Check' }).click();
+  await panel.getByRole('button', { name: 'Finish' }).click();
+  await panel.getByText('Finished: How few numbers?').waitFor();
+  assertClean();
+});
+
+test('a step with training; own lessons; broken ones are refused', { timeout: 90_000 }, async () => {
+  const { page, panel } = await site.open();
+  const file = panel.getByLabel(/A lesson of your own/);
+  await file.setInputFiles({ name: 'bad.json', mimeType: 'application/json', buffer: Buffer.from('{"id":"x","title":"<img src=x onerror=hacked=1>","steps":[{"text":"a","do":"eval"}]}') });
+  await panel.getByRole('alert').filter({ hasText: 'step 1' }).waitFor();
+  const lesson = { id: 'mine', title: '<b>Mine</b>', steps: [{ text: 'Go.', set: { method: 'prompt', steps: 3 }, do: 'train', wait: { event: 'run', cond: [['run.status', '=', 'done'], ['run.method', '=', 'prompt']] }, show: ['run.trainable'] }] };
+  await file.setInputFiles({ name: 'mine.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(lesson)) });
+  await panel.getByText('<b>Mine</b>: step 1 of 1').waitFor();
+  await until(page, 'lab.status === "ready" && lab.state.method === "prompt"');
+  await panel.getByRole('button', { name: 'Train', exact: true }).click();
+  await panel.getByText('trained numbers').waitFor({ timeout: 60_000 });
+  await panel.getByRole('button', { name: 'Finish' }).click();
+  await panel.getByText('Finished: <b>Mine</b>').waitFor();
+});

@@ -1,0 +1,84 @@
+/** <peft-panel-lessons>: the lessons to choose from, a teacher's own file, and the player. Settings: lesson (also in links). */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import './lesson-player.js';
+import { language } from '../lib/i18n.js';
+import { readLesson, say } from '../lib/lessons.js';
+
+const files = import.meta.glob('../content/lessons/*.json', { import: 'default' });
+const ORDER = ['first-run', 'few-numbers', 'merging', 'comparing', 'over-fitting', 'combining'];
+const LARGEST = 1_000_000;
+
+class PeftPanelLessons extends LabElement {
+    static watch = ['state'];
+    static properties = { lessons: { state: true }, chosen: { state: true }, problem: { state: true }, done: { state: true } };
+    static styles = [LabElement.styles, css`
+        .list { display: grid; gap: 10px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 230px), 1fr)); }
+        .card { display: grid; gap: 6px; align-content: start; }
+        .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
+        input[type="file"] { max-width: 100%; }
+    `];
+
+    constructor() {
+        super();
+        /** @type {import('../lib/lessons.js').Lesson[]} */
+        this.lessons = [];
+        /** @type {import('../lib/lessons.js').Lesson | null} */
+        this.chosen = null;
+        this.problem = '';
+        /** @type {Set<string>} */
+        this.done = new Set();
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        Promise.all(Object.values(files).map((load) => load())).then((/** @type {any[]} */ all) => {
+            const place = (/** @type {any} */ lesson) => (ORDER.indexOf(lesson.id) + ORDER.length) % (ORDER.length + 1) || 99;
+            this.lessons = all.map(readLesson).sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id) || place(a) - place(b));
+            this.#fromState();
+        });
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        super.onLab(type, detail);
+        if (type === 'state' && detail.includes('lesson')) this.#fromState();
+    }
+
+    #fromState() {
+        const { lesson } = this.lab.state;
+        if (lesson && lesson !== this.chosen?.id) this.chosen = this.lessons.find(({ id }, i) => id === lesson || String(i + 1) === lesson) ?? this.chosen;
+    }
+
+    /** @param {import('../lib/lessons.js').Lesson | null} lesson */
+    #choose(lesson) {
+        this.chosen = lesson;
+        this.lab.set({ lesson: lesson && this.lessons.includes(lesson) ? lesson.id : '' });
+    }
+
+    /** @param {File | undefined} file */
+    async #own(file) {
+        if (!file) return;
+        try {
+            if (file.size > LARGEST) throw new Error(t('lessons.large'));
+            this.problem = '';
+            this.#choose(readLesson(JSON.parse(await file.text())));
+        } catch (error) {
+            this.problem = t('lessons.unreadable', { why: /** @type {Error} */ (error).message });
+        }
+    }
+
+    render() {
+        const { chosen } = this;
+        if (chosen) {
+            return html`<div class="stack"><div class="row"><h2 class="grow">${t('lessons.title')}</h2><button type="button" class="link" @click=${() => this.#choose(null)}>${t('lessons.all')}</button></div>
+                <peft-lesson .lab=${this.lab} .lesson=${chosen} @peft-lesson-done=${() => { this.done = new Set([...this.done, chosen.id]); }}></peft-lesson></div>`;
+        }
+        return html`<div class="stack"><h2>${t('lessons.title')}</h2><p>${t('lessons.about')}</p>
+            <div class="list">${this.lessons.map((lesson, i) => html`<div class="card"><h3>${i + 1}. ${say(lesson.title, language())}${this.done.has(lesson.id) ? html` <span aria-label=${t('lessons.finished')} role="img">✓</span>` : nothing}</h3>
+                <p class="small">${say(lesson.about ?? '', language())}</p><p class="small muted">${t('lessons.minutes', { n: lesson.minutes ?? lesson.steps.length, steps: lesson.steps.length })}</p>
+                <button type="button" class=${i === 0 ? 'primary' : ''} @click=${() => this.#choose(lesson)}>${t('lessons.start')}<span class="sr">: ${say(lesson.title, language())}</span></button></div>`)}</div>
+            <label class="small">${t('lessons.own')} <input type="file" accept=".json,application/json" @change=${(/** @type {any} */ e) => this.#own(e.target.files[0])}></label>
+            ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}</div>`;
+    }
+}
+define('peft-panel-lessons', PeftPanelLessons);
