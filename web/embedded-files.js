@@ -12,12 +12,8 @@ async function unpack(text) {
     return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer());
 }
 
-const unpacked = (async () => {
-    const all = Object.fromEntries(await Promise.all(Object.entries(files).map(async ([path, text]) => [path, await unpack(text)])));
-    const { 'peftlab.wasm': wasm, ...rest } = all;
-    embedFiles(rest);
-    return wasm;
-})();
+const unpacked = Promise.all(Object.entries(files).map(async ([path, text]) => /** @type {[string, Uint8Array]} */ ([path, await unpack(text)]))).then(Object.fromEntries);
+embedFiles(unpacked);
 
 let url = '';
 const createWorker = () => {
@@ -25,4 +21,4 @@ const createWorker = () => {
     return new Worker(url);
 };
 
-configureLabs({ base: `${EMBEDDED}models/`, load: { wasm: unpacked, createWorker } });
+configureLabs({ base: `${EMBEDDED}models/`, load: { wasm: unpacked.then((all) => all['peftlab.wasm']), createWorker } });

@@ -32,20 +32,20 @@ async function diskReader(folder) {
     };
 }
 
-/** Files that are part of the page itself (single-file page, notebooks), by path below EMBEDDED. @type {Map<string, Uint8Array>} */
-const embedded = new Map();
+/** Files that are part of the page itself (single-file page, notebooks), by path below EMBEDDED. @type {Promise<Record<string, Uint8Array>>} */
+let embedded = Promise.resolve({});
 /** Folder URLs that begin with this are looked up among the embedded files. */
 export const EMBEDDED = 'peftlab-embedded:///';
 
-/** @param {Record<string, Uint8Array>} files by path, e.g. "models/index.json" */
+/** @param {Promise<Record<string, Uint8Array>>} files by path, e.g. "models/index.json"; readers wait for them */
 export function embedFiles(files) {
-    for (const [path, bytes] of Object.entries(files)) embedded.set(path, bytes);
+    embedded = files;
 }
 
 /** @param {string | URL} folder @param {AbortSignal} [signal] @returns {ReadFile} */
 function webReader(folder, signal) {
     const base = new URL(String(folder).replace(/\/?$/, '/'), globalThis.document?.baseURI ?? globalThis.location?.href);
-    if (base.href.startsWith(EMBEDDED)) return async (name) => embedded.get(base.href.slice(EMBEDDED.length) + name) ?? null;
+    if (base.href.startsWith(EMBEDDED)) return async (name) => (await embedded)[base.href.slice(EMBEDDED.length) + name] ?? null;
     return async (name) => {
         let response;
         try {
