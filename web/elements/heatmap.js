@@ -9,7 +9,7 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { count, significant } from '../lib/format.js';
 
 /** Longer side of a map in CSS pixels, where cells can be larger than one pixel. */
-const SIDE = 208;
+const SIDE = 256;
 const CELL_MAX = 14;
 /** Cells in the table. */
 const STRONGEST = 16;
@@ -137,7 +137,7 @@ class PeftHeatmap extends LabElement {
         const about = t(this.plain ? 'heatmap.plain' : 'heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) });
         if (this.plain) {
             return html`<figure aria-label=${this.label}><figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
-                <div class="map" role="img" aria-label=${about} style=${`width:${cols * size + 2}px`}><canvas aria-hidden="true"></canvas></div>${legend}${probes}</figure>`;
+                <div class="map" role="img" aria-label=${about} style=${`width:${cols * size + 2}px`}><canvas aria-hidden="true"></canvas></div><div class="small muted num" aria-hidden="true">±${significant(this.scale)}</div>${probes}</figure>`;
         }
         const inside = cell && cell.row < rows && cell.col < cols;
         const [x, w] = this.band === 'row' ? [0, 100] : [((cell?.col ?? 0) / cols) * 100, 100 / cols];

@@ -53,7 +53,7 @@ class PeftMergeRounding extends LabElement {
             <div class="scroll" tabindex="0" role="region" aria-label=${t('merge.rounding')}><table><thead><tr><th scope="col">${t('merge.rounding.format')}</th><th scope="col" class="num">${t('merge.rounding.error')}</th><th scope="col" class="num">${t('merge.rounding.unchanged')}</th></tr></thead>
             <tbody>${FORMATS.map(([name, round]) => {
         const { error, unchanged } = realised(maps, round, scale);
-        return html`<tr><th scope="row">${name}</th><td class="num" id=${`error-${name}`} data-value=${error}>${percent(error * 100)}</td><td class="num">${percent(unchanged * 100)}</td></tr>`;
+        return html`<tr><th scope="row">${name}</th><td class="num" id=${`error-${name}`} data-value=${error}>${error < 1e-4 ? `${significant(error * 100, 2)} %` : percent(error * 100)}</td><td class="num">${percent(unchanged * 100)}</td></tr>`;
     })}</tbody></table></div>
             <p class="small muted">${t('merge.rounding.lesson')} ${badge('calculated')}</p>`
         : html`<div><button id="rounding" ?disabled=${!['ready', 'paused'].includes(this.lab.status)} @click=${this.#read}>${t('merge.rounding.do')}</button></div>`}</div>`;

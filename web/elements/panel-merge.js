@@ -13,11 +13,13 @@ const ROUNDS = 30;
 
 class PeftPanelMerge extends LabElement {
     static styles = [LabElement.styles, css`
-        .steps { display: grid; gap: 12px; padding: 0; list-style: none; counter-reset: s; grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); }
+        .steps { display: grid; gap: 12px; padding: 0; list-style: none; counter-reset: s; grid-template-columns: minmax(0, 1fr); }
+        @container (min-width: 860px) { .steps { grid-template-columns: 1.7fr 1.2fr 1fr; } }
+        :host { container-type: inline-size; }
         .steps > li { counter-increment: s; border: 1px solid var(--line-strong); border-radius: var(--radius); padding: 8px 12px; display: grid; gap: 8px; align-content: start; min-width: 0; }
         .steps > li > strong::before { content: counter(s) ". "; }
         .steps > li.lit { border-color: var(--good); box-shadow: inset 0 3px 0 var(--good); }
-        .maps { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
+        .maps { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
         .sign { font-size: 1.3rem; }
         .big { font-size: 1.2rem; font-weight: 700; }
         .gone { text-decoration: line-through; color: var(--muted); }
