@@ -9,9 +9,9 @@ import { changedWords } from '../../web/lib/words.js';
 
 test('a link holds what differs from the defaults, and gives it back', () => {
   assert.equal(toLink(defaults()), '#v=1');
-  const state = { ...defaults(), method: 'lora', task: 'mood', seed: 7, steps: 120, lr: 0.003, level: 'explorer', hide: ['lr', 'seed'], prompt: 'A & B = "ü"', options: { rank: 4, target_modules: ['q_proj', 'v_proj'], use_dora: true } };
+  const state = { ...defaults(), method: 'lora', task: 'mood', seed: 7, steps: 120, lr: 0.003, level: 'explorer', hide: ['lr', 'seed'], prompt: 'A & B = "ü"', options: { rank: 4, target_modules: ['q_proj', 'v_proj'], use_dora: true, rank_pattern: { 'layers.0.q_proj': 4, v_proj: 16 } } };
   const link = toLink(state);
-  assert.match(link, /^#v=1&task=mood&seed=7&n=120&lr=0.003&p=.*&level=explorer&hide=lr,seed&r=4&t=qv&o\.use_dora=true$/);
+  assert.match(link, /^#v=1&task=mood&seed=7&n=120&lr=0.003&p=.*&level=explorer&hide=lr,seed&r=4&t=qv&o\.use_dora=true&o\.rank_pattern=layers\.0\.q_proj:4,v_proj:16$/);
   const back = fromLink(link);
   assert.deepEqual(back.notices, []);
   assert.deepEqual({ ...defaults(), ...back.state }, state);

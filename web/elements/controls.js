@@ -19,9 +19,9 @@ class PeftControls extends LabElement {
     static styles = [LabElement.styles, css`
         .options { display: grid; gap: 14px; }
         .pair { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 10px; align-items: center; }
-        .option p { margin-top: 2px; }
+        .option p { margin-top: 2px; } .option .row { min-height: 28px; flex-wrap: nowrap; }
         .option label { font-weight: 600; font-size: .92rem; }
-        .sites { gap: 4px; } .site { padding: 2px 9px; min-height: 32px; border-radius: 99px; font-size: .88rem; }
+        .option .row.sites { gap: 4px; flex-wrap: wrap; } .site { padding: 2px 9px; min-height: 32px; border-radius: 99px; font-size: .88rem; }
         select, input[type="text"] { width: 100%; }
         .examples { max-height: 240px; overflow: auto; font-size: .88rem; padding: 0; list-style: none; display: grid; gap: 8px; }
         .examples li { border-inline-start: 3px solid var(--line-strong); padding-inline-start: 8px; white-space: pre-wrap; overflow-wrap: anywhere; }

@@ -30,14 +30,15 @@ class PeftLoss extends LabElement {
         else this.#timer ||= window.setTimeout(() => { this.#timer = 0; this.requestUpdate(); }, 66);
     }
 
-    /** The run to show: the one in the model, else the newest of this task, else the recorded one. @returns {import('../lib/runs.js').Run} */
+    /** The run to show: the one in the model, else the newest of this task, else the recorded one. @returns {import('../lib/runs.js').Run | null} */
     get #run() {
         const { run, runs, state } = this.lab;
-        return run ?? [...runs].reverse().find((r) => r.task === state.task && r.model === state.model) ?? recorded.run;
+        return run ?? [...runs].reverse().find((r) => r.task === state.task && r.model === state.model) ?? (state.task === recorded.run.task ? recorded.run : null);
     }
 
     render() {
         const run = this.#run;
+        if (!run) return html`<h2>${t('loss.title')}</h2><p class="small muted">${t('loss.summary.none')}</p>`;
         const ghosts = this.lab.runs.filter((other) => other !== run && other.task === run.task && other.model === run.model);
         const kept = [...ghosts.filter((other) => other.pinned), ...ghosts.filter((other) => !other.pinned).slice(-GHOSTS)];
         return html`<header><h2>${t('loss.title')} ${badge(run.recorded ? 'recorded' : 'measured')}</h2>

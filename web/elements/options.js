@@ -2,6 +2,7 @@
 import { html, nothing, t } from './base.js';
 import { hasText } from '../lib/i18n.js';
 import { optionValue } from '../lib/format.js';
+import { formatPattern, parsePattern } from '../lib/store.js';
 
 /** @typedef {{name: string, type: string, label: string, help?: string, level: number, min?: number, max?: number, step?: number, choices?: string[], default: any}} Option */
 /** @typedef {{option: Option, value: any, changed: boolean, disabled: boolean, set: (value: any) => void, sites?: string[], id: string}} Control */
@@ -50,18 +51,19 @@ function inner(control) {
         return html`<select id=${id} aria-describedby="${id}-h" ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.value)}>
             ${option.choices?.map((choice) => html`<option value=${choice} ?selected=${choice === String(value)}>${choice}</option>`)}</select>`;
     }
-    if (option.type === 'bool') return html`<input type="checkbox" id=${id} aria-describedby="${id}-h" .checked=${Boolean(value)} ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.checked)}>`;
-    const shown = typeof value === 'object' && value !== null ? Object.entries(value).map(([k, v]) => `${k}=${v}`).join(', ') : String(value ?? '');
-    return html`<input type="text" id=${id} aria-describedby="${id}-h" .value=${shown} ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.value)}>`;
+    const pattern = option.type === 'pattern';
+    const shown = pattern ? formatPattern(value ?? {}) : String(value ?? '');
+    return html`<input type="text" id=${id} aria-describedby="${id}-h" .value=${shown} ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(pattern ? parsePattern(e.target.value) : e.target.value)}>`;
 }
 
 /** One labelled control with its gloss. @param {Control} control */
 export function optionControl(control) {
-    const { option, changed, disabled, set, id } = control;
+    const { option, value, changed, disabled, set, id } = control;
     const help = optionHelp(option);
     return html`<div class="option" data-name=${option.name}>
         <div class="row"><label id="${id}-l" for=${id} class="grow">${optionLabel(option)}</label>
+            ${option.type === 'bool' ? html`<input type="checkbox" id=${id} aria-describedby="${id}-h" .checked=${Boolean(value)} ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.checked)}>` : nothing}
             ${changed && !disabled ? html`<button type="button" class="link small" title=${t('settings.back')} @click=${() => set(undefined)}>${t('settings.default', { value: optionValue(option.default) })}</button>` : nothing}</div>
-        ${inner(control)}
+        ${option.type === 'bool' ? nothing : inner(control)}
         <p class="small muted" id="${id}-h">${help}</p></div>`;
 }

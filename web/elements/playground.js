@@ -20,7 +20,7 @@ import { attributeSettings } from './attributes.js';
 import { discardOpen, startAutosave } from './autosave.js';
 import { methodsOf } from './methods.js';
 import { hasPanel, loadPanel, panelNames } from './panels.js';
-import { recorded } from './recorded.js';
+import { recorded, showsRecorded } from './recorded.js';
 import { useLanguage } from './texts.js';
 import page from '../styles/page.css?inline';
 import { unsafeCSS } from 'lit';
@@ -185,7 +185,7 @@ class PeftPlayground extends LabElement {
                 <div class="left card stack"><peft-controls .lab=${lab}></peft-controls>${shown('train', html`<peft-train .lab=${lab}></peft-train>`)}</div>
                 ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
                 <div class="right card stack">
-                    ${!lab.run && lab.runs.length === 0 ? html`<p class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></p>` : nothing}
+                    ${showsRecorded(lab) ? html`<div class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></div>` : nothing}
                     <peft-sample .lab=${lab}></peft-sample>${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}${shown('coach', this.#coach ?? nothing)}</div>
             </div>
             ${shown('panels', html`<nav class="next" aria-label=${t('next.title')}><h2>${t('next.title')}</h2>

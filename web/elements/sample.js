@@ -2,7 +2,7 @@
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import { percent } from '../lib/format.js';
 import { changedWords } from '../lib/words.js';
-import { recorded } from './recorded.js';
+import { recorded, showsRecorded } from './recorded.js';
 
 const SCORED = 24;
 
@@ -32,7 +32,7 @@ class PeftSample extends LabElement {
 
     get #shown() {
         const { sample, session } = this.lab;
-        return session && sample.prompt ? { ...sample, kind: /** @type {'measured'} */ ('measured') } : { ...recorded.run.sample, kind: /** @type {'recorded'} */ ('recorded') };
+        return session && sample.prompt && !showsRecorded(this.lab) ? { ...sample, kind: /** @type {'measured'} */ ('measured') } : { ...recorded.run.sample, kind: /** @type {'recorded'} */ ('recorded') };
     }
 
     async #score() {
@@ -55,7 +55,7 @@ class PeftSample extends LabElement {
             <div class="two"><div><h3>${t('sample.before')}</h3><blockquote>${before.trim() || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
                 <div><h3>${this.step && training ? t('sample.during', { step: this.step }) : t('sample.after')}</h3>
                 <blockquote class="after">${after.trim() ? changedWords(before, after).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text)) : html`<span class="muted">${t(training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none')}</span>`}</blockquote></div></div>
-            <p class="small muted">${t('sample.same')}</p>${kind === 'recorded' ? nothing : this.#metric()}</section>`;
+            <p class="small muted">${t('sample.same')}</p>${lab.session ? this.#metric() : nothing}</section>`;
     }
 
     #metric() {

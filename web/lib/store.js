@@ -66,12 +66,24 @@ function readField(name, field, value, notices) {
     return text.slice(0, field.max);
 }
 
+/** A number per module name (rank_pattern, alpha_pattern). @param {[string, unknown][]} entries */
+function readPattern(entries) {
+    return Object.fromEntries(entries.map(([name, v]) => /** @type {[string, number]} */ ([name.trim(), Number(v)]))
+        .filter(([name, v]) => WORD.test(name) && name !== '__proto__' && Number.isFinite(v)).slice(0, 64));
+}
+
+/** "q_proj: 4, v_proj: 16" as it is typed and linked. @param {string} text */
+export const parsePattern = (text) => readPattern(text.split(',').map((part) => /** @type {[string, unknown]} */ (part.split(/[:=]/, 2))).filter((part) => part.length === 2));
+/** @param {Record<string, number>} pattern */
+export const formatPattern = (pattern) => Object.entries(pattern).map(([name, v]) => `${name}:${v}`).join(',');
+
 /** @param {unknown} value @returns {any} a plain option value, or undefined */
 function readOption(value) {
     if (typeof value === 'boolean') return value;
     if (typeof value === 'number') return Number.isFinite(value) ? value : undefined;
     if (typeof value === 'string') return value.slice(0, 400);
     if (Array.isArray(value)) return value.filter((v) => typeof v === 'string' && WORD.test(v)).slice(0, 64);
+    if (value && typeof value === 'object') return readPattern(Object.entries(value));
     return undefined;
 }
 
@@ -115,6 +127,7 @@ export function toLink(state) {
 
 /** @param {string} name @param {any} value */
 function optionText(name, value) {
+    if (value && typeof value === 'object' && !Array.isArray(value)) return formatPattern(value);
     if (name !== 'target_modules') return Array.isArray(value) ? value.join(',') : String(value);
     const letters = Object.fromEntries(Object.entries(SITE_LETTERS).map(([letter, site]) => [site, letter]));
     const list = Array.isArray(value) ? value : String(value).split(',');
@@ -127,6 +140,7 @@ function optionValue(name, text) {
         const letters = /** @type {Record<string, string>} */ (SITE_LETTERS);
         return /^[qkvogud]{1,7}$/.test(text) ? [...new Set(text)].map((letter) => letters[letter]) : text.split(',');
     }
+    if (name.endsWith('_pattern')) return parsePattern(text);
     if (NUMBER.test(text)) return Number(text);
     return text === 'true' ? true : text === 'false' ? false : text;
 }
