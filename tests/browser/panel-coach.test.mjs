@@ -1,0 +1,50 @@
+// The coach: its rule for each kind of curve, the suggestion as one click, never by itself.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
+
+/** @type {Awaited<ReturnType<typeof startPanel>>} */
+let site;
+before(async () => { site = await startPanel('coach'); });
+after(() => site.close());
+
+/** A run with these curves, put into the lab as if it had been trained. @param {string} curve @param {string} held @param {string} [options] */
+const pretend = (curve, held, options = '{ rank: 32, alpha: 64 }') => `(async () => {
+  await lab.ready();
+  const losses = Array.from({ length: 60 }, (_, i) => ({ step: i + 1, loss: (${curve})(i / 59) }));
+  const validations = [10, 20, 30, 40, 50, 60].map((step) => ({ step, loss: (${held})(step / 60), bits_per_byte: 1 }));
+  lab.run = { id: 1, task: 'pirate', model: lab.state.model, method: 'lora', options: ${options}, train: { steps: 60, lr: 0.01, batch_size: 8 }, seed: 1, trainable: 1, total: 2, base_loss: 4, losses, validations,
+    sample: { before: '', after: '', prompt: '' }, seconds: 1, score: null, status: 'done', adapter: null };
+  lab.runs = [lab.run];
+  lab.emit('run', lab.run);
+})()`;
+
+test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  await panel.getByText('Train first').waitFor();
+  await page.evaluate(pretend('(x) => 3 - 2.5 * x', '(x) => 2.5 + (x - 0.4) ** 2 * 3'));
+  await panel.getByText('over-fitting').first().waitFor();
+  await panel.getByText('Suggestion: Rank r from 32 to 4.').waitFor();
+  assert.deepEqual(await page.evaluate('lab.state.options'), {}, 'nothing changes by itself');
+  await panel.getByText('Why am I told this?').click();
+  assert.equal(await panel.locator('li').count(), 6);
+  assert.equal(await panel.locator('li.applies').count(), 1);
+  await checkLooks(page, 'coach');
+  await panel.getByRole('button', { name: 'Apply', exact: true }).click();
+  assert.equal(await page.evaluate('lab.state.options.rank'), 4);
+  await panel.getByText('Rank r is now 4.').waitFor();
+  assertClean();
+});
+
+test('diverging with a loss that is no number; under-fitting; apply and train', { timeout: 90_000 }, async () => {
+  const { page, panel } = await site.open();
+  await page.evaluate(pretend('(x) => x > 0.8 ? NaN : 3 - x', '() => 3'));
+  await panel.getByText('the training diverges').first().waitFor();
+  await panel.getByText(/Learning rate from 0.01 to 0.0033/).waitFor();
+  await page.evaluate(pretend('(x) => 3 - 0.01 * x', '() => 3', '{ rank: 4, alpha: 8 }'));
+  await panel.getByText('under-fitting').first().waitFor();
+  await panel.getByText('Suggestion: Rank r from 4 to 16.').waitFor();
+  await panel.getByRole('button', { name: 'Apply and train' }).click();
+  await until(page, 'lab.run?.options.rank === 16 && lab.run.losses.length > 1');
+  await page.evaluate('lab.stop()');
+});

@@ -1,0 +1,125 @@
+/**
+ * <peft-coach>: reads the curves of the run in the lab, says one thing about them, and offers one change that one click applies; never by itself. Its rules are
+ * the engine's (src/advise/coach.c) and can be printed. Shows nothing before there is a run.
+ */
+import { css, define, html, LabElement, nothing, t } from './base.js';
+import { calculator } from './calculator-engine.js';
+import { optionLabel } from './options.js';
+import { usePanelTexts } from './texts.js';
+import { hasText } from '../lib/i18n.js';
+
+/** A loss that is no number is handed over as a huge one: JSON has no word for it, and the rule for diverging is the same. */
+const NO_NUMBER = 1e30;
+/** Longer curves are thinned; the engine looks at thirds and sixths of a run. */
+const MOST_POINTS = 600;
+const TRAINING = ['lr', 'steps'];
+const SIGNS = /** @type {Record<string, string>} */ ({ good: '✓', plateau: '→', underfitting: '↘', overfitting: '↗', diverging: '⚠', too_early: '…' });
+
+/** What the engine's coach reads. @param {import('../lib/runs.js').Run} run */
+export function coachRequest(run) {
+    const finite = (/** @type {number} */ value) => (Number.isFinite(value) ? value : NO_NUMBER);
+    const held = new Map(run.validations.map(({ step, loss }) => [step, finite(loss)]));
+    const every = Math.max(1, Math.ceil(run.losses.length / MOST_POINTS));
+    const history = run.losses.filter(({ step }, i) => i % every === 0 || held.has(step) || i === run.losses.length - 1)
+        .map(({ step, loss }) => ({ step, loss: finite(loss), ...(held.has(step) && { val_loss: held.get(step) }) }));
+    return { history, method: run.method, options: run.options, steps: run.train.steps, lr: run.train.lr };
+}
+
+/** A suggestion as a patch of settings. @param {{option: string, to: string}} suggestion @param {Record<string, any>} options those set now */
+export function patchOf({ option, to }, options) {
+    const number = Number(to);
+    const value = option === 'target_modules' ? (to.includes(',') ? to.split(',') : to) : Number.isFinite(number) ? number : to;
+    if (TRAINING.includes(option)) return { [option]: option === 'steps' ? Math.round(number) : number };
+    return { options: { ...options, [option]: value } };
+}
+
+class PeftCoach extends LabElement {
+    static watch = ['run', 'validation', 'status', 'state'];
+    static properties = { report: { state: true }, applied: { state: true }, problem: { state: true }, about: { state: true } };
+    static styles = [LabElement.styles, css`
+        .card { padding: 10px 12px; gap: 6px; }
+        summary { cursor: pointer; min-height: 32px; }
+        ol { padding-inline-start: 22px; display: grid; gap: 8px; }
+        li.applies { font-weight: 600; }
+        .warn { color: var(--bad); }
+    `];
+
+    #ticket = 0;
+
+    constructor() {
+        super();
+        /** @type {any} */
+        this.report = null;
+        this.applied = '';
+        this.problem = '';
+        this.about = 0;
+    }
+
+    connectedCallback() {
+        super.connectedCallback();
+        usePanelTexts();
+        this.#look();
+    }
+
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        super.onLab(type, detail);
+        if (type === 'run' || type === 'validation') this.#look();
+    }
+
+    async #look() {
+        const { run } = this.lab;
+        const ticket = ++this.#ticket;
+        if (!run || run.losses.length === 0) {
+            this.report = null;
+            return;
+        }
+        try {
+            const session = await calculator(this.lab);
+            const report = await session.coach(coachRequest(run));
+            if (ticket !== this.#ticket) return;
+            if (report.state !== this.report?.state || run.id !== this.about) this.applied = '';
+            Object.assign(this, { report, about: run.id, problem: '' });
+        } catch (error) {
+            if (ticket === this.#ticket) this.problem = /** @type {Error} */ (error).message;
+        }
+    }
+
+    /** @param {boolean} train */
+    #apply(train) {
+        const { run } = this.lab;
+        const { suggestion } = this.report;
+        if (!run || !suggestion) return;
+        // The advice is about the run's settings, which may have been changed since.
+        const { steps, lr, batch_size } = run.train;
+        this.lab.set({ method: run.method, steps, lr, batch_size, ...patchOf(suggestion, run.options), ...(TRAINING.includes(suggestion.option) && { options: run.options }) });
+        this.applied = t('coach.applied', this.#change(suggestion));
+        this.say(this.applied);
+        if (train) this.lab.train().catch(() => {}); // failures are shown by the page
+    }
+
+    /** @param {{option: string, from: string, to: string}} suggestion */
+    #change({ option, from, to }) {
+        const name = hasText(`settings.${option}`) ? t(`settings.${option}`) : optionLabel(/** @type {any} */ ({ name: option, label: option }));
+        const short = (/** @type {string} */ text) => text.replaceAll('_proj', '').replaceAll(',', ', ');
+        return { option: name, from: short(from), to: short(to) };
+    }
+
+    render() {
+        const { report, lab } = this;
+        if (this.problem) return html`<p class="small warn">${this.problem}</p>`;
+        if (!report || !lab.run) return nothing;
+        const { suggestion } = report;
+        const open = lab.status === 'training';
+        return html`<div class="card stack" role="group" aria-label=${t('coach.title')}><p><strong>${t('coach.title')}: <span aria-hidden="true">${SIGNS[report.state] ?? ''}</span> ${t(`coach.state.${report.state}`)}</strong></p>
+            <p class="small">${report.why}</p>
+            ${suggestion ? html`<p>${t('coach.suggest', this.#change(suggestion))}</p><div class="row">
+                <button type="button" ?disabled=${open || Boolean(this.applied)} @click=${() => this.#apply(false)}>${t('coach.apply')}</button>
+                <button type="button" ?disabled=${open || Boolean(this.applied)} @click=${() => this.#apply(true)}>${t('coach.apply_train')}</button>
+                ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>` : html`<p class="small">${report.advice}</p>`}
+            ${this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing}
+            <details><summary class="small">${t('coach.why')}</summary><p class="small muted">${t('coach.rules')}</p><ol class="small">${report.rules.map((/** @type {any} */ rule) => html`<li class=${rule.applies ? 'applies' : ''}>
+                ${t(`coach.state.${rule.state}`)}${rule.applies ? ` (${t('coach.applies')})` : ''}: ${rule.condition} ${rule.advice}</li>`)}</ol></details></div>`;
+    }
+}
+define('peft-coach', PeftCoach);
