@@ -266,6 +266,7 @@ fuzz)
 bench)
     ensure node modules
     build_wasm
+    run_make MODE=wasm bench
     exec node tests/bench/run.mjs "$@"
     ;;
 dist)

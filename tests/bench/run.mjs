@@ -40,7 +40,7 @@ function report(figure) {
 /** Engine ready in fresh processes: load + compile + pack of the default model. */
 function benchReady() {
   const index = JSON.parse(readFileSync(join(here, '../../models/index.json'), 'utf8'));
-  const name = index.default ?? index.models?.[0]?.name ?? index.models?.[0];
+  const { name } = index.models.find((/** @type {{default: boolean}} */ model) => model.default) ?? index.models[0];
   const times = Array.from({ length: rounds }, () => JSON.parse(execFileSync(process.execPath, [join(here, 'ready.mjs'), name], { encoding: 'utf8' })));
   const ready = Math.min(...times.map((time) => time.ready));
   report({ name: `engine ready in Node, ${name}`, value: ready, unit: 'ms', want: '<= 300', good: ready <= 300, note: `first token after ${digits(Math.min(...times.map((time) => time.token)))} ms` });
