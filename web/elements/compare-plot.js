@@ -38,7 +38,7 @@ export function scatterPlot({ points, better, base, label, sketch }) {
         const labelled = (/** @type {any[]} */ list, /** @type {any} */ options) => ['start', 'end'].map((anchor) => Plot.text(list.filter((p) => end(p.trainable ?? p.x) === anchor), { textAnchor: anchor, dx: anchor === 'end' ? -9 : 9, dy: -9, stroke: 'var(--surface)', strokeWidth: 3, ...options }));
         return Plot.plot({
             width, height, marginLeft: 52, marginBottom: 40, marginRight: 16, marginTop: 26, style: { background: 'none' },
-            x: { type: 'log', label: t('compare.axis.x'), domain: [Math.min(...xs) / 1.8, Math.max(...xs) * 1.8], ticks: Math.min(6, width / 90), tickFormat: (/** @type {number} */ v) => number(v, { notation: 'compact' }), grid: true },
+            x: { type: 'log', label: t('compare.axis.x'), domain: [Math.min(...xs) / 1.8, Math.max(...xs) * 1.8], ticks: Math.max(2, Math.min(6, Math.floor(width / 90))), tickFormat: (/** @type {number} */ v) => number(v, { notation: 'compact' }), grid: true },
             y: { label, grid: true, nice: true },
             marks: [
                 base === null ? null : Plot.ruleY([base], { stroke: 'var(--muted)', strokeDasharray: '5 4' }),
@@ -46,7 +46,7 @@ export function scatterPlot({ points, better, base, label, sketch }) {
                 line.length > 1 ? Plot.line(line, { x: 'trainable', y: 'mean', stroke: 'var(--line-strong)', strokeWidth: 1.5, curve: 'step-after' }) : null,
                 drawn.length ? Plot.line(drawn, { x: 'x', y: 'quality', stroke: 'var(--muted)', strokeDasharray: '2 4' }) : null,
                 ...drawn.map((p) => Plot.dot([p], { x: 'x', y: 'quality', symbol: methodSymbol(p.method), r: 6, stroke: methodColor(p.method), strokeDasharray: '2 2' })),
-                ...(drawn.length ? labelled(drawn, { x: 'x', y: 'quality', text: (/** @type {any} */ p) => t('compare.sketch.point', { method: t(`method.${p.method}`) }), fill: 'var(--muted)', fontStyle: 'italic' }) : []),
+                ...(drawn.length && width >= 480 ? labelled(drawn, { x: 'x', y: 'quality', text: (/** @type {any} */ p) => t('compare.sketch.point', { method: t(`method.${p.method}`) }), fill: 'var(--muted)', fontStyle: 'italic' }) : []),
                 ...points.filter((p) => p.max > p.min).map((p) => Plot.ruleX([p], { x: 'trainable', y1: 'min', y2: 'max', stroke: methodColor(p.method), strokeWidth: 2 })),
                 ...methods.map((method) => Plot.dot(points.filter((p) => p.method === method), { x: 'trainable', y: 'mean', symbol: methodSymbol(method), r: 6.5, fill: methodColor(method), stroke: 'var(--surface)' })),
                 ...labelled(points, { x: 'trainable', y: 'mean', text: name, fill: 'currentColor' }),

@@ -9,7 +9,7 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { count, significant } from '../lib/format.js';
 
 /** Longer side of a map in CSS pixels, where cells can be larger than one pixel. */
-const SIDE = 256;
+const SIDE = 208;
 const CELL_MAX = 14;
 /** Cells in the table. */
 const STRONGEST = 16;
@@ -131,7 +131,7 @@ class PeftHeatmap extends LabElement {
     render() {
         const { rows, cols, cell, values } = this;
         if (!values) return nothing;
-        const size = Math.max(1, Math.min(CELL_MAX, Math.floor(this.side / Math.max(rows, cols, 1))));
+        const size = Math.max(1, Math.min(CELL_MAX, Math.round(this.side / Math.max(rows, cols, 1))));
         const probes = ['negative', 'neutral', 'positive'].map((name) => html`<span class="probe ${name}" style=${`color: var(--${name})`}></span>`);
         const legend = html`<div class="legend num" aria-hidden="true"><span>−${significant(this.scale)}</span><span class="ramp"></span><span>+${significant(this.scale)}</span></div>`;
         const about = t(this.plain ? 'heatmap.plain' : 'heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) });

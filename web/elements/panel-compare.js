@@ -1,7 +1,7 @@
 /** Compare: methods, sizes and seeds trained one after the other beside the page's model; quality against trained numbers. */
 import { aside } from '../lib/aside.js';
 import { count, duration, fixed, percent, significant } from '../lib/format.js';
-import { pareto, plan, points, sweep, workOf } from '../lib/sweep.js';
+import { CHAPTER_SKETCH, pareto, plan, points, sweep, workOf } from '../lib/sweep.js';
 import { csv } from '../lib/table-file.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
@@ -186,7 +186,9 @@ class PeftPanelCompare extends LabElement {
         const { points: shown, better, base, label, of, all, gain } = this.drawn;
         const kind = result.recorded ? 'recorded' : 'measured';
         const columns = [t('compare.col.method'), t('compare.col.size'), t('compare.axis.x'), label, t('compare.col.min'), t('compare.col.max'), t('compare.col.seeds')];
+        /** @type {(string | number | null)[][]} */
         const rows = shown.map((p) => [t(`method.${p.method}`), p.size, p.trainable, p.mean, p.min, p.max, p.n]);
+        if (gain) for (const at of CHAPTER_SKETCH) rows.push([t('compare.sketch.point', { method: t(`method.${at.method}`) }), '', (at.percent / 100) * result.total, at.quality, null, null, null]);
         return html`<div class="row"><h3>${t('compare.result', { task: t(`task.${result.task}`).startsWith('task.') ? result.task : t(`task.${result.task}`), model: result.model })}</h3> ${badge(kind)}</div>
             ${result.recorded ? html`<p class="small">${t('compare.recorded')} <code class="mono">${result.command}</code></p>` : nothing}
             <div class="row" role="group" aria-label=${t('compare.axis.choose')}>${['score', 'loss'].map((name) => html`<button aria-pressed=${of === name} ?disabled=${name === 'score' && !result.runs.some((r) => r.score !== null)} @click=${() => { this.of = /** @type {any} */ (name); }}>${t(`compare.of.${name}`)}</button>`)}

@@ -99,16 +99,19 @@ class PeftPanelInspect extends LabElement {
 
     async #read() {
         const ticket = ++this.ticket;
-        const { module, place } = this;
+        const { module, place, places } = this;
+        // Every look is a turn of its own, so that training need not wait for all of them; it may have replaced the module before the next turn.
+        const turn = (/** @type {() => Promise<any>} */ look) => this.lab.during(null, async () => (ticket === this.ticket && this.modules.includes(module) ? look() : null));
         try {
-            const view = await this.lab.during(null, () => (place ? this.#readMap(module, place) : this.#readTensor(module)));
-            if (ticket !== this.ticket) return;
+            const view = await turn(() => (place ? this.#readMap(module, place) : this.#readTensor(module)));
+            if (!view) return;
             this.view = view;
             this.problem = '';
             const overview = [];
-            for (const at of this.places) {
-                overview.push({ ...at, spectrum: await this.lab.during(null, () => /** @type {any} */ (this.lab.session).spectrum(module.id, at.layer, at.site)) });
-                if (ticket !== this.ticket) return;
+            for (const at of places) {
+                const spectrum = await turn(() => /** @type {any} */ (this.lab.session).spectrum(module.id, at.layer, at.site));
+                if (!spectrum) return;
+                overview.push({ ...at, spectrum });
             }
             this.overview = overview;
         } catch (error) {
