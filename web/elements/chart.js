@@ -21,7 +21,7 @@ const TABLE_ROWS = 200;
 
 class PeftChart extends LabElement {
     static styles = [LabElement.styles, css`
-        .plot { min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden; }
+        .plot { min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden; direction: ltr; }
         .plot svg { display: block; max-width: 100%; height: auto; background: none; overflow: visible; --plot-background: var(--surface); font-family: var(--font); }
         figcaption { font-size: 0.85rem; color: var(--muted); display: flex; gap: 8px; flex-wrap: wrap; justify-content: space-between; align-items: baseline; margin-top: 4px; }
         .table { max-height: 300px; overflow: auto; }

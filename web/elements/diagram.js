@@ -17,7 +17,7 @@ const LAYER = /** @type {const} */ ([
 
 class PeftDiagram extends LabElement {
     static styles = [LabElement.styles, css`
-        svg { width: 100%; max-width: 440px; height: auto; display: block; margin-inline: auto; font: 12px var(--font); }
+        svg { direction: ltr; width: 100%; max-width: 440px; height: auto; display: block; margin-inline: auto; font: 12px var(--font); }
         text { fill: var(--text); } .dim { fill: var(--muted); font-size: 11px; }
         .block rect { fill: url(#hatch); stroke: var(--line-strong); }
         .block.lit > rect { stroke: var(--mc); stroke-width: 2.5; }
