@@ -63,6 +63,17 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   assert.equal(strip.length, 11);
   assert.ok(strip[0].losses[0] < strip[10].losses[0] && strip[10].losses[1] < strip[0].losses[1], 'each end is good at its own task');
 
+  // The exact mixture as a LoRA of its own, loaded into the page's model, computes the same.
+  await page.evaluate(() => { globalThis.panel.weights = [0.5, 0.5, 0]; });
+  await page.locator('#keep').click();
+  await page.getByText('Kept as run 3').waitFor();
+  const half = await logits('sum', [0.5, 0.5]);
+  const kept = await page.evaluate(async () => {
+    await globalThis.lab.load(globalThis.lab.runs.find((run) => run.id === 3));
+    return globalThis.lab.work(async (session) => Array.from((await session.logits({ text: 'Once upon a time' })).logits));
+  });
+  assert.ok(far(half, kept) < 1e-4, String(far(half, kept)));
+
   await page.locator('#rule').selectOption('svd');
   await settled();
   await page.getByText('Distance from the weighted sum').waitFor();

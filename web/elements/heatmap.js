@@ -44,7 +44,7 @@ class PeftHeatmap extends LabElement {
         :host { display: inline-block; vertical-align: top; max-width: 100%; }
         figure { display: grid; gap: 4px; justify-items: start; }
         figcaption { font-weight: 650; font-size: 0.9rem; }
-        .map { position: relative; max-width: 100%; border: 1px solid var(--line-strong); line-height: 0; touch-action: pan-y; forced-color-adjust: none; }
+        .map { position: relative; max-width: 100%; border: 1px solid var(--line-strong); line-height: 0; touch-action: pan-y; direction: ltr; forced-color-adjust: none; }
         canvas { display: block; width: 100%; height: auto; image-rendering: pixelated; }
         .cursor { position: absolute; outline: 2px solid var(--text); outline-offset: 0; pointer-events: none; min-width: 3px; min-height: 3px; }
         .legend { display: grid; grid-template-columns: auto minmax(40px, 90px) auto; gap: 6px; align-items: center; font-size: 0.8rem; color: var(--muted); }
@@ -55,7 +55,7 @@ class PeftHeatmap extends LabElement {
     `];
     static properties = {
         label: { attribute: false }, values: { attribute: false }, rows: { type: Number }, cols: { type: Number }, max: { type: Number },
-        cell: { attribute: false }, band: {}, side: { type: Number }, plain: { type: Boolean }, open: { state: true },
+        cell: { attribute: false }, band: {}, side: { type: Number }, plain: { type: Boolean }, open: { state: true }, focused: { state: true },
     };
 
     constructor() {
@@ -73,6 +73,8 @@ class PeftHeatmap extends LabElement {
         this.side = SIDE;
         /** Only the picture and its scale, for a step in an explanation. */
         this.plain = false;
+        /** Only the map in focus speaks: several may share one cursor. */
+        this.focused = false;
         this.open = false;
         this.scheme = matchMedia('(prefers-color-scheme: dark)');
         this.repaint = () => this.requestUpdate();
@@ -147,11 +149,11 @@ class PeftHeatmap extends LabElement {
             <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
             <div class="map" role="application" tabindex="0" style=${`width:${cols * size + 2}px`} aria-roledescription=${t('heatmap.role')}
                 aria-label=${about} aria-describedby="cell"
-                @keydown=${this.#key} @pointermove=${this.#point} @pointerdown=${this.#point} @focus=${() => { if (!this.cell) this.#move(0, 0); }}>
+                @keydown=${this.#key} @pointermove=${this.#point} @pointerdown=${this.#point} @focus=${() => { this.focused = true; if (!this.cell) this.#move(0, 0); }} @blur=${() => { this.focused = false; }}>
                 <canvas aria-hidden="true"></canvas>${inside ? html`<div class="cursor" style=${box}></div>` : nothing}
             </div>
             ${legend}
-            <output id="cell" class="num">${inside ? t('heatmap.cell', { row: cell.row + 1, col: cell.col + 1, value: significant(values[cell.row * cols + cell.col], 4) }) : t('heatmap.hint')}</output>
+            <output id="cell" class="num" aria-live=${this.focused ? 'polite' : 'off'}>${inside ? t('heatmap.cell', { row: cell.row + 1, col: cell.col + 1, value: significant(values[cell.row * cols + cell.col], 4) }) : t('heatmap.hint')}</output>
             <button class="link small" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}<span class="sr"> ${this.label}</span></button>
             ${this.open ? this.#table() : nothing}
             ${probes}</figure>`;

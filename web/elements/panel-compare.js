@@ -7,7 +7,7 @@ import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { gains, scatterPlot } from './compare-plot.js';
 import { methodShape } from './look.js';
-import { offer, Work } from './work.js';
+import { offer, taskTitle, Work } from './work.js';
 
 /** @typedef {import('../lib/sweep.js').SweepResult} SweepResult */
 
@@ -189,7 +189,7 @@ class PeftPanelCompare extends LabElement {
         /** @type {(string | number | null)[][]} */
         const rows = shown.map((p) => [t(`method.${p.method}`), p.size, p.trainable, p.mean, p.min, p.max, p.n]);
         if (gain) for (const at of CHAPTER_SKETCH) rows.push([t('compare.sketch.point', { method: t(`method.${at.method}`) }), '', (at.percent / 100) * result.total, at.quality, null, null, null]);
-        return html`<div class="row"><h3>${t('compare.result', { task: t(`task.${result.task}`).startsWith('task.') ? result.task : t(`task.${result.task}`), model: result.model })}</h3> ${badge(kind)}</div>
+        return html`<div class="row"><h3>${t('compare.result', { task: taskTitle(result.task), model: result.model })}</h3> ${badge(kind)}</div>
             ${result.recorded ? html`<p class="small">${t('compare.recorded')} <code class="mono">${result.command}</code></p>` : nothing}
             <div class="row" role="group" aria-label=${t('compare.axis.choose')}>${['score', 'loss'].map((name) => html`<button aria-pressed=${of === name} ?disabled=${name === 'score' && !result.runs.some((r) => r.score !== null)} @click=${() => { this.of = /** @type {any} */ (name); }}>${t(`compare.of.${name}`)}</button>`)}
                 <label class="row"><input id="sketch" type="checkbox" .checked=${this.sketch} ?disabled=${result.base[of] === null} @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>

@@ -46,7 +46,8 @@ class PeftPanelMerge extends LabElement {
     }
 
     get module() {
-        return this.lab.description?.modules[0];
+        const modules = this.lab.description?.modules ?? [];
+        return modules.find((/** @type {any} */ m) => m.can_merge) ?? modules[0];
     }
 
     get trained() {

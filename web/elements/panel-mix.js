@@ -2,10 +2,11 @@
 import { aside } from '../lib/aside.js';
 import { fixed, percent, significant } from '../lib/format.js';
 import { Mixer, sources, SUM, trainLora } from '../lib/mixing.js';
+import { makeRun } from '../lib/runs.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { stripPlot, stripTable } from './mix-plot.js';
-import { Work } from './work.js';
+import { taskTitle, Work } from './work.js';
 
 const STEP = 0.05;
 const POINTS = 11;
@@ -29,7 +30,7 @@ class PeftPanelMix extends LabElement {
     `];
     static properties = {
         chosen: { state: true }, weights: { state: true }, rule: { state: true }, density: { state: true }, prompt: { state: true }, text: { state: true }, applied: { state: true },
-        problem: { state: true }, scores: { state: true }, errors: { state: true }, strip: { state: true }, pair: { state: true }, thinking: { state: true },
+        problem: { state: true }, scores: { state: true }, errors: { state: true }, strip: { state: true }, pair: { state: true }, kept: { state: true }, thinking: { state: true },
     };
 
     constructor() {
@@ -53,6 +54,8 @@ class PeftPanelMix extends LabElement {
         this.pair = ['pirate', 'mood'];
         /** Steps of the two LoRAs trained here; 0: the presets'. */
         this.steps = 0;
+        /** The run that the mixture was kept as. */
+        this.kept = 0;
         this.thinking = false;
         this.work = new Work(this);
         /** @type {Promise<Mixer> | null} */
@@ -94,8 +97,7 @@ class PeftPanelMix extends LabElement {
     }
 
     get all() {
-        const title = (/** @type {string} */ task) => (t(`task.${task}`) === `task.${task}` ? task : t(`task.${task}`));
-        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${title(run.task)}, r = ${run.options.rank}`);
+        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${taskTitle(run.task)}, r = ${run.options.rank}`);
     }
 
     /** The sources in use: what was picked, else the first two of different tasks. */
@@ -112,6 +114,7 @@ class PeftPanelMix extends LabElement {
         const key = this.used.map((source) => source.key).join('|');
         if (key && key !== this.loaded && ['ready', 'paused'].includes(this.lab.status) && !this.work.running) {
             this.loaded = key;
+            this.chosen = [...this.used.map((source) => source.key), '', ''].slice(0, 3); // later runs do not push them aside
             Object.assign(this, { strip: null, scores: null, errors: null });
             this.#touch(0);
         }
@@ -206,7 +209,7 @@ class PeftPanelMix extends LabElement {
                 const weight = i / (POINTS - 1);
                 await mixer.apply(this.rule, [1 - weight, weight, ...rest], { density: this.density });
                 const losses = [];
-                for (const { task } of this.used.slice(0, 2)) losses.push(await mixer.loss(task, signal));
+                for (const { task } of this.used.slice(0, 2)) losses.push(mixer.tasks.includes(task) ? await mixer.loss(task, signal) : NaN);
                 points.push({ weight, losses, text: await mixer.say(this.prompt, signal) });
                 tick();
                 check();
@@ -223,11 +226,25 @@ class PeftPanelMix extends LabElement {
         });
     }
 
+    /** The mixture as a run of its own: it can be loaded, merged, exported. */
+    #keep() {
+        const { lab } = this;
+        return this.#longer(1, t('mix.keep'), async (mixer) => {
+            const { module, files } = await mixer.keep(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+            const from = lab.runs.find((run) => this.used.some((source) => source.key === `run ${run.id}`)) ?? lab.run;
+            const id = Math.max(0, ...lab.runs.map((run) => run.id)) + 1;
+            const run = makeRun({ id, state: { ...lab.state, task: from?.task ?? lab.state.task }, module, counts: { trainable: module.parameters, total: lab.description?.counts.total ?? 0 }, train: { ...from?.train, steps: 0 }, sample: { prompt: this.prompt, before: '', after: '' }, base: null });
+            lab.adopt([{ ...run, status: 'done', adapter: files, sample: { ...run.sample, after: this.text } }]);
+            this.kept = id;
+            this.say(t('mix.kept', { n: String(id) }));
+        });
+    }
+
     /** Two LoRAs to mix, for who has none. */
     async #trainPair() {
         const { lab, pair } = this;
-        const presetSteps = this.steps || 80;
-        await this.work.run(2 * presetSteps, t('mix.train.running'), async ({ signal, tick }) => {
+        const planned = await Promise.all(pair.map(async (name) => this.steps || (await lab.readTask(name)).presets.find((preset) => preset.method === 'lora')?.steps || 80)).catch(() => [80, 80]);
+        await this.work.run(planned[0] + planned[1], t('mix.train.running'), async ({ signal, tick }) => {
             for (const task of pair) {
                 const run = await trainLora(lab, task, { steps: this.steps, signal, onStep: () => tick() });
                 if (run) lab.adopt([{ ...run, id: Math.max(0, ...lab.runs.map((r) => r.id)) + 1 }]);
@@ -244,9 +261,8 @@ class PeftPanelMix extends LabElement {
 
     #trainFirst() {
         const { lab, pair } = this;
-        const name = (/** @type {any} */ task) => (t(`task.${task.name}`) === `task.${task.name}` ? task.title : t(`task.${task.name}`));
         return html`<p>${t('mix.none', { n: this.all.length })}</p>
-            <div class="row">${pair.map((value, i) => html`<label>${t('mix.train.task', { letter: LETTERS[i] })}<select ?disabled=${this.work.running} @change=${(/** @type {any} */ e) => { this.pair = pair.with(i, e.target.value); }}>${lab.index.tasks.map((task) => html`<option value=${task.name} ?selected=${task.name === value}>${name(task)}</option>`)}</select></label>`)}
+            <div class="row">${pair.map((value, i) => html`<label>${t('mix.train.task', { letter: LETTERS[i] })}<select ?disabled=${this.work.running} @change=${(/** @type {any} */ e) => { this.pair = pair.with(i, e.target.value); }}>${lab.index.tasks.map((task) => html`<option value=${task.name} ?selected=${task.name === value}>${taskTitle(task.name, task.title)}</option>`)}</select></label>`)}
                 ${this.work.running ? nothing : html`<button class="primary" id="train-pair" ?disabled=${pair[0] === pair[1]} @click=${this.#trainPair}>${t('mix.train.do')}</button>`}</div>${this.work.bar()}`;
     }
 
@@ -262,7 +278,8 @@ class PeftPanelMix extends LabElement {
             <p class="small">${summary} ${applied ? html`${applied.exact ? t('mix.exact') : t('mix.error', { percent: percent(applied.error * 100) })} ${badge('measured')}` : nothing}</p>
             ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
             <h3>${t('mix.text')} ${badge('measured')}</h3><p class="text" aria-live="polite" aria-busy=${this.thinking}><span class="muted">${this.prompt}</span>${this.text || (this.thinking ? ' …' : '')}</p>
-            <div class="row"><button id="score" ?disabled=${work.running} @click=${this.#score}>${t('mix.score')}</button><button id="strip" ?disabled=${work.running} @click=${this.#sweep}>${t('mix.strip.do', { n: POINTS })}</button><button id="rules" ?disabled=${work.running} @click=${this.#compareRules}>${t('mix.rules.do')}</button></div>
+            <div class="row"><button id="score" ?disabled=${work.running} @click=${this.#score}>${t('mix.score')}</button><button id="strip" ?disabled=${work.running} @click=${this.#sweep}>${t('mix.strip.do', { n: POINTS })}</button><button id="rules" ?disabled=${work.running} @click=${this.#compareRules}>${t('mix.rules.do')}</button><button id="keep" ?disabled=${work.running} @click=${this.#keep}>${t('mix.keep')}</button>
+                ${this.kept ? html`<span class="small muted">${t('mix.kept', { n: String(this.kept) })}</span>` : nothing}</div>
             ${work.bar()}${this.#results()}`;
     }
 
@@ -278,11 +295,10 @@ class PeftPanelMix extends LabElement {
 
     #results() {
         const { scores, strip, errors, used } = this;
-        const title = (/** @type {string} */ task) => (t(`task.${task}`) === `task.${task}` ? task : t(`task.${task}`));
-        const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${title(source.task)}`);
+        const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${taskTitle(source.task)}`);
         const at = (/** @type {string} */ label, /** @type {any} */ table) => html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>${table}</div>`;
         return html`${scores ? at(t('mix.score'), html`<table id="scores"><thead><tr><th scope="col">${t('task.choose')}</th><th scope="col" class="num">${t('compare.base')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('compare.of.score')}</th></tr></thead>
-                <tbody>${scores.map((row) => html`<tr><th scope="row">${title(row.task)}</th><td class="num">${fixed(row.base, 3)}</td><td class="num">${fixed(row.loss, 3)}</td><td class="num">${row.score === null ? '–' : percent(row.score * 100)} ${badge('measured')}</td></tr>`)}</tbody></table>`) : nothing}
+                <tbody>${scores.map((row) => html`<tr><th scope="row">${taskTitle(row.task)}</th><td class="num">${fixed(row.base, 3)}</td><td class="num">${fixed(row.loss, 3)}</td><td class="num">${row.score === null ? '–' : percent(row.score * 100)} ${badge('measured')}</td></tr>`)}</tbody></table>`) : nothing}
             ${strip ? html`<h3>${t('mix.strip')} ${badge('measured')}</h3><peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('mix.strip')} .summary=${this.#stripSummary(strip, names)} .height=${240} .plot=${stripPlot(strip, names)} .table=${stripTable(strip, names)}></peft-chart>
                 ${at(t('mix.strip.texts'), html`<table class="strip"><thead><tr><th scope="col" class="num">A</th><th scope="col" class="num">B</th><th scope="col">${t('mix.text')}</th></tr></thead><tbody>${strip.map((p) => html`<tr><td class="num">${fixed(1 - p.weight, 1)}</td><td class="num">${fixed(p.weight, 1)}</td><td class="small">${p.text}</td></tr>`)}</tbody></table>`)}` : nothing}
             ${errors ? html`<h3>${t('mix.rules')} ${badge('measured')}</h3>${at(t('mix.rules'), html`<table id="errors"><thead><tr><th scope="col">${t('mix.rule')}</th><th scope="col" class="num">${t('mix.rules.error')}</th><th scope="col" class="num">${t('mix.rules.rank')}</th><th scope="col">${t('mix.rules.what')}</th></tr></thead>

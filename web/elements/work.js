@@ -1,7 +1,11 @@
 /** Long work in a panel: progress, time left, cancel. A panel makes one Work, runs it, and puts bar() into its template. */
 import { PeftLabError } from '../engine/index.js';
 import { duration } from '../lib/format.js';
+import { hasText } from '../lib/i18n.js';
 import { html, nothing, t } from './base.js';
+
+/** A task's name for people. @param {string} name @param {string} [fallback] */
+export const taskTitle = (name, fallback = name) => (name === 'own-data' ? t('task.own') : hasText(`task.${name}`) ? t(`task.${name}`) : fallback);
 
 /** @typedef {{signal: AbortSignal, tick: (done?: number, label?: string) => void, check: () => void}} Hand tick: progress, never throws; check: throws once cancelled */
 

@@ -81,22 +81,23 @@ export class Mixer {
         return rows;
     }
 
-    /** The mixture as one adapter folder. @param {number[]} weights */
-    async exportExact(weights) {
-        const made = await this.#mix('cat', weights, {});
-        const files = await this.session.exportAdapter(made.module.id);
-        await this.session.removeModule(made.module.id);
-        return files;
+    /** The mixture as one LoRA: with the rule SUM the exact one, else the rule's. @param {string} rule @param {number[]} weights @param {{density?: number, compat?: boolean}} [options] */
+    async keep(rule, weights, options = {}) {
+        const { module } = await this.#mix(rule === SUM ? 'cat' : rule, weights, options);
+        const files = await this.session.exportAdapter(module.id);
+        await this.session.removeModule(module.id);
+        return { module, files };
     }
 
-    /** Names of the sources' tasks, each once. */
+    /** Names of the sources' tasks whose texts are at hand, each once: the visitor's own are there only while they are in use. */
     get tasks() {
-        return [...new Set(this.sources.map(({ task }) => task))].filter((name) => name !== 'own-data');
+        const own = this.own.task?.name;
+        return [...new Set(this.sources.map(({ task }) => task))].filter((name) => name !== 'own-data' || own === name);
     }
 
     /** @param {string} name */
     async task(name) {
-        const known = this.#tasks.get(name) ?? (await this.own.readTask(name));
+        const known = this.#tasks.get(name) ?? (name === 'own-data' ? /** @type {import('../engine/tasks.js').Task} */ (this.own.task) : await this.own.readTask(name));
         if (!this.#tasks.has(name)) {
             this.#tasks.set(name, known);
             await this.session.setData(name, (known.splits.validation ?? known.splits.test ?? []).slice(0, 32));
