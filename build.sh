@@ -209,7 +209,13 @@ ensure() { # ensure TOOL...: installs those that are missing, dies with one sent
 # ---- commands ----------------------------------------------------------------------------------------------------------
 
 jobs_count() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
-run_make() { make -s -j"$(jobs_count)" -f src/Makefile "$@"; }
+# One build at a time in this folder: a test run beside a serve would otherwise write the same objects.
+LOCK=()
+if have flock; then LOCK=(flock build/.lock); fi
+run_make() {
+    mkdir -p build
+    ${LOCK[@]+"${LOCK[@]}"} make -s -j"$(jobs_count)" -f src/Makefile "$@"
+}
 
 build_wasm() {
     ensure make emcc
@@ -230,7 +236,7 @@ test_tools() { # exports what tests/run.mjs needs to know
     tool_ok chromium || ensure_browser
     export CC_SAN="gcc" HAVE_FUZZER=
     if find_clang; then export CC_SAN="$CLANG" HAVE_FUZZER=1; else say "build.sh: no clang with libFuzzer here; gcc runs the seeds only"; fi
-    export CLANG_FORMAT=
+    export CLANG_FORMAT='' BUILD_LOCK="${LOCK[*]:-}"
     if find_format; then CLANG_FORMAT=$FORMAT; fi
 }
 

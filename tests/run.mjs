@@ -51,8 +51,10 @@ function run(command, args, { quiet = false, seconds = 900, env = {} } = {}) {
 
 /** Compiles with src/Makefile. @param {string} mode @param {string} target */
 async function make(mode, target) {
-  const { code } = await run('make', [
-    '-s', '-k', `-j${availableParallelism()}`, '-f', 'src/Makefile',
+  mkdirSync('build', { recursive: true });
+  const [command, ...before] = [...(process.env.BUILD_LOCK ?? '').split(' ').filter(Boolean), 'make']; // one build at a time
+  const { code } = await run(command, [
+    ...before, '-s', '-k', `-j${availableParallelism()}`, '-f', 'src/Makefile',
     `MODE=${mode}`, `CC_SAN=${process.env.CC_SAN ?? 'cc'}`, `EMCC=${process.env.EMCC ?? 'emcc'}`, 'WERROR=-Werror', target,
   ]);
   return code === 0;
