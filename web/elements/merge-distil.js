@@ -21,6 +21,12 @@ class PeftMergeDistil extends LabElement {
         this.result = null;
     }
 
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        if (type === 'state' && (detail?.includes('model') || detail?.includes('task')) && this.result?.run.task !== this.lab.state.task) this.result = null;
+        this.requestUpdate();
+    }
+
     disconnectedCallback() {
         super.disconnectedCallback();
         this.work.cancel();

@@ -72,8 +72,8 @@ class PeftPanelCombine extends LabElement {
 
     updated() {
         const { lab } = this;
-        const key = `${lab.state.model} ${lab.state.task} ${this.methods} ${JSON.stringify(lab.options)}`;
-        if (key === this.shown || !['ready', 'paused'].includes(lab.status) || this.work.running) return;
+        const key = `${lab.state.model} ${lab.task?.name} ${this.methods} ${JSON.stringify(lab.options)}`;
+        if (key === this.shown || !['ready', 'paused'].includes(lab.status) || this.work.running || lab.task?.name !== lab.state.task) return;
         this.shown = key;
         this.result = null;
         this.#show();

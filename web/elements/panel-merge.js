@@ -18,6 +18,9 @@ class PeftPanelMerge extends LabElement {
         :host { container-type: inline-size; }
         .steps > li { counter-increment: s; border: 1px solid var(--line-strong); border-radius: var(--radius); padding: 8px 12px; display: grid; gap: 8px; align-content: start; min-width: 0; }
         .steps > li > strong::before { content: counter(s) ". "; }
+        .steps > li { transition: border-color 0.12s, box-shadow 0.12s; }
+        .steps > li:nth-child(2) { transition-delay: 0.12s; }
+        .steps > li:nth-child(3) { transition-delay: 0.24s; }
         .steps > li.lit { border-color: var(--good); box-shadow: inset 0 3px 0 var(--good); }
         .maps { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
         .sign { font-size: 1.3rem; }
@@ -107,6 +110,7 @@ class PeftPanelMerge extends LabElement {
         const details = (/** @type {string} */ key, /** @type {any} */ content, open = false) => html`<details ?open=${open}><summary>${t(key)}</summary>${content}</details>`;
         const part = { theme: this.theme ?? nothing, lab };
         return html`<section class="stack"><h2>${t('merge.title')}</h2><p class="small">${t('merge.about')}</p>
+            ${lab.engine ? nothing : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
             ${can === false ? html`<p id="cannot"><strong>${t('merge.cannot', { method: name })}</strong> ${info?.cannot_merge ?? ''}</p>` : html`
             ${this.#steps(module)}
             <div class="row">${lab.merged ? html`<button class="primary" id="unmerge" ?disabled=${lab.status !== 'ready'} @click=${() => this.#unmerge()}>${t('merge.undo')}</button>`
