@@ -77,11 +77,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 MODEL = "meta-llama/Llama-2-7b-hf"
 ROWS = 20
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
-model = AutoModelForCausalLM.from_pretrained(MODEL)
+model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.bfloat16)
 model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
 embed = model.get_input_embeddings()
 start = torch.randint(embed.num_embeddings, (ROWS,))  # begin as the rows of real tokens
-soft_prompt = torch.nn.Parameter(embed.weight[start].detach().clone())
+soft_prompt = torch.nn.Parameter(embed.weight[start].detach().float())  # trained numbers stay in 32 bits, as peft keeps LoRA
 lora = [p for p in model.parameters() if p.requires_grad]
 optimizer = torch.optim.AdamW([{"params": lora, "lr": 1e-4}, {"params": [soft_prompt], "lr": 1e-3}])
 
@@ -91,7 +91,7 @@ def loss_of(prompt, completion):
     learned = tokenizer(completion, add_special_tokens=False, return_tensors="pt").input_ids
     learned = torch.cat([learned, torch.tensor([[tokenizer.eos_token_id]])], dim=1)
     ids = torch.cat([before, learned], dim=1)
-    inputs = torch.cat([soft_prompt[None], embed(ids)], dim=1)
+    inputs = torch.cat([soft_prompt[None].to(model.dtype), embed(ids)], dim=1)
     ignored = torch.full((1, ROWS + before.shape[1]), -100)  # the loss is on the completion only
     return model(inputs_embeds=inputs, labels=torch.cat([ignored, learned], dim=1)).loss
 
