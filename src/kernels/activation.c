@@ -88,34 +88,31 @@ PL_INLINE void backward_as(const pl_activation f, const real *x, const real *dy,
 }
 
 /* One loop per function, so that the choice is made once and not per vector. */
-#define EACH_ACTIVATION(run)                                                                                 \
-    switch (f) {                                                                                             \
-    case PL_ACT_RELU:                                                                                        \
-        run(PL_ACT_RELU);                                                                                    \
-    case PL_ACT_SILU:                                                                                        \
-        run(PL_ACT_SILU);                                                                                    \
-    case PL_ACT_GELU:                                                                                        \
-        run(PL_ACT_GELU);                                                                                    \
-    case PL_ACT_GELU_TANH:                                                                                   \
-        run(PL_ACT_GELU_TANH);                                                                               \
-    case PL_ACT_TANH:                                                                                        \
-        run(PL_ACT_TANH);                                                                                    \
-    case PL_ACT_IDENTITY:                                                                                    \
-        run(PL_ACT_IDENTITY);                                                                                \
+#define PL_DEFINE_LOOPS(name, f)                                                                             \
+    static void name##_forward(const real *x, real *y, size_t n) { forward_as(f, x, y, n); }                 \
+    static void name##_backward(const real *x, const real *dy, real *dx, size_t n) {                         \
+        backward_as(f, x, dy, dx, n);                                                                        \
     }
+PL_DEFINE_LOOPS(relu, PL_ACT_RELU)
+PL_DEFINE_LOOPS(silu, PL_ACT_SILU)
+PL_DEFINE_LOOPS(gelu, PL_ACT_GELU)
+PL_DEFINE_LOOPS(gelu_tanh, PL_ACT_GELU_TANH)
+PL_DEFINE_LOOPS(tanh, PL_ACT_TANH)
+PL_DEFINE_LOOPS(identity, PL_ACT_IDENTITY)
+#undef PL_DEFINE_LOOPS
 
 void pl_activation_forward(pl_activation f, const real *x, real *y, size_t n) {
-#define FORWARD(name)                                                                                        \
-    forward_as(name, x, y, n);                                                                               \
-    return
-    EACH_ACTIVATION(FORWARD)
-#undef FORWARD
+    static void (*const loops[])(const real *, real *, size_t) = {
+        [PL_ACT_RELU] = relu_forward, [PL_ACT_SILU] = silu_forward,
+        [PL_ACT_GELU] = gelu_forward, [PL_ACT_GELU_TANH] = gelu_tanh_forward,
+        [PL_ACT_TANH] = tanh_forward, [PL_ACT_IDENTITY] = identity_forward};
+    loops[f](x, y, n);
 }
 
 void pl_activation_backward(pl_activation f, const real *x, const real *dy, real *dx, size_t n) {
-#define BACKWARD(name)                                                                                       \
-    backward_as(name, x, dy, dx, n);                                                                         \
-    return
-    EACH_ACTIVATION(BACKWARD)
-#undef BACKWARD
+    static void (*const loops[])(const real *, const real *, real *, size_t) = {
+        [PL_ACT_RELU] = relu_backward, [PL_ACT_SILU] = silu_backward,
+        [PL_ACT_GELU] = gelu_backward, [PL_ACT_GELU_TANH] = gelu_tanh_backward,
+        [PL_ACT_TANH] = tanh_backward, [PL_ACT_IDENTITY] = identity_backward};
+    loops[f](x, dy, dx, n);
 }

@@ -14,7 +14,7 @@
 #include <math.h>
 
 enum {
-    TILE_ROWS = 4,         /* one tile high: the least work above the diagonal */
+    TILE_ROWS = 4,      /* one tile high: the least work above the diagonal */
     BACKWARD_ROWS = 32, /* several tiles, so that dK and dV are read and written less often */
 };
 

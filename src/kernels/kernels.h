@@ -148,8 +148,9 @@ void pl_softmax(real *logits, int32_t n, real temperature);
 /* ---- adamw.c ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct pl_adamw {
-    real lr, beta1, beta2, eps, weight_decay; /* weight_decay 0 for excluded tensors */
-    real correction1, correction2;            /* 1 - beta^t */
+    double beta1, beta2;           /* double, because 1 - beta2 must not lose digits */
+    real lr, eps, weight_decay;    /* weight_decay 0 for excluded tensors */
+    real correction1, correction2; /* 1 - beta^t */
 } pl_adamw;
 
 /* One decoupled step (Loshchilov & Hutter 2019, as torch.optim.AdamW): w *= 1 - lr*wd; w -= lr * mhat / (sqrt(vhat) + eps).

@@ -107,8 +107,13 @@ static void rows(pl_selftest *s) {
     pl_embedding_backward(targets, s->c, n, d, s->a);
     mix(s, s->out, (size_t)(n * d));
     mix(s, s->a, MOST);
-    const pl_adamw adamw = {(real)0.01, (real)0.9,  (real)0.999, (real)1e-8,
-                            (real)0.1,  (real)0.19, (real)0.002};
+    const pl_adamw adamw = {.beta1 = 0.9,
+                            .beta2 = 0.999,
+                            .lr = (real)0.01,
+                            .eps = (real)1e-8,
+                            .weight_decay = (real)0.1,
+                            .correction1 = (real)0.19,
+                            .correction2 = (real)0.002};
     pl_fill(s->b, (real)0.25, MOST);
     pl_adamw_step(&adamw, s->a, (real)0.5, s->c, s->b, s->out, 47);
     mix(s, s->b, 47);

@@ -14,7 +14,13 @@
 
 #include "base/real.h"
 
+/* The vector back ends inline everything (a tile's sums must become registers). The scalar one leaves the choice to the compiler:
+   forced, one file of it takes minutes under the sanitizers. */
+#if PL_REAL_IS_FLOAT && !defined(PL_SIMD_SCALAR)
 #define PL_INLINE static inline __attribute__((always_inline, unused))
+#else
+#define PL_INLINE static inline __attribute__((unused))
+#endif
 
 enum { PL_LANES = 4 };
 

@@ -261,8 +261,8 @@ pl_status pl_trainer_update(pl_trainer *t, const pl_shard *sum, pl_step_report *
     if (t->options.max_grad_norm > 0 && norm > t->options.max_grad_norm)
         g_scale = (real)(t->options.max_grad_norm / (norm + 1e-6)); /* torch's clip_grad_norm_ */
     pl_adamw a = {.lr = (real)lr,
-                  .beta1 = (real)t->options.beta1,
-                  .beta2 = (real)t->options.beta2,
+                  .beta1 = t->options.beta1,
+                  .beta2 = t->options.beta2,
                   .eps = (real)t->options.eps,
                   .weight_decay = (real)t->options.weight_decay,
                   .correction1 = (real)correction(t->options.beta1, t->step + 1),

@@ -35,6 +35,9 @@ static void gemm_case(int32_t n, int32_t in, int32_t out) {
         real alone[80];
         pl_gemm(x + i * in, 1, in, packed, out, alone, false);
         same = same && memcmp(alone, y + i * out, (size_t)out * sizeof(real)) == 0;
+        memcpy(alone, old + i * out, (size_t)out * sizeof(real));
+        pl_gemm_scaled(x + i * in, 1, in, packed, out, (real)-0.75, alone);
+        same = same && memcmp(alone, scaled + i * out, (size_t)out * sizeof(real)) == 0;
         for (int32_t o = 0; o < out; o++) {
             const double want = reference(x, w, i, o, in), before = (double)old[i * out + o];
             CHECK_NEAR(y[i * out + o], want, TOL * (1 + in));
@@ -303,8 +306,8 @@ TEST(adamw_follows_hand_computed_steps) {
         vd = 0.99 * vd + 0.01 * clipped * clipped;
         wd -= 1e-2 * (md / (1.0 - p1)) / (sqrt(vd / (1.0 - p2)) + 1e-8);
         const pl_adamw a = {.lr = (real)1e-2,
-                            .beta1 = (real)0.9,
-                            .beta2 = (real)0.99,
+                            .beta1 = 0.9,
+                            .beta2 = 0.99,
                             .eps = (real)1e-8,
                             .weight_decay = (real)0.1,
                             .correction1 = (real)(1.0 - p1),
