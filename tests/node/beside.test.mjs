@@ -1,0 +1,80 @@
+// Experiments beside a lab (lib/aside.js, sweep.js, combine.js, distill.js, mixing.js) without a page: they leave the lab alone, survive a run that
+// diverges, and work on the visitor's own text.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { aside, recipe } from '../../web/lib/aside.js';
+import { ablation, putTogether, runAblation } from '../../web/lib/combine.js';
+import { distil } from '../../web/lib/distill.js';
+import { Lab } from '../../web/lib/lab.js';
+import { Mixer, sources } from '../../web/lib/mixing.js';
+import { plan, points, sweep } from '../../web/lib/sweep.js';
+
+/** @type {Lab} */
+let lab;
+before(async () => {
+  lab = new Lab({ base: fileURLToPath(new URL('../../models', import.meta.url)), load: { inThread: true } });
+  lab.set({ model: 'stories-300k', task: 'mood', method: 'lora', steps: 8 });
+  await lab.ready();
+});
+after(() => lab.close());
+
+test('a sweep: one rate that diverges is a failed run, not the end; the lab keeps its module', async () => {
+  const { id } = lab.description.modules[0];
+  const own = await aside(lab);
+  const runs = plan(lab, { methods: ['lora', 'prompt'], sizes: 'one', seeds: 1, steps: 4 });
+  runs.unshift({ ...runs[0], train: { ...runs[0].train, lr: 1e12 } });
+  const result = await sweep(own, runs, { limit: 4 });
+  assert.ok(result.base.loss > 0 && result.total === 312000);
+  assert.ok(runs[0].status === 'failed' || !Number.isFinite(runs[0].loss) || runs[0].loss > result.base.loss, JSON.stringify(runs[0]));
+  assert.deepEqual(runs.slice(1).map((run) => run.status), ['done', 'done']);
+  assert.ok(points(result.runs, 'loss').every((point) => Number.isFinite(point.mean)));
+  own.close();
+  assert.equal((await lab.session.describe()).modules[0].id, id);
+});
+
+test('sizes: three of each method, and the strength of a LoRA stays the same at every rank', () => {
+  const runs = plan(lab, { methods: ['lora', 'full'], sizes: 'three', seeds: 2, steps: 0 });
+  assert.equal(runs.length, 3 * 2 + 2);
+  assert.equal(new Set(runs.filter((run) => run.method === 'lora').map((run) => run.options.alpha / run.options.rank)).size, 1);
+  assert.equal(runs[0].train.steps, recipe(lab, 'lora').train.steps);
+});
+
+test('own text: a lab aside has it, and can be compared and combined on it', async () => {
+  const own = new Lab({ base: fileURLToPath(new URL('../../models', import.meta.url)), load: { inThread: true } });
+  own.set({ model: 'stories-300k', task: 'mood' });
+  await own.ready();
+  await own.useData(Array.from({ length: 20 }, (_, i) => ({ prompt: `Question ${i}:`, completion: ` answer ${i % 4}.`, line: i + 1 })), 'mine');
+  const beside = await aside(own);
+  assert.equal(beside.task.name, 'own-data');
+  const { rows, alone } = await runAblation(beside, ablation(own, ['lora', 'prompt'], 6), { seeds: 1, limit: 4 });
+  assert.deepEqual(rows.map((row) => [row.losses.length, row.scores.length]), [[1, 0], [1, 0], [1, 0]]);
+  assert.ok(rows[2].losses[0] < alone.loss);
+  await putTogether(own, rows[2].files);
+  assert.deepEqual(own.description.modules.map((module) => module.method), ['lora', 'prompt']);
+  beside.close();
+  own.close();
+});
+
+test('distilling brings a LoRA nearer to its teacher than the bare model is; mixing with weight 1 and 0 is that LoRA', async () => {
+  lab.set({ method: 'adapter', steps: 12 });
+  await lab.work(async () => {});
+  const teacher = await lab.train();
+  const own = await aside(lab);
+  const made = await distil(own, teacher.adapter, { rank: 4, steps: 20, seed: 1 });
+  assert.ok(made.student.kl < made.base.kl, JSON.stringify([made.student, made.base]));
+  own.close();
+
+  lab.adopt([{ ...teacher, id: 50, method: 'lora', options: made.module.options, adapter: made.adapter }, { ...teacher, id: 51, method: 'lora', options: made.module.options, adapter: made.adapter }]);
+  const all = sources(lab, (run) => `run ${run.id}`);
+  assert.equal(all.length, 2);
+  const mixer = new Mixer(await aside(lab));
+  await mixer.load(all);
+  await mixer.apply('sum', [1, 0]);
+  const one = (await mixer.session.logits({ text: 'Once' })).logits;
+  await mixer.apply('sum', [0.25, 0.75]);
+  const both = (await mixer.session.logits({ text: 'Once' })).logits;
+  assert.ok(one.every((value, i) => Math.abs(value - both[i]) < 1e-3), 'halves of the same LoRA are that LoRA');
+  assert.ok(await mixer.loss('mood') < await mixer.baseLoss('mood'));
+  mixer.own.close();
+});
