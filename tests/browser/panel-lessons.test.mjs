@@ -47,7 +47,7 @@ test('a step with training; own lessons; broken ones are refused', { timeout: 90
   await panel.getByRole('alert').filter({ hasText: 'step 1' }).waitFor();
   const lesson = { id: 'mine', title: '<b>Mine</b>', steps: [{ text: 'Go.', set: { method: 'prompt', steps: 3 }, do: 'train', wait: { event: 'run', cond: [['run.status', '=', 'done'], ['run.method', '=', 'prompt']] }, show: ['run.trainable'] }] };
   await file.setInputFiles({ name: 'mine.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(lesson)) });
-  await panel.getByText('<b>Mine</b>: step 1 of 1').waitFor();
+  await panel.getByText('<b>Mine</b> – step 1 of 1').waitFor();
   await until(page, 'lab.status === "ready" && lab.state.method === "prompt"');
   await panel.getByRole('button', { name: 'Train', exact: true }).click();
   await panel.getByText('trained numbers').waitFor({ timeout: 60_000 });

@@ -140,7 +140,7 @@ export class PeftLesson extends LabElement {
         const busy = ['training', 'busy', 'loading'].includes(this.lab.status);
         const met = holds(known, step.wait?.cond) && !busy;
         const open = met && (!step.check || this.verdict === 'right');
-        return html`<div class="card lesson stack"><div class="row"><h3 class="grow" tabindex="-1">${words}: ${t('lessons.step', { n: this.at + 1, of: lesson.steps.length })}</h3>
+        return html`<div class="card lesson stack"><div class="row"><h3 class="grow" tabindex="-1">${words} – ${t('lessons.step', { n: this.at + 1, of: lesson.steps.length })}</h3>
                 <progress max=${lesson.steps.length} .value=${this.at} aria-label=${t('lessons.progress')}></progress></div>
             <p>${say(step.text, language())}</p>
             ${step.set ? html`<p class="small muted">${t('lessons.sets', { settings: this.#settings(step.set) })}</p>` : nothing}
@@ -162,3 +162,4 @@ export class PeftLesson extends LabElement {
     }
 }
 define('peft-lesson', PeftLesson);
+define('peft-quiz', class extends PeftLesson {}); // a lesson whose steps only ask
