@@ -74,6 +74,8 @@ export async function bundle(out = join(root, 'dist')) {
   });
   await cp(join(out, 'library/peftlab-elements.js'), join(out, 'peftlab-elements.js'));
   await writeFile(join(out, 'anywidget.mjs'), await readFile(join(out, 'library/peftlab-elements.js')));
+  // Beside the page too: the code that the Export panel gives names the folder the page is served from.
+  if (await stat(join(out, 'site')).catch(() => null)) for (const name of ['peftlab-elements.js', 'anywidget.mjs']) await cp(join(out, name), join(out, 'site', name));
   await build({
     ...common, plugins: [plugin, viteSingleFile({ removeViteModuleLoader: true })],
     build: { outDir: join(out, 'single'), emptyOutDir: true, target: 'es2022', assetsInlineLimit: 1e9, rollupOptions: { input: join(web, 'single.html'), external: /^node:/ } },

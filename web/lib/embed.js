@@ -1,4 +1,5 @@
 /** Copy-paste code that puts the page, or one panel, into other places. Every address and name in it is escaped for where it stands. */
+import { defaults } from './store.js';
 
 /** @typedef {{page: string, element: string, link: string, height?: number, settings: Record<string, string>}} Wish page: address of the folder the site lies in, with "/"; link: permalink "#v=1&…" */
 
@@ -39,8 +40,9 @@ export function embedCode(wish) {
 
 /** Settings as attributes of an element, from the same state as the permalink. @param {Record<string, any>} state @returns {Record<string, string>} */
 export function attributesOf(state) {
+    const initial = defaults();
     const names = { rank: 'rank', alpha: 'alpha', target_modules: 'targets', num_virtual_tokens: 'virtual-tokens', bottleneck_size: 'bottleneck' };
-    const plain = Object.fromEntries(['method', 'task', 'model', 'level', 'seed', 'steps', 'shape', 'hide', 'lock', 'lang', 'lesson'].filter((key) => String(state[key] ?? '') !== '' && String(state[key]) !== '0').map((key) => [key, String(state[key])]));
+    const plain = Object.fromEntries(['method', 'task', 'model', 'level', 'seed', 'steps', 'shape', 'hide', 'lock', 'lang', 'lesson'].filter((key) => String(state[key] ?? '') !== '' && String(state[key]) !== String(initial[key])).map((key) => [key, String(state[key])]));
     const options = Object.entries(names).filter(([name]) => state.options?.[name] !== undefined).map(([name, attribute]) => [attribute, String(state.options[name])]);
     if (plain.task === 'own-data') delete plain.task;
     return { ...plain, ...Object.fromEntries(options) };

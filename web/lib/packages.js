@@ -19,17 +19,17 @@ const VERSION = 1;
 export const zip = (tree) => zipSync(tree, { level: 6, mtime: new Date('2000-01-01T00:00:00') });
 
 /**
- * @param {Uint8Array} bytes @param {(name: string) => boolean} wanted
+ * @param {Uint8Array} bytes @param {(name: string) => boolean} wanted @param {number} [largest] bytes when unpacked
  * @returns {Record<string, Uint8Array>} by path
  */
-export function unzip(bytes, wanted) {
+export function unzip(bytes, wanted, largest = LARGEST) {
     let sum = 0;
     try {
         return unzipSync(bytes, {
             filter: ({ name, originalSize }) => {
                 if (!wanted(name)) return false;
                 sum += originalSize;
-                if (sum > LARGEST) throw new PeftLabError('range', `The zip unpacks to more than ${LARGEST / 1024 / 1024} MB.`, { hint: 'Nothing was loaded.' });
+                if (sum > largest) throw new PeftLabError('range', `The zip unpacks to more than ${largest / 1024 / 1024} MB.`, { hint: 'Nothing was loaded.' });
                 return true;
             },
         });
