@@ -100,8 +100,7 @@ class PeftPanelCompare extends LabElement {
             try {
                 return await sweep(own, runs, { limit: SCORED, signal, onProgress: (done, run) => {
                     tick(done, t('compare.progress', { i: runs.indexOf(run) + 1, n: runs.length, method: t(`method.${run.method}`), seed: run.seed }));
-                    if (run.status !== 'running') this.#partial(runs, done);
-                } });
+                }, onResult: (known) => { this.result = { ...known }; } }); // shown at once, and kept when the rest is cancelled
             } finally {
                 own.close();
             }
@@ -112,13 +111,6 @@ class PeftPanelCompare extends LabElement {
         this.queue = [];
         this.say(this.#summary());
         this.fire('peft-run', { runs: result.runs });
-    }
-
-    /** What is finished is shown at once, and kept when the rest is cancelled. @param {import('../lib/sweep.js').SweepRun[]} runs @param {number} _done */
-    #partial(runs, _done) {
-        const { lab } = this;
-        const known = this.result && !this.result.recorded && this.result.runs === runs ? this.result.base : { loss: lab.baseLosses.get(lab.baseKey) ?? null, score: null };
-        this.result = { model: lab.state.model, task: lab.state.task, metric: lab.task?.metric.name ?? '', split: '', total: lab.description?.model?.parameters ?? 0, base: known, limit: SCORED, runs };
     }
 
     /** What is on the vertical axis, and its points. */

@@ -43,14 +43,16 @@ export const workOf = (runs) => runs.reduce((sum, run) => sum + run.train.steps 
 
 /**
  * @param {import('./lab.js').Lab} own a lab aside (aside.js) @param {SweepRun[]} runs changed in place
- * @param {{limit: number, signal?: AbortSignal, onProgress?: (done: number, run: SweepRun) => void}} how limit: items of the task's metric per run, 0 = loss only
+ * @param {{limit: number, signal?: AbortSignal, onProgress?: (done: number, run: SweepRun) => void, onResult?: (result: SweepResult) => void}} how
+ *   limit: items of the task's metric per run, 0 = loss only; onResult: after every run, what is known so far
  * @returns {Promise<SweepResult>}
  */
-export async function sweep(own, runs, { limit, signal, onProgress }) {
+export async function sweep(own, runs, { limit, signal, onProgress, onResult }) {
     const session = /** @type {import('../engine/session.js').Session} */ (own.session);
     await session.clear();
     const { split, ...base } = await quality(own, { limit, signal });
     const { counts } = await session.describe();
+    const result = { model: own.state.model, task: own.state.task, metric: own.task?.metric.name ?? '', split, total: counts.total, base, limit, runs };
     let before = 0;
     for (const run of runs) {
         run.status = 'running';
@@ -58,8 +60,8 @@ export async function sweep(own, runs, { limit, signal, onProgress }) {
             let step = 0;
             onProgress?.(before, run);
             const { modules, seconds } = await trainFresh(own, [run], run.train, { seed: run.seed, signal, onStep: () => onProgress?.(before + ++step, run) });
-            const result = await quality(own, { limit, signal });
-            Object.assign(run, { status: 'done', trainable: modules[0].parameters, seconds, loss: result.loss, score: result.score });
+            const { loss, score } = await quality(own, { limit, signal });
+            Object.assign(run, { status: 'done', trainable: modules[0].parameters, seconds, loss, score });
         } catch (thrown) {
             const error = PeftLabError.from(thrown);
             if (error.code === 'aborted') {
@@ -71,8 +73,9 @@ export async function sweep(own, runs, { limit, signal, onProgress }) {
         }
         before += run.train.steps * (1 + EVALUATION);
         onProgress?.(before, run);
+        onResult?.(result);
     }
-    return { model: own.state.model, task: own.state.task, metric: own.task?.metric.name ?? '', split, total: counts.total, base, limit, runs };
+    return result;
 }
 
 /**
