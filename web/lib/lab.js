@@ -9,7 +9,7 @@
 import { evaluateTask, loadIndex, loadTask, PeftLab, PeftLabError } from '../engine/index.js';
 import { measuredMerge } from './measure.js';
 import { usualTraining } from './runs.js';
-import { defaults, read } from './store.js';
+import { defaults, FIELDS, read } from './store.js';
 import { Trainer } from './trainer.js';
 
 /** @typedef {'idle' | 'loading' | 'ready' | 'training' | 'paused' | 'busy' | 'failed'} Status */
@@ -204,7 +204,7 @@ export class Lab extends EventTarget {
             const chosen = models.find((m) => m.name === this.state.model) ?? models.find((m) => m.default) ?? models.find((m) => m.name === 'stories-1m') ?? models[0];
             if (!chosen) throw new PeftLabError('load', 'No model is installed.');
             this.state.model = chosen.name;
-            if (!tasks.some((t) => t.name === this.state.task)) this.state.task = tasks[0]?.name ?? '';
+            if (!tasks.some((t) => t.name === this.state.task)) this.state.task = (tasks.find((t) => t.name === FIELDS.task.initial) ?? tasks[0])?.name ?? '';
             await Promise.all([this.#loadModel(chosen.name), this.#loadTask(this.state.task)]);
             await this.#prepare();
         }).then(() => this.emit('ready'));
