@@ -32,6 +32,18 @@ test('answers light the tree, decide, and train what is recommended', { timeout:
   assertClean();
 });
 
+test('by keyboard alone', { timeout: 60_000 }, async () => {
+  const { page, panel } = await site.open();
+  await panel.getByRole('radio').first().focus();
+  await page.keyboard.press('Space');
+  await panel.getByRole('heading', { name: /Recommendation: .*LoRA/ }).waitFor();
+  await page.keyboard.press('ArrowRight');
+  await panel.getByText('Answer the questions to get one.').waitFor();
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Space');
+  await panel.getByRole('heading', { name: /Recommendation: .*Prompt tuning/ }).waitFor();
+});
+
 test('answers as an attribute, and the tables', { timeout: 60_000 }, async () => {
   const { panel, page } = await site.open();
   await page.evaluate(`(() => { const made = document.createElement('peft-choose'); made.setAttribute('answers', 'latency:yes'); document.querySelector('main').append(made); })()`);

@@ -29,7 +29,7 @@ class PeftPanelChoose extends LabElement {
         .best { border-color: var(--accent); border-width: 2px; }
         .best ul { padding-inline-start: 20px; }
         details > summary { cursor: pointer; font-weight: 600; min-height: 32px; }
-        td .row { gap: 4px 8px; }
+        td .row { gap: 4px 8px; } td { min-width: 9em; }
         @media (forced-colors: active) { .tree .on rect { stroke: Highlight; } .tree text { fill: CanvasText; } .tree rect { fill: Canvas; } }
     `];
 

@@ -81,7 +81,8 @@ class PeftPlayground extends LabElement {
         lab.set({ ...(Object.keys(asked).length ? {} : saved.settings), ...asked });
         await this.#language();
         this.#theme();
-        if (lab.state.panel) this.#openPanel(lab.state.panel);
+        if (lab.state.lesson && !lab.state.panel && hasPanel('lessons')) lab.set({ panel: 'lessons' }); // a link to a lesson opens it
+        else if (lab.state.panel) this.#openPanel(lab.state.panel);
         await lab.ready();
         this.fire('peft-ready', { model: lab.state.model });
         this.open = await saved.open;
