@@ -44,7 +44,7 @@ One command for each step, from `models/recipes/` (WORK is a folder outside the 
 ```
 python clean.py --data ../shared/data --out WORK/clean
 python train_tokenizer.py --clean WORK/clean --vocab {s['vocab']} --out WORK/tokenizer-{s['vocab']}
-python pretrain.py --model {name} --clean WORK/clean --tokenizer WORK/tokenizer-{s['vocab']} --out WORK/{name} --minutes {f['planned_minutes']:.0f}
+python pretrain.py --model {name} --clean WORK/clean --tokenizer WORK/tokenizer-{s['vocab']} --out WORK/{name} --minutes {f['planned_minutes']:.0f}{f['flags']}
 python export.py --run WORK/{name} --tokenizer WORK/tokenizer-{s['vocab']} --clean WORK/clean --out ../{name}
 ```
 Seed 1. The schedule follows the clock, so another machine gives another number of steps; `--tokens` makes it exact.

@@ -90,6 +90,7 @@ def main():
              "heldout_stories": args.stories, "tokens": saved["done"]["tokens"], "steps": saved["done"]["step"],
              "minutes": round(saved["done"]["seconds"] / 60, 1), "threads": int(saved["arguments"]["threads"]),
              "planned_minutes": float(saved["arguments"]["minutes"]), "mix": saved["mix"],
+             "flags": "".join(f" --{k}" for k in ("compile", "bf16") if saved["arguments"].get(k) == "True"),
              "decayed": saved["done"]["seconds"] / 60 >= float(saved["arguments"]["minutes"]),
              "data": json.loads((args.clean / "stats.json").read_text()),
              "curve": [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()

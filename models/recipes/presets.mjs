@@ -6,6 +6,7 @@
  *   node presets.mjs test [TASK…]     trains every preset with seeds 1..N, measured on test         -> tasks/results.json
  *
  * Options: --model ../stories-1m  --seeds 3  --methods lora,full  --limit 48 (items generated in search)
+ *          --adapters (test, seed 1: also write the ready adapters of adapters.mjs)
  * Every run is a line of presets-log.jsonl; a run that is there already (same model, engine options, seed) is not repeated.
  */
 import { createHash } from 'node:crypto';
@@ -13,6 +14,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ALL, writeAdapter } from './adapters.mjs';
 import { PeftLab, evaluateTask, loadTask } from '../../web/engine/index.js';
 
 const here = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url));
@@ -25,7 +27,7 @@ const past = new Map(existsSync(LOG) ? readFileSync(LOG, 'utf8').trim().split('\
 
 /**
  * One training run and its measurement. method "base": no training.
- * @param {{model: string, modelHash: string, task: string, method: string, options: any, engine: any, seed: number, split: string, limit?: number}} job
+ * @param {{model: string, modelHash: string, task: string, method: string, options: any, engine: any, seed: number, split: string, limit?: number, keep?: boolean}} job
  */
 async function run(job) {
     const { model, task: name, method, options, engine, seed, split, limit } = job;
@@ -34,10 +36,11 @@ async function run(job) {
     const task = await loadTask(here(`../tasks/${name}`));
     const session = await PeftLab.load(model, { inThread: true });
     let trainable = 0;
+    let id = 0;
     let seconds = 0;
     let cpu = 0;
     if (method !== 'base') {
-        await session.addModule(method, options, { seed, name: method });
+        ({ id } = await session.addModule(method, options, { seed, name }));
         await session.setData('train', task.splits.train);
         trainable = (await session.count()).trainable;
         const [wall, before] = [performance.now(), process.cpuUsage()];
@@ -51,6 +54,7 @@ async function run(job) {
     const { score, outputs, items: _, ...more } = await evaluateTask(session, task, { split, limit });
     const row = { key, model: basename(model), task: name, method, options, ...engine, seed, split, trainable, score, loss, bits_per_byte, ...more, seconds, cpu, example: outputs[0] };
     if (task.files.forgetting) row.forgetting = await forgetting(session, name, task);
+    if (job.keep) await writeAdapter(session, id, model, task, { method, options, ...engine }, row);
     session.close();
     appendFileSync(LOG, `${JSON.stringify(row)}\n`);
     past.set(key, row);
@@ -107,7 +111,7 @@ async function measure(names, methods, base, seeds) {
             const { options = {}, ...engine } = method === 'base' ? {} : presets[task][method];
             const runs = [];
             for (let seed = 1; seed <= (method === 'base' ? 1 : seeds); seed++) {
-                runs.push(await run({ ...base, task, method, options, engine, seed, split: 'test' }));
+                runs.push(await run({ ...base, task, method, options, engine, seed, split: 'test', keep: values.adapters && seed === 1 && ALL.includes(`${task}-${method}`) }));
             }
             const scores = runs.map((r) => r.score);
             rows.push({
@@ -128,7 +132,7 @@ async function measure(names, methods, base, seeds) {
 const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { model: { type: 'string', default: here('../stories-1m') }, seeds: { type: 'string', default: '3' }, limit: { type: 'string', default: '48' },
-        methods: { type: 'string', default: 'prompt,prefix,lora,adapter,full' } },
+        methods: { type: 'string', default: 'prompt,prefix,lora,adapter,full' }, adapters: { type: 'boolean', default: false } },
 });
 const [what, ...chosen] = positionals;
 const names = chosen.length ? chosen : TASKS;
