@@ -1,0 +1,157 @@
+// The page where things are different: other browser engines, a second tab, a policy that forbids WebAssembly, other languages, a busy page.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { build } from 'vite';
+import { checkAxe, engines, launchChromium, root, startSite } from './lib/browser.mjs';
+
+const LINK = '#v=1&model=stories-300k&task=pirate&n=10';
+/** @type {Awaited<ReturnType<typeof startSite>>} */
+let site;
+before(async () => {
+  if (!existsSync(join(root, 'dist/site/index.html'))) await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
+  site = await startSite();
+}, { timeout: 120_000 });
+after(() => site?.close());
+
+/** Loads, trains, merges in the page and says what is seen there. */
+const VISIT = `(async () => {
+  const playground = () => document.querySelector('peft-playground');
+  const from = Date.now();
+  while (playground()?.lab?.status !== 'ready' && Date.now() - from < 30000) await new Promise((resolve) => setTimeout(resolve, 50));
+  const { lab, shadowRoot } = playground();
+  const run = await lab.train();
+  await lab.merge();
+  const chart = () => shadowRoot.querySelector('peft-loss').shadowRoot.querySelector('peft-chart').shadowRoot.querySelector('svg');
+  while (!chart() && Date.now() - from < 60000) await new Promise((resolve) => setTimeout(resolve, 50));
+  return {
+    losses: run.losses, small: lab.merged.max_logit_difference < 1e-3, chart: Boolean(chart()),
+    count: shadowRoot.querySelector('peft-counter').shadowRoot.querySelector('.big').textContent,
+    lit: shadowRoot.querySelector('peft-diagram').shadowRoot.querySelectorAll('.block').length > 8,
+    columns: getComputedStyle(shadowRoot.querySelector('.grid')).gridTemplateColumns.split(' ').length,
+    filled: getComputedStyle(shadowRoot.querySelector('.right')).backgroundColor !== 'rgba(0, 0, 0, 0)',
+  };
+})()`;
+/** @type {any} */
+let first;
+for (const { name, launch } of engines()) {
+  test(`${name}: the page loads, trains, merges and draws, with the same losses as everywhere`, { timeout: 90_000 }, async () => {
+    const driver = await launch();
+    try {
+      await driver.open(`${site.url}${LINK}`);
+      const seen = await driver.evaluate(VISIT);
+      first ??= seen;
+      assert.deepEqual(seen.losses, first.losses);
+      assert.deepEqual({ ...seen, losses: [], columns: 0 }, { losses: [], columns: 0, small: true, chart: true, count: '8,960', lit: true, filled: true });
+      assert.ok(seen.columns >= 1);
+    } finally {
+      await driver.close();
+    }
+  });
+}
+
+test('two tabs: the second sees the runs, says that it does not save, and harms nothing', { timeout: 60_000 }, async () => {
+  const browser = await launchChromium({ persistent: true });
+  try {
+    const one = await browser.open(`${site.url}${LINK}`);
+    await one.page.evaluate(VISIT);
+    await one.page.waitForTimeout(800);
+    const two = await browser.open(`${site.url}${LINK}`);
+    await two.page.locator('peft-notices .item', { hasText: 'Another tab' }).waitFor();
+    await two.page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
+    assert.equal(await two.page.evaluate('document.querySelector("peft-playground").lab.runs.length'), 1);
+    await two.page.evaluate('document.querySelector("peft-playground").lab.train().then(() => 1)');
+    await two.page.close();
+    await one.page.reload();
+    await one.page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
+    assert.equal(await one.page.evaluate('document.querySelector("peft-playground").lab.runs.length'), 1);
+    one.assertClean();
+    two.assertClean();
+  } finally {
+    await browser.close();
+  }
+});
+
+test('a policy that forbids WebAssembly is named, with what to change; the recorded run stays', { timeout: 40_000 }, async () => {
+  const strict = await startSite({ headers: { 'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" } });
+  const browser = await launchChromium();
+  try {
+    const { page } = await browser.open(`${strict.url}${LINK}`);
+    await page.locator('peft-notices .item', { hasText: 'wasm-unsafe-eval' }).waitFor();
+    assert.match(await page.locator('peft-sample blockquote.after').innerText(), /\w/);
+    assert.ok(await page.locator('.left #train').isDisabled());
+  } finally {
+    await browser.close();
+    await strict.close();
+  }
+});
+
+test('languages: by link, by the browser, kept after a reload; axe in another one', { timeout: 60_000 }, async () => {
+  const browser = await launchChromium();
+  try {
+    const { page, assertClean } = await browser.open(`${site.url}${LINK}`, { locale: 'de-AT', reducedMotion: 'reduce' });
+    await page.locator('peft-toolbar h1', { hasText: 'PEFT-Labor' }).waitFor();
+    await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
+    assert.equal(await page.locator('peft-counter [part="count"]').innerText(), '8.960');
+    await page.locator('peft-toolbar select').first().selectOption('fr');
+    await page.locator('peft-toolbar h1', { hasText: 'Atelier PEFT' }).waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.lang), 'fr');
+    await page.waitForTimeout(500);
+    await page.reload();
+    await page.locator('peft-toolbar h1', { hasText: 'Atelier PEFT' }).waitFor();
+    await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
+    await checkAxe(page);
+    assertClean();
+  } finally {
+    await browser.close();
+  }
+});
+
+test('with the keyboard alone: from the address bar to a trained model', { timeout: 60_000 }, async () => {
+  const browser = await launchChromium();
+  try {
+    const { page, assertClean } = await browser.open(`${site.url}${LINK}`);
+    await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
+    const focused = () => page.evaluate(() => {
+      let node = /** @type {any} */ (document.activeElement);
+      while (node?.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;
+      return { id: node?.id ?? '', shown: getComputedStyle(node).outlineStyle };
+    });
+    for (let i = 0; i < 40 && (await focused()).id !== 'train'; i++) await page.keyboard.press('Tab');
+    assert.deepEqual(await focused(), { id: 'train', shown: 'solid' });
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run?.status === 'done');
+    const said = await page.locator('[role="status"][aria-live]').first().innerText();
+    assert.match(said, /Training done\. Validation loss \d/);
+    assertClean();
+  } finally {
+    await browser.close();
+  }
+});
+
+test('while it trains, the page goes on answering', { timeout: 60_000 }, async () => {
+  const browser = await launchChromium();
+  try {
+    const { page, assertClean } = await browser.open(`${site.url}#v=1&task=pirate&n=12&w=1`);
+    await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
+    const waits = await page.evaluate(async () => {
+      const { lab } = /** @type {any} */ (document.querySelector('peft-playground'));
+      const found = /** @type {number[]} */ ([]);
+      let training = true;
+      const done = lab.train().then(() => { training = false; });
+      while (training) {
+        const from = performance.now();
+        await new Promise((resolve) => { setTimeout(resolve, 10); });
+        found.push(performance.now() - from - 10);
+      }
+      await done;
+      return found.sort((a, b) => a - b);
+    });
+    assert.ok(waits.length > 20);
+    assert.ok(waits[Math.floor(0.95 * waits.length)] < 50, `95 % of the answers within ${waits[Math.floor(0.95 * waits.length)].toFixed(0)} ms`);
+    assertClean();
+  } finally {
+    await browser.close();
+  }
+});
