@@ -46,6 +46,12 @@ test('counts, memory, own dimensions, config.json, chapter numbers', { timeout: 
   assertClean();
 });
 
+test('as an element of its own, set by attributes', { timeout: 30_000 }, async () => {
+  const { page } = await site.open();
+  await page.evaluate(`(() => { const made = document.createElement('peft-calculator'); made.setAttribute('model', 'llama-2-13b'); made.setAttribute('method', 'prompt'); document.querySelector('main').append(made); })()`);
+  await page.locator('peft-calculator .big', { hasText: '102,400' }).waitFor();
+});
+
 test('WebAssembly forbidden: says so, and counts in plain arithmetic', { timeout: 30_000 }, async () => {
   const { page } = await site.open({}, { bypassCSP: true });
   await page.addInitScript(() => { Object.assign(WebAssembly, { compile: () => Promise.reject(new WebAssembly.CompileError('blocked by CSP')), Module: function Module() { throw new WebAssembly.CompileError('blocked by CSP'); } }); });

@@ -30,6 +30,9 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
   assert.equal(await panel.locator('li').count(), 6);
   assert.equal(await panel.locator('li.applies').count(), 1);
   await checkLooks(page, 'coach');
+  await page.evaluate('lab.set({ lock: ["rank"] })');
+  assert.equal(await panel.getByRole('button', { name: 'Apply', exact: true }).isDisabled(), true, 'what a teacher locked stays');
+  await page.evaluate('lab.set({ lock: [] })');
   await panel.getByRole('button', { name: 'Apply', exact: true }).click();
   assert.equal(await page.evaluate('lab.state.options.rank'), 4);
   await panel.getByText('Rank r is now 4.').waitFor();

@@ -111,11 +111,12 @@ class PeftCoach extends LabElement {
         if (!report || !lab.run) return nothing;
         const { suggestion } = report;
         const open = lab.status === 'training';
+        const off = open || Boolean(this.applied) || lab.state.lock.includes(suggestion?.option);
         return html`<div class="card stack" role="group" aria-label=${t('coach.title')}><p><strong>${t('coach.title')}: <span aria-hidden="true">${SIGNS[report.state] ?? ''}</span> ${t(`coach.state.${report.state}`)}</strong></p>
             <p class="small">${report.why}</p>
             ${suggestion ? html`<p>${t('coach.suggest', this.#change(suggestion))}</p><div class="row">
-                <button type="button" ?disabled=${open || Boolean(this.applied)} @click=${() => this.#apply(false)}>${t('coach.apply')}</button>
-                <button type="button" ?disabled=${open || Boolean(this.applied)} @click=${() => this.#apply(true)}>${t('coach.apply_train')}</button>
+                <button type="button" ?disabled=${off} @click=${() => this.#apply(false)}>${t('coach.apply')}</button>
+                <button type="button" ?disabled=${off} @click=${() => this.#apply(true)}>${t('coach.apply_train')}</button>
                 ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>` : html`<p class="small">${report.advice}</p>`}
             ${this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing}
             <details><summary class="small">${t('coach.why')}</summary><p class="small muted">${t('coach.rules')}</p><ol class="small">${report.rules.map((/** @type {any} */ rule) => html`<li class=${rule.applies ? 'applies' : ''}>

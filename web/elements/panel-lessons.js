@@ -70,7 +70,7 @@ class PeftPanelLessons extends LabElement {
     render() {
         const { chosen } = this;
         if (chosen) {
-            return html`<div class="stack"><div class="row"><h2 class="grow">${t('lessons.title')}</h2><button type="button" class="link" @click=${() => this.#choose(null)}>${t('lessons.all')}</button></div>
+            return html`<div class="stack"><div class="row"><h2>${t('lessons.title')}</h2><button type="button" class="link" @click=${() => this.#choose(null)}>${t('lessons.all')}</button></div>
                 <peft-lesson .lab=${this.lab} .lesson=${chosen} @peft-lesson-done=${() => { this.done = new Set([...this.done, chosen.id]); }}></peft-lesson></div>`;
         }
         return html`<div class="stack"><h2>${t('lessons.title')}</h2><p>${t('lessons.about')}</p>

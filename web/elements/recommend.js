@@ -44,7 +44,8 @@ export const methodName = (method, label) => html`<span style="color: ${methodCo
  */
 export function loadButtons(host, what, { primary = false, about = '' } = {}) {
     const { lab } = host;
-    const off = ['training', 'busy', 'loading'].includes(lab.status);
+    const locked = lab.state.lock.includes('method') || (what.task && lab.state.lock.includes('task')); // by a teacher's link
+    const off = locked || ['training', 'busy', 'loading'].includes(lab.status);
     const run = (/** @type {boolean} */ train) => load(lab, what, train).then(() => host.fire('peft-change', what), () => {});
     const more = about ? html`<span class="sr">: ${about}</span>` : nothing;
     return html`<span class="row"><button type="button" class=${primary ? 'primary' : ''} ?disabled=${off} @click=${() => run(true)}>${t(primary ? 'choose.train' : 'choose.run')}${more}</button>
