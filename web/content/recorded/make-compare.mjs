@@ -21,7 +21,8 @@ const result = await sweep(own, runs, {
 own.close();
 lab.close();
 const short = (/** @type {number | null} */ value) => (value === null ? null : Math.round(value * 1e4) / 1e4);
-for (const run of result.runs) Object.assign(run, { loss: short(run.loss), score: short(run.score), seconds: Math.round(run.seconds * 10) / 10 });
+// Times say more about the machine and what else it did than about the methods: a recording has none.
+for (const run of result.runs) Object.assign(run, { loss: short(run.loss), score: short(run.score), seconds: 0 });
 const record = { command: `node web/content/recorded/make-compare.mjs ${model} ${task} ${seeds}`, ...result };
 writeFileSync(join(here, `compare-${task}.json`), `${JSON.stringify(record, null, 1)}\n`);
 process.stderr.write('\n');
