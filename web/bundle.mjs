@@ -63,6 +63,12 @@ function embedded(files, worker) {
   };
 }
 
+/** The page's own HTML with the entry that carries everything. @type {import('vite').Plugin} */
+const embeddedEntry = {
+  name: 'peftlab-embedded-entry',
+  transformIndexHtml: { order: 'pre', handler: (html) => html.replace('./app.js', './embedded.js') },
+};
+
 /** @param {string} [out] folder of the products */
 export async function bundle(out = join(root, 'dist')) {
   const plugin = embedded(await embeddedFiles(), await workerScript());
@@ -77,10 +83,10 @@ export async function bundle(out = join(root, 'dist')) {
   // Beside the page too: the code that the Export panel gives names the folder the page is served from.
   if (await stat(join(out, 'site')).catch(() => null)) for (const name of ['peftlab-elements.js', 'anywidget.mjs']) await cp(join(out, name), join(out, 'site', name));
   await build({
-    ...common, plugins: [plugin, viteSingleFile({ removeViteModuleLoader: true })],
-    build: { outDir: join(out, 'single'), emptyOutDir: true, target: 'es2022', assetsInlineLimit: 1e9, rollupOptions: { input: join(web, 'single.html'), external: /^node:/ } },
+    ...common, plugins: [plugin, embeddedEntry, viteSingleFile({ removeViteModuleLoader: true })],
+    build: { outDir: join(out, 'single'), emptyOutDir: true, target: 'es2022', assetsInlineLimit: 1e9, rollupOptions: { input: join(web, 'index.html'), external: /^node:/ } },
   });
-  await cp(join(out, 'single/single.html'), join(out, 'peftlab.html'));
+  await cp(join(out, 'single/index.html'), join(out, 'peftlab.html'));
   const sizes = await Promise.all(['peftlab.html', 'peftlab-elements.js', 'anywidget.mjs'].map(async (name) => `${relative(root, join(out, name))} ${((await stat(join(out, name))).size / 1e6).toFixed(2)} MB`));
   console.log(sizes.join('\n'));
 }

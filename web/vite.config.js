@@ -40,8 +40,8 @@ function modelFolder() {
 /** The engine imports Node's own modules only when it runs in Node. */
 const external = [/^node:/];
 
-/** Every page of web/ is an entry; single.html is bundle.mjs's. */
-const pages = (await readdir(web)).filter((name) => name.endsWith('.html') && name !== 'single.html').map((name) => join(web, name));
+/** Every page of web/ is an entry. */
+const pages = (await readdir(web)).filter((name) => name.endsWith('.html')).map((name) => join(web, name));
 
 /** @type {import('vite').UserConfig} */
 export default {

@@ -60,7 +60,8 @@ static pl_status write_advice(pl_session *s, const pl_advice *advice, const pl_c
     return PL_OK;
 }
 
-static pl_status advise_parsed(pl_session *s, const pl_json *root) {
+static pl_status advise(pl_session *s, const pl_json *root, int32_t id) {
+    (void)id;
     const char *answers[PL_TREE_QUESTIONS];
     pl_advice advice;
     for (int32_t i = 0; i < PL_TREE_QUESTIONS; i++) {
@@ -73,14 +74,7 @@ static pl_status advise_parsed(pl_session *s, const pl_json *root) {
 }
 
 int32_t pl_advise(pl_session *s, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_parse(s, json, length, &root);
-    if (status == PL_OK) {
-        status = advise_parsed(s, root);
-        pl_json_free(root);
-    }
-    return session_end(s, status);
+    return session_request(s, 0, json, length, advise);
 }
 
 /* ---- the chapter's tables ---- */
@@ -223,18 +217,17 @@ static pl_status coach_parsed(pl_session *s, const pl_json *root, pl_coach_point
     return status;
 }
 
-int32_t pl_coach_history(pl_session *s, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_parse(s, json, length, &root);
-    if (status != PL_OK)
-        return session_end(s, status);
+static pl_status coach(pl_session *s, const pl_json *root, int32_t id) {
+    (void)id;
     int32_t count = pl_json_size(pl_json_get(root, "history"));
     pl_coach_point *points = pl_memory_alloc(&s->memory, (size_t)count, sizeof *points);
     const pl_config *config = s->model ? &s->model->config : &pl_shape_find("llama-2-7b")->config;
-    status = points ? coach_parsed(s, root, points, config)
-                    : pl_fail(&s->error, PL_ERR_MEMORY, "no memory for %d points", count);
+    pl_status status = points ? coach_parsed(s, root, points, config)
+                              : pl_fail(&s->error, PL_ERR_MEMORY, "no memory for %d points", count);
     pl_memory_free(&s->memory, points);
-    pl_json_free(root);
-    return session_end(s, status);
+    return status;
+}
+
+int32_t pl_coach_history(pl_session *s, const char *json, int32_t length) {
+    return session_request(s, 0, json, length, coach);
 }

@@ -189,28 +189,33 @@ static pl_status write_memory(pl_session *s, const pl_json *root, const calc_req
 
 typedef pl_status (*calc_writer)(pl_session *s, const pl_json *root, const calc_request *r);
 
-static int32_t calculate(pl_session *s, const char *json, int32_t length, calc_writer write) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_parse(s, json, length, &root);
-    if (status != PL_OK)
-        return session_end(s, status);
+static pl_status calculate(pl_session *s, const pl_json *root, calc_writer write) {
+    pl_status status = PL_OK;
     calc_request *request = read_request(s, root, &status);
     if (status == PL_OK)
         status = write(s, root, request);
     if (request)
         free_request(request);
     pl_memory_free(&s->memory, request);
-    pl_json_free(root);
-    return session_end(s, status);
+    return status;
+}
+
+static pl_status count_answer(pl_session *s, const pl_json *root, int32_t id) {
+    (void)id;
+    return calculate(s, root, write_count);
+}
+
+static pl_status memory_answer(pl_session *s, const pl_json *root, int32_t id) {
+    (void)id;
+    return calculate(s, root, write_memory);
 }
 
 int32_t pl_count(pl_session *s, const char *json, int32_t length) {
-    return calculate(s, json, length, write_count);
+    return session_request(s, 0, json, length, count_answer);
 }
 
 int32_t pl_estimate_memory(pl_session *s, const char *json, int32_t length) {
-    return calculate(s, json, length, write_memory);
+    return session_request(s, 0, json, length, memory_answer);
 }
 
 /* The chapter's tables as printed, with what they assume and where the exact figures differ. */

@@ -45,7 +45,10 @@ static pl_status merge_wanted(pl_session *s, const bool wanted[PL_SESSION_MODULE
     return PL_OK;
 }
 
-static pl_status merge_parsed(pl_session *s, const pl_json *ids) {
+static pl_status merge_answer(pl_session *s, const pl_json *ids, int32_t id) {
+    (void)id;
+    PL_TRY(session_need_model(s));
+    PL_TRY(session_need_idle(s, "merge"));
     bool before[PL_SESSION_MODULES_MAX] = {false}, wanted[PL_SESSION_MODULES_MAX] = {false};
     double residual;
     PL_TRY(mark(s, ids, wanted));
@@ -74,18 +77,7 @@ static pl_status merge_parsed(pl_session *s, const pl_json *ids) {
 }
 
 int32_t pl_merge_modules(pl_session *s, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_need_model(s);
-    if (status == PL_OK)
-        status = session_need_idle(s, "merge");
-    if (status == PL_OK)
-        status = session_parse(s, json, length, &root);
-    if (status == PL_OK) {
-        status = merge_parsed(s, root);
-        pl_json_free(root);
-    }
-    return session_end(s, status);
+    return session_request(s, 0, json, length, merge_answer);
 }
 
 int32_t pl_unmerge_modules(pl_session *s) {

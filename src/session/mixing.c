@@ -54,7 +54,7 @@ static pl_status read_sources(pl_session *s, const pl_json *root, pl_module **mo
     return *count ? PL_OK : pl_fail(&s->error, PL_ERR_ARGUMENT, "name at least one module to mix");
 }
 
-static pl_status mix_parsed(pl_session *s, const pl_json *root) {
+static pl_status mix_answer(pl_session *s, const pl_json *root, int32_t id) {
     pl_module *modules[PL_STACK_MAX], *made = NULL;
     double weights[PL_STACK_MAX];
     int32_t count;
@@ -62,6 +62,11 @@ static pl_status mix_parsed(pl_session *s, const pl_json *root) {
     pl_mix_report report;
     pl_entry *entry;
     char name[64];
+    (void)id;
+    PL_TRY(session_need_model(s));
+    PL_TRY(session_need_idle(s, "mix modules"));
+    if (s->merged)
+        return pl_fail(&s->error, PL_ERR_STATE, "modules are merged into the base: unmerge before mixing");
     PL_TRY(read_mix_options(s, root, &options));
     PL_TRY(read_sources(s, root, modules, weights, &count));
     const char *wanted = pl_json_string(pl_json_get(root, "name"));
@@ -82,20 +87,7 @@ static pl_status mix_parsed(pl_session *s, const pl_json *root) {
 }
 
 int32_t pl_module_mix(pl_session *s, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_need_model(s);
-    if (status == PL_OK)
-        status = session_need_idle(s, "mix modules");
-    if (status == PL_OK && s->merged)
-        status = pl_fail(&s->error, PL_ERR_STATE, "modules are merged into the base: unmerge before mixing");
-    if (status == PL_OK)
-        status = session_parse(s, json, length, &root);
-    if (status == PL_OK) {
-        status = mix_parsed(s, root);
-        pl_json_free(root);
-    }
-    return session_end(s, status);
+    return session_request(s, 0, json, length, mix_answer);
 }
 
 static pl_status compile_prompt(pl_session *s, int32_t id, const char *name) {

@@ -115,7 +115,13 @@ void session_write_entry(pl_session *s, const pl_entry *entry) {
     pl_write_end(out, '}');
 }
 
-static pl_status add_parsed(pl_session *s, const pl_json *root) {
+static pl_status add_answer(pl_session *s, const pl_json *root, int32_t id) {
+    (void)id;
+    PL_TRY(session_need_model(s));
+    PL_TRY(session_need_idle(s, "add a module"));
+    if (s->merged)
+        return pl_fail(&s->error, PL_ERR_STATE,
+                       "modules are merged into the base: unmerge before adding another");
     const char *name = pl_json_string(pl_json_get(root, "method"));
     const pl_method *method = name ? pl_method_find(name) : NULL;
     if (!method)
@@ -152,21 +158,7 @@ static pl_status add_parsed(pl_session *s, const pl_json *root) {
 }
 
 int32_t pl_module_add(pl_session *s, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_need_model(s);
-    if (status == PL_OK)
-        status = session_need_idle(s, "add a module");
-    if (status == PL_OK && s->merged)
-        status = pl_fail(&s->error, PL_ERR_STATE,
-                         "modules are merged into the base: unmerge before adding another");
-    if (status == PL_OK)
-        status = session_parse(s, json, length, &root);
-    if (status == PL_OK) {
-        status = add_parsed(s, root);
-        pl_json_free(root);
-    }
-    return session_end(s, status);
+    return session_request(s, 0, json, length, add_answer);
 }
 
 static pl_status module_remove(pl_session *s, int32_t id) {
@@ -222,23 +214,23 @@ static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root)
     return status;
 }
 
-int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
+static pl_status set_answer(pl_session *s, const pl_json *root, int32_t id) {
     pl_entry *entry = session_entry(s, id);
-    pl_status status = entry ? session_need_idle(s, "change a module") : s->error.status;
-    if (status == PL_OK)
-        status = session_parse(s, json, length, &root);
-    if (status == PL_OK) {
-        status = set_parsed(s, entry, root);
-        pl_json_free(root);
-    }
-    if (status == PL_OK)
-        session_write_entry(s, entry);
-    return session_end(s, status);
+    if (!entry)
+        return s->error.status;
+    PL_TRY(session_need_idle(s, "change a module"));
+    PL_TRY(set_parsed(s, entry, root));
+    session_write_entry(s, entry);
+    return PL_OK;
 }
 
-static pl_status order_parsed(pl_session *s, const pl_json *root) {
+int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t length) {
+    return session_request(s, id, json, length, set_answer);
+}
+
+static pl_status order_answer(pl_session *s, const pl_json *root, int32_t id) {
+    (void)id;
+    PL_TRY(session_need_idle(s, "reorder modules"));
     pl_entry sorted[PL_SESSION_MODULES_MAX];
     int32_t count = 0;
     if (pl_json_size(root) != s->entry_count)
@@ -260,16 +252,7 @@ static pl_status order_parsed(pl_session *s, const pl_json *root) {
 }
 
 int32_t pl_module_order(pl_session *s, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_need_idle(s, "reorder modules");
-    if (status == PL_OK)
-        status = session_parse(s, json, length, &root);
-    if (status == PL_OK) {
-        status = order_parsed(s, root);
-        pl_json_free(root);
-    }
-    return session_end(s, status);
+    return session_request(s, 0, json, length, order_answer);
 }
 
 /* The tensor's place in its module's block, or NULL with the error set. */

@@ -76,6 +76,17 @@ pl_status session_parse(pl_session *s, const char *json, int32_t length, pl_json
     return PL_OK;
 }
 
+int32_t session_request(pl_session *s, int32_t id, const char *json, int32_t length, session_answer answer) {
+    pl_json *root = NULL;
+    session_begin(s);
+    pl_status status = session_parse(s, json, length, &root);
+    if (status == PL_OK) {
+        status = answer(s, root, id);
+        pl_json_free(root);
+    }
+    return session_end(s, status);
+}
+
 pl_status session_need_model(pl_session *s) {
     return s->model ? PL_OK
                     : pl_fail(&s->error, PL_ERR_STATE, "no model is loaded: load a model folder first");

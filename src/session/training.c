@@ -130,17 +130,15 @@ void session_write_run(pl_text *out, const pl_session *s) {
     pl_write_end(out, '}');
 }
 
+static pl_status begin_answer(pl_session *s, const pl_json *root, int32_t id) {
+    (void)id;
+    PL_TRY(session_begin_run(s, root));
+    session_write_run(&s->result, s);
+    return PL_OK;
+}
+
 int32_t pl_train_begin(pl_session *s, const char *json, int32_t length) {
-    pl_json *root = NULL;
-    session_begin(s);
-    pl_status status = session_parse(s, json, length, &root);
-    if (status == PL_OK) {
-        status = session_begin_run(s, root);
-        pl_json_free(root);
-    }
-    if (status == PL_OK)
-        session_write_run(&s->result, s);
-    return session_end(s, status);
+    return session_request(s, 0, json, length, begin_answer);
 }
 
 static pl_status need_run(pl_session *s) {
