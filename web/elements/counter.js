@@ -6,12 +6,15 @@ import { recorded } from './recorded.js';
 
 class PeftCounter extends LabElement {
     static styles = [LabElement.styles, css`
-        .card { display: grid; gap: 8px; }
+        :host { container-type: inline-size; }
+        .card { display: grid; gap: 6px 24px; padding-block: 10px; }
+        @container (min-width: 1000px) { .card { grid-template-columns: 1fr 1fr; align-items: start; } }
+        .side { display: grid; gap: 4px; align-content: start; }
         .big { font-size: 1.35rem; font-weight: 700; }
-        .line { display: flex; flex-wrap: wrap; gap: 4px 10px; align-items: baseline; }
+        .line { display: flex; flex-wrap: wrap; gap: 4px 8px; align-items: baseline; }
         .bar { height: 8px; border-radius: 4px; background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px); border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 120px; align-self: center; min-width: 80px; }
         .bar i { display: block; height: 100%; background: var(--mc); min-width: 3px; transition: width .35s; }
-        select { min-height: 32px; padding: 2px 6px; }
+        select { min-height: 32px; padding: 2px 4px; max-width: 9.5em; }
         details { font-size: .85rem; } summary { cursor: pointer; color: var(--accent); }
         ul { padding-inline-start: 1.2em; margin-top: 4px; }
     `];
@@ -50,11 +53,11 @@ class PeftCounter extends LabElement {
         if (!counts) return html`<section class="card muted">${t('counter.loading')}</section>`;
         const kind = lab.description ? 'measured' : 'recorded';
         return html`<section class="card" aria-label=${t('counter.title')} style="--mc: ${methodColor(lab.state.method)}">
-            <div class="line"><span class="big num" part="count">${count(counts.trainable)}</span>
+            <div class="side"><div class="line"><span class="big num" part="count">${count(counts.trainable)}</span>
                 <span>${t('counter.here', { total: count(counts.total) })} <strong class="num">${percent(counts.percent)}</strong></span>
                 <span class="bar" aria-hidden="true"><i style="width: ${Math.min(100, counts.percent)}%"></i></span>${badge(kind)}</div>
-            ${lab.merged ? nothing : html`<p class="small muted">${counts.added ? t('counter.added', { n: counts.added }) : t('counter.none_added')}</p>`}
-            ${this.#large()}</section>`;
+            ${lab.merged ? nothing : html`<p class="small muted">${counts.added ? t('counter.added', { n: counts.added }) : t('counter.none_added')}</p>`}</div>
+            <div class="side">${this.#large()}</div></section>`;
     }
 
     #large() {

@@ -43,7 +43,7 @@ class PeftLoss extends LabElement {
         const kept = [...ghosts.filter((other) => other.pinned), ...ghosts.filter((other) => !other.pinned).slice(-GHOSTS)];
         return html`<header><h2>${t('loss.title')} ${badge(run.recorded ? 'recorded' : 'measured')}</h2>
             ${this.lab.state.level === 'student' ? nothing : html`<label class="small"><input type="checkbox" .checked=${this.log} @change=${(/** @type {any} */ e) => { this.log = e.target.checked; }}> ${t('loss.log')}</label>`}</header>
-            <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)} .height=${210} .table=${this.#table(run)}
+            <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)} .height=${185} .table=${this.#table(run)}
                 .plot=${(/** @type {any} */ Plot, /** @type {any} */ size) => this.#plot(Plot, size, run, kept)}></peft-chart>
             ${this.#keys(run, kept.length > 0)}`;
     }

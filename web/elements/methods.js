@@ -21,9 +21,10 @@ class PeftMethods extends LabElement {
         label.on { border-color: var(--mc); box-shadow: inset 0 0 0 1.5px var(--mc); font-weight: 650; }
         label.off { cursor: not-allowed; opacity: .65; }
         .shape { color: var(--mc); }
-        input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: inherit; }
+        input { position: absolute; inset: 0; width: 100%; height: 100%; cursor: inherit; }
+        input, input:disabled { opacity: 0; }
         label:focus-within { outline: 3px solid var(--accent); outline-offset: 2px; }
-        p { font-size: .9rem; margin-top: 8px; max-width: 90ch; }
+        p { font-size: .9rem; margin-top: 6px; }
         @media (max-width: 700px) {
             fieldset { flex-wrap: nowrap; overflow-x: auto; padding: 3px; margin: -3px; scrollbar-width: thin; }
             legend { position: absolute; clip-path: inset(50%); }

@@ -9,7 +9,7 @@ const SCORED = 24;
 class PeftSample extends LabElement {
     static styles = [LabElement.styles, css`
         .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 170px), 1fr)); gap: 10px; }
-        blockquote { margin: 0; padding: 8px 10px; background: var(--raised); border: 1px solid var(--line); border-radius: 6px; min-height: 5.5em; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .95rem; }
+        blockquote { margin: 0; padding: 8px 10px; background: var(--raised); border: 1px solid var(--line); border-radius: 6px; min-height: 4.4em; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .95rem; }
         .after { border-color: var(--line-strong); }
         h3 { margin-bottom: 3px; }
         form { display: flex; gap: 6px; } input { flex: 1; min-width: 0; }
@@ -55,7 +55,7 @@ class PeftSample extends LabElement {
             <div class="two"><div><h3>${t('sample.before')}</h3><blockquote dir="auto">${before.trim() || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
                 <div><h3>${this.step && training ? t('sample.during', { step: this.step }) : t('sample.after')}</h3>
                 <blockquote dir="auto" class="after">${after.trim() ? changedWords(before, after).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text)) : html`<span class="muted">${t(training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none')}</span>`}</blockquote></div></div>
-            <p class="small muted">${t('sample.same')}</p>${lab.session ? this.#metric() : nothing}</section>`;
+            <div class="row"><span class="small muted grow">${t('sample.same')}</span>${lab.session ? this.#metric() : nothing}</div></section>`;
     }
 
     #metric() {
@@ -63,9 +63,9 @@ class PeftSample extends LabElement {
         const { task, run } = lab;
         if (!task) return nothing;
         if (task.metric.id === 'none') return html`<p class="small muted">${t('metric.none')}</p>`;
-        return html`<div class="row"><button ?disabled=${lab.status !== 'ready' || this.progress !== null || !run} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
+        return html`<button ?disabled=${lab.status !== 'ready' || this.progress !== null || !run} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
             ${this.progress ? html`<span class="num muted">${t('metric.running', this.progress)}</span>` : run?.score !== null && run?.score !== undefined
-        ? html`<span><strong>${t('metric.value', { name: task.metric.name, value: percent(100 * run.score) })}</strong> ${badge('measured')}</span>` : nothing}</div>`;
+        ? html`<span><strong>${t('metric.value', { name: task.metric.name, value: percent(100 * run.score) })}</strong> ${badge('measured')}</span>` : nothing}`;
     }
 }
 define('peft-sample', PeftSample);
