@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { build } from 'vite';
 import { checkAxe, engines, launchChromium, root, startSite } from './lib/browser.mjs';
 
-const LINK = '#v=1&model=stories-300k&task=pirate&n=10';
+const LINK = '#v=1&model=stories-300k&task=pirate&n=10&bs=16&lr=0.01&r=8&a=16&t=qv';
 /** @type {Awaited<ReturnType<typeof startSite>>} */
 let site;
 before(async () => {

@@ -6,7 +6,8 @@ import { after, before, test } from 'node:test';
 import { build } from 'vite';
 import { checkAxe, launchChromium, root, screenshot, startSite } from './lib/browser.mjs';
 
-const LINK = '#v=1&model=stories-300k&task=pirate&n=24';
+/** Everything the test counts on is in the link: presets may change. */
+const LINK = '#v=1&model=stories-300k&task=pirate&n=24&bs=16&lr=0.01&r=8&a=16&t=qv';
 /** @typedef {import('./lib/browser.mjs').Watched} Watched */
 /** @type {Awaited<ReturnType<typeof startSite>>} */
 let site;
@@ -24,10 +25,11 @@ after(async () => {
   await site?.close();
 });
 
-/** @param {string} hash @param {import('playwright-core').BrowserContextOptions & {viewport?: {width: number, height: number}}} [options] */
-async function open(hash, { viewport = { width: 1400, height: 900 } } = {}) {
+/** A page that is closed after the test, whatever happens: an open one would keep the right to save. @param {import('node:test').TestContext} context @param {string} hash */
+async function open(context, hash) {
   const watched = await browser.open(`${site.url}${hash}`);
-  await watched.page.setViewportSize(viewport);
+  context.after(() => watched.page.close());
+  await watched.page.setViewportSize({ width: 1400, height: 900 });
   watched.page.setDefaultTimeout(30_000);
   return watched;
 }
@@ -39,8 +41,8 @@ const reach = (page, status) => page.waitForFunction((wanted) => /** @type {any}
 /** @param {import('playwright-core').Page} page @param {string} selector */
 const text = async (page, selector) => (await page.locator(selector).first().innerText()).trim();
 
-test('the first run: load, train LoRA, before and after, merge, unmerge, prompt tuning, the run list, reload', { timeout: 100_000 }, async () => {
-  const { page, assertClean } = await open(LINK);
+test('the first run: load, train LoRA, before and after, merge, unmerge, prompt tuning, the run list, reload', { timeout: 100_000 }, async (context) => {
+  const { page, assertClean } = await open(context, LINK);
   // Meaningful before the engine is there, and then ready without a click.
   await page.locator('peft-sample blockquote').first().waitFor();
   await reach(page, 'ready');
@@ -67,6 +69,9 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   await page.locator('peft-loss peft-chart svg').first().waitFor();
   assert.match(await text(page, 'peft-loss peft-chart figcaption'), /After step 24 the loss is .* the model alone has/);
 
+  await page.locator('peft-sample button', { hasText: 'Score it' }).click();
+  await page.locator('peft-sample strong', { hasText: 'style times content' }).waitFor();
+  assert.ok((await lab(page, 'lab.run.score')) >= 0);
   await page.locator('peft-next-step button').first().click(); // "put it inside the model"
   await page.locator('#merge').click();
   await page.locator('#difference').waitFor();
@@ -96,11 +101,10 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run?.id === 1);
   await page.waitForFunction((words) => /** @type {any} */ (document.querySelector('peft-playground')).lab.sample.after === words, run.sample.after);
   assertClean();
-  await page.close();
 });
 
-test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60_000 }, async () => {
-  const { page, assertClean } = await open('#v=1&model=stories-300k&task=pirate&n=400');
+test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60_000 }, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=400');
   await reach(page, 'ready');
   await page.keyboard.press('Space');
   await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run?.losses.length >= 3);
@@ -127,11 +131,10 @@ test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60
   await page.keyboard.press('u');
   await page.waitForFunction((sample) => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); return lab.run && lab.sample.after === sample; }, words);
   assertClean();
-  await page.close();
 });
 
-test('a reload in mid-training offers to resume, and goes on from the snapshot', { timeout: 60_000 }, async () => {
-  const { page, assertClean } = await open('#v=1&model=stories-300k&task=pirate&n=120&bs=2&seed=3');
+test('a reload in mid-training offers to resume, and goes on from the snapshot', { timeout: 60_000 }, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=120&bs=2&seed=3');
   await reach(page, 'ready');
   await lab(page, 'void (lab.snapshotSeconds = 1)');
   lab(page, 'lab.train()').catch(() => {}); // the reload ends it
@@ -143,11 +146,10 @@ test('a reload in mid-training offers to resume, and goes on from the snapshot',
   await lab(page, 'lab.stop()');
   await reach(page, 'ready');
   assertClean();
-  await page.close();
 });
 
-test('levels show more controls and hide none of the values; hide and lock by link', { timeout: 40_000 }, async () => {
-  const { page, assertClean } = await open('#v=1&model=stories-300k&r=4');
+test('levels show more controls and hide none of the values; hide and lock by link', { timeout: 40_000 }, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&r=4');
   await reach(page, 'ready');
   const controls = () => page.evaluate(() => {
     const inside = /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot;
@@ -169,11 +171,10 @@ test('levels show more controls and hide none of the values; hide and lock by li
   assert.equal(await lab(page, 'lab.state.steps'), 5000);
   assert.match(await text(page, 'peft-notices [role="alert"]'), /nonsense/);
   assertClean();
-  await page.close();
 });
 
-test('a model that cannot be fetched: one sentence, and a way to try again', { timeout: 40_000 }, async () => {
-  const { page } = await open('#v=1&model=stories-300k');
+test('a model that cannot be fetched: one sentence, and a way to try again', { timeout: 40_000 }, async (context) => {
+  const { page } = await open(context, '#v=1&model=stories-300k');
   await page.route('**/model.safetensors', (route) => route.abort());
   await page.reload();
   await reach(page, 'failed');
@@ -181,11 +182,10 @@ test('a model that cannot be fetched: one sentence, and a way to try again', { t
   await page.unroute('**/model.safetensors');
   await page.locator('peft-notices button', { hasText: 'Try again' }).click();
   await reach(page, 'ready');
-  await page.close();
 });
 
-test('axe finds nothing in light and dark, at desktop and at phone width; 320 px do not scroll sideways', { timeout: 60_000 }, async () => {
-  const { page, assertClean } = await open('#v=1&model=stories-300k&n=24&panel=merge&level=developer');
+test('axe finds nothing in light and dark, at desktop and at phone width; 320 px do not scroll sideways', { timeout: 60_000 }, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&n=24&panel=merge&level=developer');
   await page.emulateMedia({ reducedMotion: 'reduce' });
   await reach(page, 'ready');
   await page.locator('peft-loss peft-chart svg').first().waitFor();
@@ -200,5 +200,4 @@ test('axe finds nothing in light and dark, at desktop and at phone width; 320 px
     }
   }
   assertClean();
-  await page.close();
 });

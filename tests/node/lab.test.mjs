@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { Lab } from '../../web/lib/lab.js';
 
 const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
-const settings = { model: 'stories-300k', task: 'pirate', steps: 12, batch_size: 4, workers: 1 };
+const settings = { model: 'stories-300k', task: 'pirate', steps: 12, batch_size: 4, lr: 0.01, workers: 1, options: { rank: 8, alpha: 16, target_modules: ['q_proj', 'v_proj'] } };
 /** @type {Lab} */
 let lab;
 before(async () => {
@@ -107,7 +107,7 @@ test('settings of the engine wait while it trains; a bad option is one failure a
   await idle();
   assert.equal(failures.length, 1);
   assert.match(failures[0].message, /rank/);
-  lab.setOption('rank', undefined);
+  lab.setOption('rank', 8);
   await idle();
   assert.equal(lab.description.counts.trainable, 8960);
 });

@@ -6,6 +6,7 @@ import { alternate } from '../lib/merging.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import { methodShape } from './look.js';
 import { Work } from './work.js';
+import { whyNotMerged } from './reasons.js';
 
 const ROUNDS = 30;
 const METHODS = ['lora', 'adapter', 'prefix', 'prompt', 'ia3'];
@@ -62,7 +63,6 @@ class PeftMergeOverhead extends LabElement {
 
     render() {
         const { lab, rows } = this;
-        const info = (/** @type {string} */ method) => lab.engine?.methods.find((/** @type {any} */ m) => m.name === method);
         const time = (/** @type {import('../lib/measure.js').Timing} */ v) => html`${fixed(v.median, 3)} <span class="small muted">(${fixed(v.low, 3)}–${fixed(v.high, 3)})</span>`;
         return html`<div class="stack"><p class="small">${t('merge.others.about')}</p>
             <div class="row">${this.work.running ? nothing : html`<button id="overhead" ?disabled=${!lab.engine} @click=${this.#measure}>${t('merge.others.do', { n: this.rounds })}</button>`}</div>${this.work.bar()}
@@ -70,7 +70,7 @@ class PeftMergeOverhead extends LabElement {
                 ${rows.size ? html`<th scope="col" class="num">${t('merge.others.base')}</th><th scope="col" class="num">${t('merge.others.with')}</th><th scope="col" class="num">${t('merge.others.more')}</th><th scope="col" class="num">${t('merge.others.start')}</th>` : nothing}</tr></thead>
             <tbody>${METHODS.map((method) => {
         const row = rows.get(method);
-        return html`<tr><th scope="row"><span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}</th><td class="why">${info(method)?.cannot_merge ?? t('merge.others.yes')}</td>
+        return html`<tr><th scope="row"><span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}</th><td class="why">${whyNotMerged(this.lab, method) || t('merge.others.yes')}</td>
             ${row ? html`<td class="num">${time(row.base.token)}</td><td class="num">${time(row.token)}</td><td class="num">${this.#more(row.token, row.base.token)}</td><td class="num">${this.#more(row.start, row.base.start)}</td>` : rows.size ? html`<td colspan="4"></td>` : nothing}</tr>`;
     })}</tbody></table></div>
             ${rows.size ? html`<p class="small muted">${t('merge.others.legend', { n: this.rounds })} ${badge('measured')}</p>` : nothing}</div>`;

@@ -6,6 +6,7 @@ import './chart.js';
 import { largest } from './heatmap.js';
 import { spectrumPlot, spectrumTable } from './spectrum.js';
 import { Work } from './work.js';
+import { whyNotMerged } from './reasons.js';
 
 /** @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}} Spectrum */
 /** @typedef {{layer: number, site: string, label: string, maps: {name: string, values: Float32Array, rows: number, cols: number}[], spectrum: Spectrum | null}} View */
@@ -203,7 +204,7 @@ class PeftPanelInspect extends LabElement {
                 <label class="row"><input id="same" type="checkbox" .checked=${this.same} @change=${(/** @type {any} */ e) => { this.same = e.target.checked; }}><span class="grow">${t('inspect.same')}</span></label>`
         : html`<label>${t('inspect.tensor')}<select @change=${(/** @type {any} */ e) => this.#choose({ tensor: e.target.value })}>${module.tensors.map((/** @type {any} */ x) => option(x.name, x.name, x.name === this.chosen.tensor))}</select></label>`}
         </div>
-        ${place ? nothing : html`<p>${this.lab.engine?.methods.find((/** @type {any} */ m) => m.name === module.method)?.cannot_merge ?? t('inspect.no_map')}</p>`}`;
+        ${place ? nothing : html`<p>${whyNotMerged(this.lab, module.method) || t('inspect.no_map')}</p>`}`;
     }
 
     /** @param {View} view */

@@ -8,6 +8,7 @@ import './merge-distil.js';
 import './merge-overhead.js';
 import './merge-rounding.js';
 import { Work } from './work.js';
+import { whyNotMerged } from './reasons.js';
 
 const ROUNDS = 30;
 
@@ -111,7 +112,7 @@ class PeftPanelMerge extends LabElement {
         const part = { theme: this.theme ?? nothing, lab };
         return html`<section class="stack"><h2>${t('merge.title')}</h2><p class="small">${t('merge.about')}</p>
             ${lab.engine ? nothing : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
-            ${can === false ? html`<p id="cannot"><strong>${t('merge.cannot', { method: name })}</strong> ${info?.cannot_merge ?? ''}</p>` : html`
+            ${can === false ? html`<p id="cannot"><strong>${t('merge.cannot', { method: name })}</strong> ${whyNotMerged(lab, lab.state.method)}</p>` : html`
             ${this.#steps(module)}
             <div class="row">${lab.merged ? html`<button class="primary" id="unmerge" ?disabled=${lab.status !== 'ready'} @click=${() => this.#unmerge()}>${t('merge.undo')}</button>`
         : html`<button class="primary" id="merge" ?disabled=${lab.status !== 'ready' || !trained} @click=${() => this.#merge()}>${t('merge.do')}</button>`}

@@ -1,0 +1,8 @@
+/** Why a method cannot be merged, in the page's language if we have it, else in the engine's words. */
+import { hasText, t } from '../lib/i18n.js';
+
+/** @param {import('../lib/lab.js').Lab} lab @param {string} method @returns {string} '' when it can */
+export function whyNotMerged(lab, method) {
+    const words = lab.engine?.methods.find((/** @type {any} */ m) => m.name === method)?.cannot_merge ?? '';
+    return words && hasText(`cannot_merge.${method}`) ? t(`cannot_merge.${method}`) : words;
+}
