@@ -1,8 +1,9 @@
 /* relu, silu, gelu (erf), gelu (tanh), tanh, identity and their derivatives:
  *   silu      x s                      s (1 + x (1 - s)),  s = 1 / (1 + e^-x)
- *   gelu      x Phi(x)                 Phi(x) + x phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2, phi its derivative
- *   gelu_tanh x (1 + tanh u) / 2       (1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2,  u = sqrt(2/pi) (x + 0.044715 x^3)
- * (Hendrycks and Gimpel 2016). The derivative is taken from x again: nothing but x is stored. */
+ *   gelu      x Phi(x)                 Phi(x) + x phi(x)
+ *   gelu_tanh x (1 + tanh u) / 2       (1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2
+ * with Phi(x) = (1 + erf(x / sqrt 2)) / 2, phi its derivative, u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks and
+ * Gimpel 2016). The derivative is taken from x again: nothing but x is stored. */
 #include "kernels/activation.h"
 
 #include "kernels/kernels.h"

@@ -1,12 +1,14 @@
 /* Causal grouped-query attention of one sequence, per head:
- *   S = Q K^T / sqrt(d),  P = softmax of each row of S over the keys it may see,  O = P V,  L = log of the softmax's denominator
+ *   S = Q K^T / sqrt(d),  P = softmax of each row of S over the keys it may see,  O = P V
+ *   L = log of the softmax's denominator
  * Backward keeps only L and O (as Dao et al. 2022) and forms P = e^(S - L) again:
  *   dV = P^T dO,  dP = dO V^T,  dS = P (dP - D) / sqrt(d) with D_i = dO_i . O_i,  dQ = dS K,  dK = dS^T Q
  *
- * Keys, values and (backward) their gradients' other operands are packed once per head, and every product runs on the micro-kernels of tile.h. Key j of
- * `past` and own key j - past differ only in where packing reads them, and a score, a row's sum and an output are each summed
- * in key order from zero. Hence decoding with cached keys gives the bits of the training forward pass. Rows of a block that
- * see fewer keys than its last row add e^-inf = 0 or 0 * v: no bit changes. */
+ * Keys, values and, backward, queries and dO are packed once per head, and every product
+ * runs on the micro-kernels of tile.h. Key j of `past` and own key j - past differ only in where packing
+ * reads them, and a score, a row's sum and an output are each summed in key order from zero. Hence decoding
+ * with cached keys gives the bits of the training forward pass. Rows of a block that see fewer keys than its
+ * last row add e^-inf = 0 or 0 * v: no bit changes. */
 #include "kernels/kernels.h"
 #include "kernels/tile.h"
 #include "simd/vecmath.h"
@@ -189,7 +191,7 @@ void pl_attention_forward(const pl_attention *a, real *out, real *stats, real *s
     }
 }
 
-/* ---- backward ------------------------------------------------------------------------------------------------------------ */
+/* ---- backward ------------------------------------------------------------------------------------------ */
 
 typedef struct pl_back { /* operands of one head in scratch; see the file comment */
     real *keys, *values; /* over keys: [c][8] */

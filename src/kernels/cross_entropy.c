@@ -1,6 +1,7 @@
 /* Softmax over a row z of logits and its cross-entropy with target t:
  *   loss = log(sum_j e^(z_j - m)) + m - z_t,  m = max z          dz_j = softmax(z)_j - [j = t]
- * Sixteen partial sums (four vectors) keep float error low over a vocabulary and hide the latency of addition. */
+ * Sixteen partial sums (four vectors) keep float error low over a vocabulary and hide the latency of
+ * addition. */
 #include "kernels/kernels.h"
 #include "simd/vecmath.h"
 

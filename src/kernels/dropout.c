@@ -1,5 +1,6 @@
-/* Inverted dropout (Srivastava et al. 2014): y = x mask / (1 - p), so E[y] = x. Elements 2i and 2i+1 take the low and high half
-   of word i of the counter-based stream `key`: the backward pass draws the same mask again instead of storing it. */
+/* Inverted dropout (Srivastava et al. 2014): y = x mask / (1 - p), so E[y] = x. Elements 2i and 2i+1 take the
+   low and high half of word i of the counter-based stream `key`: the backward pass draws the same mask again
+   instead of storing it. */
 #include "base/rng.h"
 #include "kernels/kernels.h"
 

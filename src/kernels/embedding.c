@@ -1,4 +1,5 @@
-/* x[i] = table[token_i].  Backward: dtable[token_i] += dx[i], rows in order, so a repeated token sums deterministically. */
+/* x[i] = table[token_i].  Backward: dtable[token_i] += dx[i], rows in order, so a repeated token sums
+   deterministically. */
 #include "kernels/kernels.h"
 
 #include <string.h>

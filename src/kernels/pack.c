@@ -1,5 +1,6 @@
-/* Packing into panels of PL_PANEL columns. Frozen weights are packed once; gradients and attention pack their operands per
-   call, so both directions move whole vectors (4x4 transposes in registers where rows become columns). */
+/* Packing into panels of PL_PANEL columns. Frozen weights are packed once; gradients and attention pack their
+   operands per call, so both directions move whole vectors (4x4 transposes in registers where rows become
+   columns). */
 #include "kernels/kernels.h"
 #include "kernels/tile.h"
 #include "simd/simd.h"

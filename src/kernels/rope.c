@@ -1,5 +1,7 @@
-/* Rotary position embedding (Su et al. 2021) in Hugging Face's layout: the pair (a, b) = (x[c], x[c + head_dim/2]) at position p
- * turns by the angle p f_c:  a' = a cos - b sin,  b' = b cos + a sin.  The backward pass turns back (sin -> -sin). */
+/* Rotary position embedding (Su et al. 2021) in Hugging Face's layout: the pair
+ *   (a, b) = (x[c], x[c + head_dim/2])
+ * at position p turns by the angle p f_c:  a' = a cos - b sin,  b' = b cos + a sin.  The backward pass turns back
+ * (sin -> -sin). */
 #include "kernels/kernels.h"
 #include "simd/simd.h"
 

@@ -3,11 +3,12 @@
 #include "kernels/kernels.h"
 #include "simd/simd.h"
 
-/* Why 4 x 8. GFLOP/s in Node 20 on one Zen 5 core, operands in L1, k = 256 (the hardware limit of separate 128-bit
- * multiplications and additions is 64 here):
- *     4x8: 63     3x8: 63     2x16: 58     5x8: 46 (V8 spills; published measurements on another machine had it ahead)
+/* Why 4 x 8. GFLOP/s in Node 20 on one Zen 5 core, operands in L1, k = 256 (the hardware limit of separate
+ * 128-bit multiplications and additions is 64 here):
+ *     4x8: 63     3x8: 63     2x16: 58     5x8: 46 (V8 spills; it was ahead in measurements on other machines)
  *     4x8 with the k-loop unrolled 2, 4, 8 times: 44, 31, 22
- * Model shapes reach 59 to 66, and a single row (decoding) reads its weights from L2 at 80 GB/s. Reproduce: tests/bench/kernels.mjs. */
+ * Model shapes reach 59 to 66, and a single row (decoding) reads its weights from L2 at 80 GB/s. Reproduce:
+ * ./build.sh bench --only gemm,kernels. */
 enum {
     ROWS = 4,
     PAIRS = 4,
@@ -39,10 +40,11 @@ static void store_part(const pl_tile *t, const real *sums, int32_t width, int32_
         }
 }
 
-/* Rows [row, row + rows) by `panels` panels from `column`: rows * panels <= 4 pairs of sums, pair i being row i / panels, panel
-   i % panels. a points at k = 0 of the first row (or of the strip's first column). rows, panels and a_k are constants wherever
-   this is inlined. No arrays, no inner loops, no unrolling over k: in clang 14 an array of sums costs a memset per tile, and
-   unrolling moves the loads of later steps up, an order that V8 keeps and has to spill for (table above). */
+/* Rows [row, row + rows) by `panels` panels from `column`: rows * panels <= 4 pairs of sums, pair i being row
+   i / panels, panel i % panels. a points at k = 0 of the first row (or of the strip's first column). rows,
+   panels and a_k are constants wherever this is inlined. No arrays, no inner loops, no unrolling over k: in
+   clang 14 an array of sums costs a memset per tile, and unrolling moves the loads of later steps up, an
+   order that V8 keeps and has to spill for (table above). */
 PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const size_t a_k, const real *b,
                     const int32_t count, int32_t row, int32_t column, const int rows, const int panels) {
     const size_t pairs = (size_t)(rows * panels), wide = (size_t)panels, b_panel = t->b_panel;
@@ -77,14 +79,14 @@ PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const s
         store_part(t, beside, width, rows, row, column);
 }
 
-/* ---- A by rows ------------------------------------------------------------------------------------------------------------ */
+/* ---- A by rows ----------------------------------------------------------------------------------------- */
 
 PL_INLINE void row_tile(const pl_tile *t, int32_t row, int32_t column, const int rows, const int panels) {
     tile(t, t->a + (size_t)row * t->a_step, t->a_step, 1, t->b, t->k, row, column, rows, panels);
 }
 
-/* One row, decoding, reads weights at 80 GB/s from L2 this way: two panels at a time, so that four sums hide the latency of
-   addition (one panel: 73, four panels: 74). */
+/* One row, decoding, reads weights at 80 GB/s from L2 this way: two panels at a time, so that four sums hide
+   the latency of addition (one panel: 73, four panels: 74). */
 static void one_row(const pl_tile *t, int32_t row) {
     int32_t column = 0;
     for (; column + PL_PANEL < t->n; column += 2 * PL_PANEL)
@@ -127,7 +129,7 @@ void pl_tile_rows(const pl_tile *t) {
     }
 }
 
-/* ---- A by columns ---------------------------------------------------------------------------------------------------------- */
+/* ---- A by columns -------------------------------------------------------------------------------------- */
 
 /* strip[k][16] = columns [from, from + 16) of A, zero where A has fewer. */
 static void copy_strip(const real *a, size_t step, int32_t count, int32_t columns, real *strip) {

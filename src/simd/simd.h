@@ -1,10 +1,13 @@
 /* Four-lane vectors of `real`: the only file that knows an instruction set.
  *
- * Three back ends, the same bits from each (tests/c/test_simd_scalar.c runs every kernel on two of them and compares):
- *  - wasm:   SIMD128 intrinsics                      - vector: GCC/Clang vector extensions (SSE2, NEON, … natively)
+ * Three back ends, the same bits from each (tests/c/test_simd_scalar.c runs every kernel on two of them and
+ * compares):
+ *  - wasm:   SIMD128 intrinsics
+ *  - vector: GCC/Clang vector extensions (SSE2, NEON, … natively)
  *  - scalar: plain C; also the double build, and PL_SIMD_SCALAR for engines without SIMD128
- * They agree because every operation is one IEEE operation per lane, a multiply-add is two roundings (the build says
- * -ffp-contract=off), and horizontal sums have one written order. Relaxed SIMD is left out: its results vary by machine. */
+ * They agree because every operation is one IEEE operation per lane, a multiply-add is two roundings (the
+ * build says -ffp-contract=off), and horizontal sums have one written order. Relaxed SIMD is left out: its
+ * results vary by machine. */
 #ifndef PL_SIMD_SIMD_H
 #define PL_SIMD_SIMD_H
 
@@ -14,8 +17,8 @@
 
 #include "base/real.h"
 
-/* The vector back ends inline everything (a tile's sums must become registers). The scalar one leaves the choice to the compiler:
-   forced, one file of it takes minutes under the sanitizers. */
+/* The vector back ends inline everything (a tile's sums must become registers). The scalar one leaves the
+   choice to the compiler: forced, one file of it takes minutes under the sanitizers. */
 #if PL_REAL_IS_FLOAT && !defined(PL_SIMD_SCALAR)
 #define PL_INLINE static inline __attribute__((always_inline, unused))
 #else
@@ -25,7 +28,7 @@
 enum { PL_LANES = 4 };
 
 #if PL_REAL_IS_FLOAT && defined(__wasm_simd128__) && !defined(PL_SIMD_SCALAR)
-/* ---- wasm ---------------------------------------------------------------------------------------------------------- */
+/* ---- wasm ---------------------------------------------------------------------------------------------- */
 #include <wasm_simd128.h>
 
 typedef v128_t pl_vec;
@@ -57,7 +60,7 @@ PL_INLINE real vec_lane(pl_vec a, int i) {
            : i == 2 ? wasm_f32x4_extract_lane(a, 2)
                     : wasm_f32x4_extract_lane(a, 3);
 }
-/* 2^n from t = n + 1.5 * 2^23, -126 <= n <= 127: the low mantissa bits of t are n, moved into the exponent. */
+/* 2^n from t = n + 1.5 * 2^23, -126 <= n <= 127: the low mantissa bits of t are n, moved to the exponent. */
 PL_INLINE pl_vec vec_power_of_two(pl_vec t) {
     return wasm_i32x4_add(wasm_i32x4_shl(t, 23), wasm_i32x4_splat(0x3F800000));
 }
@@ -72,7 +75,7 @@ PL_INLINE void vec_transpose(pl_vec r[4]) {
 }
 
 #elif PL_REAL_IS_FLOAT && defined(__GNUC__) && !defined(PL_SIMD_SCALAR)
-/* ---- vector extensions ----------------------------------------------------------------------------------------------- */
+/* ---- vector extensions --------------------------------------------------------------------------------- */
 #include <math.h>
 
 typedef real pl_vec __attribute__((vector_size(16)));
@@ -116,7 +119,7 @@ PL_INLINE void vec_transpose(pl_vec r[4]) {
 }
 
 #else
-/* ---- scalar (float or double) ------------------------------------------------------------------------------------------ */
+/* ---- scalar (float or double) -------------------------------------------------------------------------- */
 #include <math.h>
 #include <stdbool.h>
 
@@ -196,7 +199,7 @@ PL_INLINE void vec_transpose(pl_vec r[4]) {
 #undef PL_EACH_LANE
 #endif
 
-/* ---- built from the above, the same for every back end ----------------------------------------------------------------- */
+/* ---- built from the above, the same for every back end ------------------------------------------------- */
 
 PL_INLINE pl_vec vec_zero(void) { return vec_splat((real)0); }
 
@@ -213,8 +216,8 @@ PL_INLINE real vec_largest(pl_vec a) {
     return real_max(real_max(vec_lane(a, 0), vec_lane(a, 1)), real_max(vec_lane(a, 2), vec_lane(a, 3)));
 }
 
-/* The first `count` (0..4) lanes from memory, `fill` in the others; a tail goes through the same code as whole vectors, so
-   its bits do not depend on where a row ends. */
+/* The first `count` (0..4) lanes from memory, `fill` in the others; a tail goes through the same code as
+   whole vectors, so its bits do not depend on where a row ends. */
 PL_INLINE pl_vec vec_load_part(const real *p, size_t count, real fill) {
     real lane[4] = {fill, fill, fill, fill};
     for (size_t i = 0; i < count; i++)

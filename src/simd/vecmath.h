@@ -1,20 +1,23 @@
-/* Elementary functions, written here because libm differs between systems (glibc picks FMA variants at run time, musl does
- * not) and has no vector forms. Float versions: same bits in every back end and in the scalar twins, within 2 ulp (measured
- * over all floats of the range in tests/c/test_simd.c). The double build, which exists for gradient checks, calls libm. */
+/* Elementary functions, written here because libm differs between systems (glibc picks FMA variants at run
+ * time, musl does not) and has no vector forms. Float versions: same bits in every back end and in the scalar
+ * twins, within 2 ulp (measured over all floats of the range in tests/c/test_simd.c). The double build, which
+ * exists for gradient checks, calls libm. */
 #ifndef PL_SIMD_VECMATH_H
 #define PL_SIMD_VECMATH_H
 
 #include "simd/simd.h"
 
-/* Natural logarithm of a positive, normal, finite double, < 1 ulp: fdlibm's e_log.c (Sun Microsystems 1993), without its
-   special cases. x <= 0, infinities and NaN give NaN or infinity as log does. Not inlined: called once per row. */
+/* Natural logarithm of a positive, normal, finite double, < 1 ulp: fdlibm's e_log.c (Sun Microsystems 1993),
+   without its special cases. x <= 0, infinities and NaN give NaN or infinity as log does. Not inlined: called
+   once per row. */
 double pl_log(double x);
 
 #if PL_REAL_IS_FLOAT
 
-/* e^x for x <= 88.376: x = n ln2 + r, |r| <= ln2/2, e^r by the polynomial of Cephes' expf (Moshier 1989), 2^n through the
-   exponent bits. Below -87.3365 (where e^x stops being normal) the result is 0; NaN is kept. Evaluated in Estrin's order: the
-   chain of dependent operations, not their number, is what a loop waits for (20 % faster than Horner's order in Node 20). */
+/* e^x for x <= 88.376: x = n ln2 + r, |r| <= ln2/2, e^r by the polynomial of Cephes' expf (Moshier 1989), 2^n
+   through the exponent bits. Below -87.3365 (where e^x stops being normal) the result is 0; NaN is kept.
+   Evaluated in Estrin's order: the chain of dependent operations, not their number, is what a loop waits for
+   (20 % faster than Horner's order in Node 20). */
 PL_INLINE pl_vec vec_exp_below(pl_vec x) {
     const pl_vec shift = vec_splat(0x1.8p23f);
     const pl_vec t = vec_madd(shift, x, vec_splat(1.44269504f)); /* adding 1.5 * 2^23 rounds to an integer */

@@ -1,6 +1,6 @@
 // ./build.sh bench: speed as ratios measured in one run, in interleaved rounds; machines and their neighbours are noisy, so the
 // best round of each side is compared. Prints a table, writes build/bench.json.
-//   node tests/bench/run.mjs [--only gemm,train,workers,decode,ready,sweep] [--rounds N] [--peers] [--threads N]
+//   node tests/bench/run.mjs [--only gemm,kernels,train,workers,decode,ready,sweep] [--rounds N] [--peers] [--threads N]
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { benchGemm } from './gemm.mjs';
+import { benchKernels } from './kernels.mjs';
 import { WASM } from './ours.mjs';
 import { comparePeers } from './peers.mjs';
 import { benchDecode, benchSweep, benchTrain, benchWorkers } from './train.mjs';
@@ -56,6 +57,7 @@ const sections = {
   size: benchSize,
   ready: benchReady,
   gemm: () => benchGemm(report, rounds),
+  kernels: () => benchKernels(report, rounds),
   train: () => benchTrain(report, rounds),
   sweep: () => benchSweep(report, rounds),
   decode: () => benchDecode(report, rounds),

@@ -1,6 +1,6 @@
 /* build: both
-   Every operation against a plain reference in double at odd sizes, and the promise that a row has the same bits alone and in a
-   batch. */
+   Every operation against a plain reference in double at odd sizes, and the promise that a row has the same
+   bits alone and in a batch. */
 #include "harness.h"
 #include "kernels/kernels.h"
 #include "kernels_data.h"

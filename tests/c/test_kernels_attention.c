@@ -1,6 +1,7 @@
 /* build: both
-   Attention against a plain reference in double, for every head width a model may have, with grouped queries and past rows; and
-   the promise on which KV-cached decoding rests: the same bits whether keys are cached or computed in the call. */
+   Attention against a plain reference in double, for every head width a model may have, with grouped queries
+   and past rows; and the promise on which KV-cached decoding rests: the same bits whether keys are cached or
+   computed in the call. */
 #include "harness.h"
 #include "kernels/kernels.h"
 #include "kernels_data.h"

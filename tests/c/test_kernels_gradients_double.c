@@ -1,5 +1,5 @@
-/* Central differences in double for every backward pass. The loss is <weight, y> with random weights: a plain sum would not see
-   errors that cancel. */
+/* Central differences in double for every backward pass. The loss is <weight, y> with random weights: a plain
+   sum would not see errors that cancel. */
 #include "harness.h"
 #include "kernels/kernels.h"
 #include "kernels_data.h"
@@ -17,8 +17,8 @@ static double inner(size_t n) {
     return sum;
 }
 
-/* loss(data) recomputes y and returns <weight, y>. gradient[n] was computed with a start value of `start` in every element (to see
-   that backward adds), 0 for the operations that overwrite. */
+/* loss(data) recomputes y and returns <weight, y>. gradient[n] was computed with a start value of `start` in
+   every element (to see that backward adds), 0 for the operations that overwrite. */
 static void check_gradient(double (*loss)(void *), void *data, real *at, const real *gradient, size_t n,
                            double start, const char *name) {
     double largest = 0.0, error = 0.0;

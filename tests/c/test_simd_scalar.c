@@ -1,5 +1,6 @@
-/* Back ends agree bit for bit: this file compiles every kernel again on the scalar back end, under other names, and compares it
-   with the library's (GCC/Clang vectors natively, SIMD128 in a WASM build of the tests). build: unsanitized */
+/* Back ends agree bit for bit: this file compiles every kernel again on the scalar back end, under other
+   names, and compares it with the library's (GCC/Clang vectors natively, SIMD128 in a WASM build of the
+   tests). build: unsanitized */
 #define PL_SIMD_SCALAR 1
 #define pl_log scalar_log
 #define pl_pack_size scalar_pack_size
