@@ -18,8 +18,7 @@
 enum { PL_TILE_CHUNK = 128 };
 
 typedef struct pl_tile {
-    const real *
-        a; /* element (row, k) is a[row * a_step + k] (pl_tile_rows) or a[k * a_step + row] (pl_tile_columns) */
+    const real *a; /* element (row, k) is a[row * a_step + k] by rows, a[k * a_step + row] by columns */
     size_t a_step;
     const real *b; /* element (k, column) is b[column / 8 * b_panel + k * 8 + column % 8] */
     size_t b_panel;
