@@ -40,27 +40,33 @@ export async function startAutosave(lab) {
 /** @param {import('../lib/lab.js').Lab} lab */
 function follow(lab) {
     let timer = 0;
+    const told = (/** @type {boolean} */ kept) => { if (!kept) lab.emit('notice', 'notice.storage'); };
     const write = () => {
         timer = 0;
         // Own data are not kept: the next visit begins with a task of ours.
         const task = lab.state.task === 'own-data' ? undefined : lab.state.task;
         const runs = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped').slice(-KEPT_RUNS);
-        save('session', { v: 1, state: { ...lab.state, ...(task === undefined ? { task: 'pirate' } : {}) }, runs }).then((kept) => {
-            if (!kept) lab.emit('notice', 'notice.storage');
-        });
+        save('session', { v: 1, state: { ...lab.state, ...(task === undefined ? { task: 'pirate' } : {}) }, runs }).then(told);
     };
     const soon = () => { timer ||= window.setTimeout(write, SAVE_MS); };
     for (const type of ['state', 'runs']) lab.addEventListener(type, soon);
     addEventListener('pagehide', () => { if (timer) write(); });
     lab.addEventListener('snapshot', (event) => {
         const { step, bytes } = /** @type {CustomEvent} */ (event).detail;
-        if (lab.run && lab.state.task !== 'own-data') save('open', { run: lab.run, bytes, step, state: lab.state });
+        if (lab.run && lab.state.task !== 'own-data') save('open', { run: lab.run, bytes, step, state: lab.state }).then(told);
     });
     lab.addEventListener('run', (event) => {
         const run = /** @type {CustomEvent} */ (event).detail;
-        if (!run || ['done', 'stopped', 'failed'].includes(run.status)) remove('open');
+        if (!run || ['done', 'stopped'].includes(run.status)) remove('open');
+    });
+    // A run that lost its engine goes on from its last snapshot in a new one; one that failed by itself would fail again.
+    lab.addEventListener('failure', (event) => {
+        if (lab.run?.status === 'failed' && /** @type {CustomEvent} */ (event).detail.code !== 'worker-lost') remove('open');
     });
 }
+
+/** The run whose engine was lost, as its last snapshot has it (in this tab's memory where nothing is stored). @returns {Promise<OpenRun | null>} */
+export const lastSnapshot = async () => { const left = await load('open'); return left?.bytes ? left : null; };
 
 /** The interrupted run is not wanted. */
 export const discardOpen = () => remove('open');

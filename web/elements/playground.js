@@ -17,7 +17,7 @@ import './train.js';
 import { direction, language } from '../lib/i18n.js';
 import { fromLink, toLink } from '../lib/store.js';
 import { attributeSettings } from './attributes.js';
-import { discardOpen, startAutosave } from './autosave.js';
+import { discardOpen, lastSnapshot, startAutosave } from './autosave.js';
 import { methodsOf } from './methods.js';
 import { hasPanel, loadPanel, panelNames } from './panels.js';
 import { recorded, showsRecorded } from './recorded.js';
@@ -91,7 +91,10 @@ class PeftPlayground extends LabElement {
     /** @param {string} type @param {any} detail */
     onLab(type, detail) {
         super.onLab(type, detail);
-        if (type === 'failure') this.fire('peft-error', { code: detail.code, message: detail.message });
+        if (type === 'failure') {
+            this.fire('peft-error', { code: detail.code, message: detail.message });
+            if (detail.code === 'worker-lost' && this.lab.run?.status === 'failed') lastSnapshot().then((open) => { if (open?.run.id === this.lab.run?.id) this.open = open; });
+        }
         if (type === 'run' && detail?.status === 'running') {
             this.open = null;
             this.#bringCoach();
@@ -206,6 +209,7 @@ class PeftPlayground extends LabElement {
         const go = async () => {
             this.open = null;
             const { run } = open;
+            await lab.ready().catch(() => {}); // a new engine, if the old one was lost
             lab.set({ model: run.model, task: run.task, method: run.method, options: run.options, seed: run.seed });
             await lab.recover(open).catch(() => {});
         };

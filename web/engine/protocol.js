@@ -106,16 +106,22 @@ export class Remote {
     #watch;
     /** @type {PeftLabError | null} */
     #lost = null;
+    /** Told when the other side ended by itself. @type {((error: PeftLabError) => void) | null} */
+    onDied = null;
 
     /** @param {Port} port @param {() => void} [terminate] ends the other side for good */
     constructor(port, terminate) {
         this.#port = port;
         this.terminate = () => {
+            this.onDied = null; // ended from here
             terminate?.();
             this.fail(new PeftLabError('worker-lost', 'The engine was shut down.'));
         };
         listen(port, (message) => this.#receive(message));
-        const died = (/** @type {any} */ event) => this.fail(new PeftLabError('worker-lost', `The engine's worker stopped: ${event?.message ?? event}`, { hint: 'Reload the model; the last snapshot is still valid.' }));
+        const died = (/** @type {any} */ event) => {
+            this.fail(new PeftLabError('worker-lost', `The engine's worker stopped: ${event?.message ?? event}`, { hint: 'Reload the model; the last snapshot is still valid.' }));
+            this.onDied?.(/** @type {PeftLabError} */ (this.#lost));
+        };
         if (typeof port.on === 'function') {
             port.on('error', died);
             port.on('exit', (/** @type {number} */ code) => died(`exit code ${code}`));

@@ -71,9 +71,9 @@ export class Session {
         return this.#engine.request(command, args, options);
     }
 
-    /** Ends the workers. */
+    /** Ends the workers, also those of a run that is still open. */
     close() {
-        this.#dropReplicas().catch(() => {}); // its last message may not be answered any more
+        for (const replica of this.#replicas.splice(0)) replica.terminate();
         this.#engine.terminate();
     }
 
@@ -207,6 +207,7 @@ export class Session {
      */
     async train({ workers = 1, task, ...options }) {
         const { run, engine } = splitOptions(options);
+        checkWorkers(workers);
         await this.endRun();
         for (const [split, examples] of Object.entries(task?.splits ?? {})) await this.setData(split, examples, { signal: options.signal });
         await this.request('trainBegin', engine);
@@ -239,6 +240,7 @@ export class Session {
 
     /** Needs the same model and data. @param {Uint8Array} bytes @param {{workers?: number}} [options] @returns {Promise<any>} */
     async restore(bytes, { workers = 1 } = {}) {
+        checkWorkers(workers);
         await this.#dropReplicas();
         const result = await this.request('restore', { bytes });
         if (workers > 1) await this.#addReplicas(workers - 1);
@@ -253,6 +255,8 @@ export class Session {
         await Promise.all(Array.from({ length: count }, async () => {
             const replica = await spawn();
             this.#replicas.push(replica);
+            // Without its part the step would never end. The run stays at its last finished step and can go on without replicas.
+            replica.onDied = (error) => { this.request('dropPeers', { why: error.message }).catch(() => {}); };
             await replica.request('loadModel', { files: this.#files });
             for (const [split, { examples, maxLength }] of this.#data) await replica.request('setData', { split, examples, maxLength });
             await replica.request('restore', { bytes });
@@ -287,6 +291,11 @@ export class Session {
 
     /** @param {any} history see pl_coach_history @returns {Promise<any>} */
     coach(history) { return this.request('coach', history); }
+}
+
+/** Each worker is a whole engine with a model of its own. @param {number} workers */
+function checkWorkers(workers) {
+    if (!Number.isInteger(workers) || workers < 1 || workers > 64) throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${workers}`);
 }
 
 const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot'];

@@ -88,6 +88,7 @@ export class Lab extends EventTarget {
                 return await work();
             } catch (thrown) {
                 const error = PeftLabError.from(thrown);
+                if (error.code === 'worker-lost') this.close('failed'); // ready() starts a new engine
                 if (error.code !== 'aborted') this.emit('failure', error);
                 throw error;
             } finally {
@@ -241,7 +242,6 @@ export class Lab extends EventTarget {
             generation: { max_new_tokens: SAMPLE_TOKENS, temperature: 0.7 },
             splits: { train: examples.filter((_, i) => !isHeld(i)), ...(held.length && { validation: held }) }, items: {},
         });
-        this.baseLosses.delete(this.baseKey);
         this.state.task = 'own-data';
         this.baseLosses.delete(this.baseKey);
         await this.during('busy', () => this.#prepare());
@@ -389,11 +389,12 @@ export class Lab extends EventTarget {
         });
     }
 
-    close() {
+    /** @param {Status} [status] */
+    close(status = 'idle') {
         this.#trainer.pause();
         this.session?.close();
         this.session = null;
         this.#started = null;
-        this.setStatus('idle');
+        this.setStatus(status);
     }
 }

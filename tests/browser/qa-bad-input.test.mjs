@@ -1,0 +1,151 @@
+// What can go wrong under the page: each time one message that says what happened, whether work is safe and what to do; and nothing is lost.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launchChromium } from './lib/browser.mjs';
+import { buildSite, lab, LINK, until } from './lib/qa-site.mjs';
+
+/** @type {Awaited<ReturnType<typeof buildSite>>} */
+let built;
+/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof launchChromium>>} */
+let browser;
+before(async () => {
+  built = await buildSite();
+  site = await built.serve();
+  browser = await launchChromium();
+}, { timeout: 120_000 });
+after(async () => {
+  await browser?.close();
+  await built?.close();
+});
+
+const notice = (/** @type {import('playwright-core').Page} */ page, /** @type {string | RegExp} */ hasText) => page.locator('peft-notices .item', { hasText });
+
+/** Opens the page with a script that runs before its own. @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} prepare @param {string} [url] */
+async function prepared(context, hash, prepare, url = site.url) {
+  const watched = await browser.open(`${url}embed.html?element=none`);
+  context.after(() => watched.page.context().close());
+  watched.page.setDefaultTimeout(20_000);
+  await prepare(watched.page);
+  await watched.page.goto(`${url}${hash}`);
+  return watched;
+}
+
+/** The calculator counts LoRA on Llama 2 7B without an engine. @param {import('playwright-core').Page} page */
+async function calculatorCounts(page) {
+  await lab(page, 'void lab.set({ panel: "calculator" })');
+  await page.locator('peft-panel-calculator', { hasText: '4,194,304' }).waitFor();
+}
+
+test('no SIMD: the message says which browser to use; the calculator counts all the same', { timeout: 60_000 }, async (context) => {
+  const { page } = await prepared(context, LINK, (p) => p.addInitScript(() => { WebAssembly.validate = () => false; }));
+  await notice(page, 'SIMD').waitFor();
+  assert.match(await notice(page, 'SIMD').innerText(), /browser/);
+  assert.ok(await page.locator('.left #train').isDisabled());
+  await calculatorCounts(page);
+});
+
+test('WebAssembly forbidden by a policy: the directive is named; the calculator counts all the same', { timeout: 60_000 }, async (context) => {
+  const strict = await built.serve({ 'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" });
+  const { page } = await prepared(context, LINK, async () => {}, strict.url);
+  await notice(page, 'wasm-unsafe-eval').waitFor();
+  await calculatorCounts(page);
+});
+
+for (const how of ['crash', 'silence']) {
+  test(`the engine's worker is lost while training (${how}): the page says so, and goes on from the last snapshot in a new one`, { timeout: 90_000 }, async (context) => {
+    const { page } = await prepared(context, '#v=1&model=stories-300k&task=pirate&n=300&bs=2&seed=3&w=1', async () => {});
+    await until(page, 'lab.status === "ready"');
+    await lab(page, 'void lab.set({ steps: 8 }), await lab.train(), lab.set({ steps: 300 }), lab.snapshotSeconds = 0.5');
+    await page.evaluate(() => {
+      const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
+      return new Promise((resolve) => {
+        inside.addEventListener('snapshot', () => setTimeout(resolve, 300));
+        inside.train().catch(() => {});
+      });
+    });
+    const [worker] = page.workers();
+    if (how === 'crash') await worker.evaluate(() => { setTimeout(() => { throw new Error('out of memory'); }); });
+    else {
+      await worker.evaluate(() => close()).catch(() => {});
+      await page.evaluate(() => { const now = Date.now; Date.now = () => now() + 120_000; }); // two minutes later
+    }
+    await notice(page, /worker (stopped|has been silent)/).waitFor();
+    assert.match(await notice(page, 'worker').innerText(), /runs are safe/);
+    assert.equal(await lab(page, 'lab.runs.filter((r) => r.status === "done").length'), 1, 'the finished run is still there');
+    await page.locator('#resume').click();
+    await until(page, 'lab.status === "training" && lab.run.losses.length > 5');
+    assert.equal(await lab(page, 'lab.run.status'), 'running');
+    await lab(page, 'void lab.stop()');
+    await until(page, 'lab.status === "ready" && lab.run.status === "stopped"');
+  });
+}
+
+test('the engine\'s worker is lost at rest: "Try again" brings a new one', { timeout: 60_000 }, async (context) => {
+  const { page } = await prepared(context, LINK, async () => {});
+  await until(page, 'lab.status === "ready"');
+  await page.workers()[0].evaluate(() => { setTimeout(() => { throw new Error('lost'); }); });
+  await page.locator('.left #train').click();
+  await notice(page, 'worker').getByRole('button', { name: 'Try again' }).click();
+  await until(page, 'lab.status === "ready"');
+  await page.locator('.left #train').click();
+  await until(page, 'lab.run?.status === "done"');
+});
+
+test('storage is denied: said once, and training, merging and export go on', { timeout: 60_000 }, async (context) => {
+  const { page } = await prepared(context, LINK, (p) => p.addInitScript(() => {
+    const denied = () => { throw new DOMException('denied', 'SecurityError'); };
+    Object.defineProperty(globalThis, 'indexedDB', { get: denied });
+    Object.defineProperty(globalThis, 'localStorage', { get: denied });
+    Object.defineProperty(globalThis, 'sessionStorage', { get: denied });
+  }));
+  await notice(page, 'does not store data').waitFor();
+  await until(page, 'lab.status === "ready"');
+  await lab(page, 'await lab.train(), await lab.merge(), lab.merged.max_logit_difference');
+  await page.waitForTimeout(800);
+  assert.equal(await notice(page, 'does not store data').count(), 1);
+});
+
+test('storage is full: said when the first run cannot be kept, and nothing of it is lost in this tab', { timeout: 60_000 }, async (context) => {
+  // Chromium's quota override does not reach IndexedDB: what is larger than a setting is refused as a full disk refuses it.
+  const { page } = await prepared(context, LINK, (p) => p.addInitScript(() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function full(value, ...key) {
+      if (value?.runs?.length) throw new DOMException('The disk is full.', 'QuotaExceededError');
+      return put.call(this, value, ...key);
+    };
+  }));
+  await until(page, 'lab.status === "ready"');
+  await lab(page, 'void await lab.train()');
+  await notice(page, 'does not store data').waitFor();
+  assert.equal(await lab(page, 'lab.runs.length'), 1);
+  assert.ok(await lab(page, 'lab.run.adapter["adapter_model.safetensors"].length > 1000'));
+});
+
+test('malformed links: unknown names, impossible values, markup and very long ones; the page stands, says so and starts nothing', { timeout: 60_000 }, async (context) => {
+  for (const hash of ['#v=1&model=nope&task=..%2F..%2Fx&m=%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E&r=1e999&seed=-5&panel=<b>', `#v=99&__proto__=1&o.constructor=1&p=${'%F0%9F'.repeat(400)}`, `#v=1&hide=${'x,'.repeat(3000)}`]) {
+    const { page } = await prepared(context, hash, async () => {});
+    await page.locator('peft-notices .item').first().waitFor();
+    await until(page, 'lab.status === "ready"');
+    assert.equal(await lab(page, 'lab.runs.length'), 0);
+    assert.equal(await page.evaluate('globalThis.hacked'), undefined);
+    assert.ok(await page.locator('.left #train').isEnabled());
+  }
+});
+
+test("an adapter of another model is refused by name of the tensor; the model's answers stay the same bits", { timeout: 90_000 }, async (context) => {
+  const { page } = await prepared(context, '#v=1&model=stories-1m&n=2&bs=2&panel=export', async () => {});
+  await until(page, 'lab.status === "ready"', 60_000);
+  const files = /** @type {Record<string, number[]>} */ (await lab(page, 'Object.fromEntries(Object.entries((await lab.train()).adapter).map(([name, bytes]) => [name, Array.from(bytes)]))'));
+  await lab(page, 'void lab.set({ model: "stories-300k" })');
+  await until(page, 'lab.status === "ready" && lab.description.model && lab.state.model === "stories-300k" && !lab.run');
+  const logits = 'lab.work(async (s) => Array.from((await s.logits({ text: "The cat" })).logits.slice(0, 50)))';
+  const before = await lab(page, logits);
+  const panel = page.locator('peft-panel-export');
+  await panel.getByLabel(/Load one/).setInputFiles(Object.entries(files).map(([name, bytes]) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(bytes) })));
+  const alert = panel.getByRole('alert');
+  await alert.waitFor();
+  assert.match(await alert.innerText(), /(shape|size|layer|width|\d+ ?[×x] ?\d+|\[\d+)/i, await alert.innerText());
+  assert.deepEqual(await lab(page, logits), before);
+});
