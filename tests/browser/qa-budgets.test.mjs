@@ -1,0 +1,101 @@
+// The page's budgets, on a cold cache over localhost: size of the code before a panel is opened, first paint and readiness on a slow machine, Stop, answers
+// while training, and no request after loading. Times are of this machine: PEFTLAB_BUDGETS=1 makes them count, otherwise only the loose bounds do.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { launchChromium } from './lib/browser.mjs';
+import { buildSite, lab, until } from './lib/qa-site.mjs';
+
+const strict = Boolean(process.env.PEFTLAB_BUDGETS);
+/** On a machine that other work keeps busy a time says little. @param {number} limit */
+const bound = (limit) => (strict ? limit : 8 * limit);
+/** @type {Awaited<ReturnType<typeof buildSite>>} */
+let built;
+/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
+let site;
+before(async () => {
+  built = await buildSite();
+  site = await built.serve();
+}, { timeout: 120_000 });
+after(() => built?.close());
+
+test('the code before a panel is opened: at most 90 KB gzipped, with engine worker and a second language', (context) => {
+  const page = readFileSync(join(built.folder, 'index.html'), 'utf8');
+  const files = [...page.matchAll(/(?:src|href)="\.\/(assets\/[^"]+\.js)"/g)].map(([, file]) => file);
+  assert.ok(files.length > 0);
+  const size = files.map((file) => gzipSync(readFileSync(join(built.folder, file))).length).reduce((a, b) => a + b);
+  context.diagnostic(`core JS ${(size / 1000).toFixed(1)} KB gzip in ${files.length} files`);
+  assert.ok(size <= 90_000 - 15_000, `${size} bytes`);
+  assert.ok(!files.some((file) => /panel-(?!s)|src-/.test(file)), 'panels and charts come later');
+});
+
+test('cold cache, CPU slowed down four times: first meaningful paint and ready to train', { timeout: 90_000 }, async (context) => {
+  const browser = await launchChromium();
+  try {
+    const { page } = await browser.open(`${site.url}embed.html?element=none`);
+    const control = await page.context().newCDPSession(page);
+    await control.send('Network.setCacheDisabled', { cacheDisabled: true });
+    await control.send('Emulation.setCPUThrottlingRate', { rate: 4 });
+    await page.addInitScript(() => {
+      const seen = /** @type {any} */ (globalThis);
+      const look = () => {
+        const at = /** @type {any} */ (document.querySelector('peft-playground'));
+        const words = at?.shadowRoot?.querySelector('peft-sample')?.shadowRoot?.querySelector('blockquote')?.textContent.trim();
+        if (words) seen.meaningful ??= performance.now();
+        if (at?.lab?.status === 'ready') seen.readied ??= performance.now();
+        if (!seen.readied) requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    });
+    await page.goto(site.url);
+    await until(page, 'lab.status === "ready"', 60_000);
+    await page.waitForTimeout(100);
+    const times = await page.evaluate(() => ({ paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime, meaningful: /** @type {any} */ (globalThis).meaningful, ready: /** @type {any} */ (globalThis).readied }));
+    context.diagnostic(`first contentful paint ${times.paint?.toFixed(0)} ms, recorded run shown ${times.meaningful?.toFixed(0)} ms, ready to train ${times.ready?.toFixed(0)} ms`);
+    assert.ok(times.meaningful < bound(1000), `shown after ${times.meaningful} ms`);
+    assert.ok(times.ready < bound(2500), `ready after ${times.ready} ms`);
+  } finally {
+    await browser.close();
+  }
+});
+
+test('while training: answers, long tasks, Stop; no request after the page has loaded', { timeout: 90_000 }, async (context) => {
+  const browser = await launchChromium();
+  try {
+    const { page, assertClean } = await browser.open(`${site.url}#v=1&task=pirate&n=400&w=1`);
+    await until(page, 'lab.status === "ready"', 60_000);
+    const loaded = site.requests.length;
+    const seen = /** @type {any} */ (await page.evaluate(async () => {
+      const { lab: inside, shadowRoot } = /** @type {any} */ (document.querySelector('peft-playground'));
+      const long = /** @type {number[]} */ ([]);
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration))).observe({ type: 'longtask' });
+      const waits = /** @type {number[]} */ ([]);
+      const done = inside.train();
+      while (!(inside.run?.losses.length >= 3)) await new Promise((resolve) => { setTimeout(resolve, 20); });
+      for (const end = performance.now() + 4000; performance.now() < end;) {
+        const from = performance.now();
+        await new Promise((resolve) => { setTimeout(resolve, 10); });
+        waits.push(performance.now() - from - 10);
+      }
+      const steps = inside.run.losses.length;
+      const from = performance.now();
+      let quiet = 0;
+      inside.addEventListener('status', () => { quiet ||= performance.now() - from; });
+      const button = [...shadowRoot.querySelector('.left peft-train').shadowRoot.querySelectorAll('button')].find((node) => /Stop/.test(node.textContent));
+      button.click();
+      await done;
+      return { long, p95: waits.sort((a, b) => a - b)[Math.floor(0.95 * waits.length)], worst: waits.at(-1), steps, after: inside.run.losses.length, stopped: quiet };
+    }));
+    context.diagnostic(`answers: 95 % within ${seen.p95.toFixed(1)} ms, worst ${seen.worst.toFixed(0)} ms; ${seen.long.length} long tasks, the longest ${Math.max(0, ...seen.long).toFixed(0)} ms; Stop and final sample ${seen.stopped.toFixed(0)} ms, ${seen.after - seen.steps} further steps`);
+    assert.ok(seen.p95 < bound(50), `${seen.p95} ms`);
+    assert.ok(seen.long.length <= (strict ? 0 : 20), `long tasks of ${seen.long} ms`);
+    assert.ok(seen.after - seen.steps <= 2, 'it stops within a step');
+    // Panels and charts are our own files and come when they are opened; nothing else may.
+    assert.deepEqual(site.requests.slice(loaded).filter((path) => !/^\/assets\//.test(path)), []);
+    assertClean();
+  } finally {
+    await browser.close();
+  }
+});
