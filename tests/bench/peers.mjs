@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openSpec, timedDecode, timedStep } from './ours.mjs';
+import { beginDecode, openSpec, timedStep, timedTokens } from './ours.mjs';
 import { sameWork, trainingSession } from './train.mjs';
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), 'peers');
@@ -23,6 +23,12 @@ function runPeer(...args) {
   }
 }
 
+/** ms per token, the mean of 119 tokens as the peers take it. @param {import('../../web/engine/core.js').Core} core */
+function meanToken(core) {
+  beginDecode(core, 120);
+  return timedTokens(core, 119).reduce((sum, ms) => sum + ms, 0) / 119;
+}
+
 /** @param {(figure: import('./run.mjs').Figure) => void} report @param {number} rounds */
 export async function comparePeers(report, rounds) {
   console.log('peers');
@@ -39,7 +45,7 @@ export async function comparePeers(report, rounds) {
     /** @type {Record<string, string>} */
     const notes = {};
     for (let round = 0; round < Math.max(2, rounds >> 1); round++) {
-      for (let i = 0; i < 4; i++) own = Math.min(own, training ? timedStep(ours[work]).ms : timedDecode(ours.decode, 120).ms);
+      for (let i = 0; i < 4; i++) own = Math.min(own, training ? timedStep(ours[work]).ms : meanToken(ours.decode));
       for (const peer of Object.keys(NAMES)) {
         const result = notes[peer] === 'failed' ? null : training ? runPeer(peer, 'train', work) : runPeer(peer, 'decode');
         if (!result) notes[peer] = 'failed';
