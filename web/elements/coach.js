@@ -6,7 +6,8 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { calculator } from './calculator-engine.js';
 import { optionLabel } from './options.js';
 import { usePanelTexts } from './texts.js';
-import { hasText } from '../lib/i18n.js';
+import { percent } from '../lib/format.js';
+import { hasText, language } from '../lib/i18n.js';
 
 /** A loss that is no number is handed over as a huge one: JSON has no word for it, and the rule for diverging is the same. */
 const NO_NUMBER = 1e30;
@@ -14,6 +15,9 @@ const NO_NUMBER = 1e30;
 const MOST_POINTS = 600;
 const TRAINING = ['lr', 'steps'];
 const SIGNS = /** @type {Record<string, string>} */ ({ good: '✓', plateau: '→', underfitting: '↘', overfitting: '↗', diverging: '⚠', too_early: '…' });
+
+/** The engine's sentence in English, ours in other languages. @param {string} key @param {string} words @param {Record<string, any>} [values] */
+const inOurWords = (key, words, values) => (language() !== 'en' && hasText(key) ? t(key, values) : words);
 
 /** What the engine's coach reads. @param {import('../lib/runs.js').Run} run */
 export function coachRequest(run) {
@@ -105,6 +109,11 @@ class PeftCoach extends LabElement {
         return { option: name, from: short(from), to: short(to) };
     }
 
+    /** Why, in the engine's words, or from its numbers in another language. @param {any} report */
+    #because({ state, why, best_step: step, gap, recent }) {
+        return inOurWords(`coach.because.${state}`, why, { step, gap: percent(100 * gap), recent: percent(100 * recent) });
+    }
+
     render() {
         const { report, lab } = this;
         if (this.problem) return html`<p class="small warn">${this.problem}</p>`;
@@ -113,14 +122,14 @@ class PeftCoach extends LabElement {
         const open = lab.status === 'training';
         const off = open || Boolean(this.applied) || lab.state.lock.includes(suggestion?.option);
         return html`<div class="card stack" role="group" aria-label=${t('coach.title')}><p><strong>${t('coach.title')}: <span aria-hidden="true">${SIGNS[report.state] ?? ''}</span> ${t(`coach.state.${report.state}`)}</strong></p>
-            <p class="small">${report.why}</p>
+            <p class="small">${this.#because(report)}</p>
             ${suggestion ? html`<p>${t('coach.suggest', this.#change(suggestion))}</p><div class="row">
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(false)}>${t('coach.apply')}</button>
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(true)}>${t('coach.apply_train')}</button>
-                ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>` : html`<p class="small">${report.advice}</p>`}
+                ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>` : html`<p class="small">${inOurWords(`coach.advice.${report.state}`, report.advice)}</p>`}
             ${this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing}
             <details><summary class="small">${t('coach.why')}</summary><p class="small muted">${t('coach.rules')}</p><ol class="small">${report.rules.map((/** @type {any} */ rule) => html`<li class=${rule.applies ? 'applies' : ''}>
-                ${t(`coach.state.${rule.state}`)}${rule.applies ? ` (${t('coach.applies')})` : ''}: ${rule.condition} ${rule.advice}</li>`)}</ol></details></div>`;
+                ${t(`coach.state.${rule.state}`)}${rule.applies ? ` (${t('coach.applies')})` : ''}: ${inOurWords(`coach.rule.${rule.state}`, rule.condition)} ${inOurWords(`coach.advice.${rule.state}`, rule.advice)}</li>`)}</ol></details></div>`;
     }
 }
 define('peft-coach', PeftCoach);

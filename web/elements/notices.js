@@ -1,5 +1,6 @@
 /** <peft-notices>: what went wrong or was corrected, each once, until dismissed. */
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import { hasText, language } from '../lib/i18n.js';
 
 class PeftNotices extends LabElement {
     static styles = [LabElement.styles, css`
@@ -12,7 +13,7 @@ class PeftNotices extends LabElement {
 
     constructor() {
         super();
-        /** @type {{text: string, hint: string, bad: boolean}[]} */
+        /** @type {{text: string, hint: string, code: string, bad: boolean}[]} */
         this.items = [];
     }
 
@@ -20,14 +21,21 @@ class PeftNotices extends LabElement {
     onLab(type, detail) {
         if (type === 'ready') this.items = this.items.filter((item) => !item.bad);
         else {
-            const item = type === 'failure' ? { text: detail.message, hint: detail.hint ?? '', bad: true } : { text: String(detail), hint: '', bad: false };
+            const item = type === 'failure' ? { text: detail.message, hint: detail.hint ?? '', code: detail.code, bad: true } : { text: String(detail), hint: '', code: '', bad: false };
             if (!this.items.some((other) => other.text === item.text)) this.items = [...this.items, item].slice(-4);
         }
     }
 
+    /** The engine speaks English: elsewhere its sentence stands below one of ours. @param {{text: string, hint: string, code: string}} item */
+    #words({ text, hint, code }) {
+        const own = `failure.code.${code}`;
+        if (!code || language() === 'en' || !hasText(own)) return html`${t(text)} ${t(hint)}`;
+        return html`${t(own)} <small lang="en">${text} ${hint}</small>`;
+    }
+
     render() {
         const { lab } = this;
-        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}"><p class="grow">${t(item.text)} ${t(item.hint)} ${item.bad && lab.runs.length ? t('failure.safe') : ''}</p>
+        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}"><p class="grow">${this.#words(item)} ${item.bad && lab.runs.length ? t('failure.safe') : ''}</p>
             ${item.bad && !lab.session ? html`<button @click=${() => { this.items = []; lab.ready().catch(() => {}); }}>${t('failure.retry')}</button>` : nothing}
             <button aria-label=${t('notice.dismiss')} @click=${() => { this.items = this.items.filter((other) => other !== item); }}>✕</button></div>`)}</div>`;
     }
