@@ -59,6 +59,30 @@ int32_t pl_data_begin(pl_session *s, const char *split, int32_t max_length) {
     return session_end(s, data_begin(s, split, max_length));
 }
 
+static pl_status data_move(pl_session *s, const char *from, const char *to) {
+    PL_TRY(session_need_idle(s, "replace data"));
+    if (!session_split(s, from))
+        return s->error.status;
+    if (strlen(to) >= PL_SPLIT_NAME_SIZE)
+        return pl_fail(&s->error, PL_ERR_ARGUMENT, "a split needs a name of 1 to %d characters",
+                       PL_SPLIT_NAME_SIZE - 1);
+    pl_split *source = find_split(s, from), *target = find_split(s, to);
+    if (to[0] && !target) {
+        (void)snprintf(source->name, sizeof source->name, "%s", to);
+    } else if (source != target) {
+        pl_dataset_free(target ? target->dataset : source->dataset);
+        if (target)
+            target->dataset = source->dataset;
+        *source = s->splits[--s->split_count]; /* the order of splits means nothing */
+    }
+    return PL_OK;
+}
+
+int32_t pl_data_move(pl_session *s, const char *from, const char *to) {
+    session_begin(s);
+    return session_end(s, data_move(s, from, to));
+}
+
 typedef struct example_tokens {
     int32_t *all;
     int32_t count, label_from;

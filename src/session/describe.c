@@ -171,6 +171,8 @@ static void write_data(pl_text *out, const pl_session *s) {
     pl_write_begin(out, '{');
     for (int32_t i = 0; i < s->split_count; i++) {
         const pl_dataset *d = s->splits[i].dataset;
+        if (s->splits[i].name[0] == '~')
+            continue; /* still being read in */
         pl_write_key(out, s->splits[i].name);
         pl_write_begin(out, '{');
         pl_write_key_int(out, "examples", d->example_count);

@@ -12,7 +12,7 @@
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
-enum { PL_SESSION_MODULES_MAX = 32, PL_SESSION_SPLITS_MAX = 8, PL_SPLIT_NAME_SIZE = 32 };
+enum { PL_SESSION_MODULES_MAX = 32, PL_SESSION_SPLITS_MAX = 16, PL_SPLIT_NAME_SIZE = 32 };
 
 typedef struct pl_entry {
     int32_t id; /* unique for the life of the session, never reused */

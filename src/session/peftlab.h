@@ -109,8 +109,11 @@ int32_t pl_generate_next(pl_session *s);
 
 /* ---- data --------------------------------------------------------------------------------------------------------------------------------------- */
 
-/* split: "train", "validation", "test" … (<= 8 splits). max_length in tokens, learned rows excluded; 0 = the context length less what active modules need. */
+/* split: "train", "validation", "test" … (<= 16 splits). max_length in tokens, learned rows excluded; 0 = the context length less what active modules need. */
 int32_t pl_data_begin(pl_session *s, const char *split, int32_t max_length);
+/* Renames a split, replacing one of that name; `to` empty drops it. So data can be read in aside (as "~train", which pl_describe leaves out) and
+   put in its place when it is complete. */
+int32_t pl_data_move(pl_session *s, const char *from, const char *to);
 /* One example: loss on the completion and EOS only; prompt NULL (prompt_length -1): plain text, loss on everything, longer text becomes several windows. */
 int32_t pl_data_add(pl_session *s, const char *split, const char *prompt, int32_t prompt_length,
                     const char *completion, int32_t completion_length);

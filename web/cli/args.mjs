@@ -5,7 +5,7 @@ import { PeftLabError } from '../engine/errors.js';
 
 /**
  * @typedef {'string' | 'int' | 'number' | 'bool' | 'list'} Kind list: may be repeated
- * @typedef {Record<string, {kind: Kind, help: string, default?: any}>} Spec option name in kebab-case without dashes
+ * @typedef {Record<string, {kind: Kind, help: string, default?: any, min?: number, max?: number}>} Spec option name in kebab-case without dashes
  */
 
 /** @param {string} message @returns {PeftLabError} a request error: exit code 2 */
@@ -16,8 +16,8 @@ export function usage(message) {
 export const kebab = (/** @type {string} */ name) => name.replaceAll('_', '-');
 export const snake = (/** @type {string} */ name) => name.replaceAll('-', '_');
 
-/** @param {string} name @param {string} text @param {Kind} kind @returns {any} */
-function convert(name, text, kind) {
+/** @param {string} name @param {string} text @param {Spec[string]} spec @returns {any} */
+function convert(name, text, { kind, min = -Infinity, max = Infinity }) {
     if (kind === 'string' || kind === 'list') return text;
     if (kind === 'bool') {
         if (text !== 'true' && text !== 'false') throw usage(`--${name} takes true or false, not "${text}"`);
@@ -25,33 +25,51 @@ function convert(name, text, kind) {
     }
     const pattern = kind === 'int' ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
     if (!pattern.test(text) || !Number.isFinite(Number(text))) throw usage(`--${name} takes ${kind === 'int' ? 'a whole number' : 'a number'}, not "${text}"`);
-    return Number(text);
+    const value = Number(text);
+    if (value < min || value > max) throw usage(`--${name} ${text} is outside ${Number.isFinite(max) ? `${min}..${max}` : `${min} and more`}`);
+    return value;
+}
+
+/**
+ * A switch may stand alone (--merge is --merge=true), and a value may begin with a dash (--lr -1, --prompt "- one").
+ * @param {string[]} argv @param {Spec} all @returns {string[]} every option joined with its value
+ */
+function join(argv, all) {
+    const joined = [];
+    for (let i = 0; i < argv.length; i++) {
+        const name = /^--([a-z0-9-]+)$/.exec(argv[i])?.[1];
+        const kind = name && Object.hasOwn(all, name) ? all[name].kind : undefined;
+        const next = argv[i + 1];
+        if (kind === 'bool' && !/^(true|false)$/.test(next ?? '')) joined.push(`${argv[i]}=true`);
+        else if (kind && next !== undefined && !(next.startsWith('--') && Object.hasOwn(all, next.slice(2).split('=')[0]))) joined.push(`${argv[i]}=${argv[++i]}`);
+        else joined.push(argv[i]);
+    }
+    return joined;
 }
 
 /**
  * @param {string[]} argv
  * @param {Spec} spec
+ * @param {boolean} [positional] words without an option are allowed
  * @returns {{values: Record<string, any>, positionals: string[]}} values by the option's kebab name; absent ones have their default
  */
-export function parse(argv, spec) {
+export function parse(argv, spec, positional = false) {
     const all = /** @type {Spec} */ ({ ...spec, json: { kind: 'bool', help: 'print JSON on stdout' } });
-    // A switch may stand alone: --merge is --merge=true.
-    const args = argv.map((arg, i) => {
-        const name = /^--([a-z0-9-]+)$/.exec(arg)?.[1];
-        return name && all[name]?.kind === 'bool' && !/^(true|false)$/.test(argv[i + 1] ?? '') ? `${arg}=true` : arg;
-    });
+    const args = join(argv, all);
     const options = Object.fromEntries(Object.entries(all).map(([name, { kind }]) => [name, { type: /** @type {const} */ ('string'), multiple: kind === 'list' }]));
     let parsed;
     try {
         parsed = parseArgs({ args, options, allowPositionals: true, strict: true });
     } catch (error) {
         const unknown = /Unknown option '--?([^']+)'/.exec(/** @type {Error} */ (error).message)?.[1];
-        throw usage(unknown ? `unknown option --${unknown}; known are: ${Object.keys(all).map((n) => `--${n}`).join(' ')}` : /** @type {Error} */ (error).message);
+        throw usage(unknown ? `unknown option --${unknown}; known are: ${Object.keys(all).map((n) => `--${n}`).join(' ')}` : /** @type {Error} */ (error).message.split('\n')[0].replace(/Option '--?([a-z0-9-]+) <value>' argument missing/, 'give --$1 a value'));
     }
+    const [stray] = parsed.positionals;
+    if (stray !== undefined && !positional) throw usage(`"${stray}" does not belong to an option; write a value behind its option, in quotes where it has spaces`);
     /** @type {Record<string, any>} */
     const values = Object.fromEntries(Object.entries(all).filter(([, o]) => o.default !== undefined).map(([name, o]) => [name, o.default]));
     for (const [name, value] of Object.entries(parsed.values)) {
-        values[name] = Array.isArray(value) ? value : convert(name, String(value), all[name].kind);
+        values[name] = Array.isArray(value) ? value : convert(name, String(value), all[name]);
     }
     return { values, positionals: parsed.positionals };
 }
@@ -86,7 +104,13 @@ export function methodOptions(values, spec) {
 
 /** "q_proj=4,up_proj=16" or JSON. @param {string} name @param {string} text */
 function parsePattern(name, text) {
-    if (text.trim().startsWith('{')) return JSON.parse(text);
+    if (text.trim().startsWith('{')) {
+        try {
+            return JSON.parse(text);
+        } catch {
+            throw usage(`--${name} is not JSON: ${text}`);
+        }
+    }
     return Object.fromEntries(text.split(',').map((pair) => {
         const [key, value] = pair.split('=');
         if (!key || value === undefined || !Number.isFinite(Number(value))) throw usage(`--${name} looks like q_proj=4,up_proj=16, not "${text}"`);

@@ -1,6 +1,6 @@
 /** What the commands share: finding models, tasks and adapters, opening sessions, printing. */
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { access, constants, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { decodeText, formatOf, loadIndex, loadTask, parseData, PeftLab } from '../engine/index.js';
@@ -91,16 +91,44 @@ async function taskFromFile(path) {
     return /** @type {any} */ ({ name: basename(path), metric: { id: 'none' }, presets: [], generation: { max_new_tokens: 40, temperature: 0 }, splits, items: {} });
 }
 
+/** Fails now, not after an hour of work, when a folder could not be made or written. @param {string} dir */
+export async function prepareFolder(dir) {
+    let existing = resolve(dir);
+    while (!(await stat(existing).catch(() => null)) && dirname(existing) !== existing) existing = dirname(existing);
+    if (!(await isFolder(existing))) throw usage(`${dir} cannot be a folder: ${existing} is a file`);
+    await access(existing, constants.W_OK);
+}
+
+/** The same for a file. @param {string} path */
+export async function prepareFile(path) {
+    if (await isFolder(path)) throw usage(`${path} is a folder, not a file`);
+    if (!(await isFolder(dirname(path)))) throw usage(`there is no folder ${dirname(path)} to write ${basename(path)} into`);
+    await access(dirname(path), constants.W_OK);
+}
+
+/** mkdir -p; Node's own recursive one never ends on /proc. @param {string} dir @returns {Promise<void>} */
+async function makeFolder(dir) {
+    if (await isFolder(dir)) return;
+    if (dirname(dir) !== dir) await makeFolder(dirname(dir));
+    await mkdir(dir);
+}
+
 /** Writes a folder's files, each through a temporary name so that a killed process leaves no half file. @param {string} dir @param {Record<string, Uint8Array>} files */
 export async function writeFolder(dir, files) {
-    await mkdir(dir, { recursive: true });
+    await makeFolder(resolve(dir));
     for (const [name, bytes] of Object.entries(files)) await writeSafely(join(dir, name), bytes);
 }
 
 /** @param {string} path @param {Uint8Array | string} bytes */
 export async function writeSafely(path, bytes) {
-    await writeFile(`${path}.part`, bytes);
-    await rename(`${path}.part`, path);
+    const part = `${path}.${process.pid}.part`;
+    try {
+        await writeFile(part, bytes);
+        await rename(part, path);
+    } catch (error) {
+        await rm(part, { force: true });
+        throw error;
+    }
 }
 
 /**

@@ -40,16 +40,19 @@ function overview() {
 /** @param {string[]} argv */
 async function main(argv) {
     const [command, ...rest] = argv;
-    if (!command || command === '--help' || command === 'help') return void process.stdout.write(overview());
+    if (!command || command === '--help' || command === '-h' || command === 'help') return void process.stdout.write(overview());
     if (command === '--version') {
         const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
         return void process.stdout.write(`${version}\n`);
     }
-    if (!Object.hasOwn(COMMANDS, command)) throw new PeftLabError('argument', `there is no command "${command}"`, { hint: `commands: ${Object.keys(COMMANDS).join(' ')}` });
+    if (!Object.hasOwn(COMMANDS, command)) throw new PeftLabError('argument', `there is no command "${command}".`, { hint: `There are ${Object.keys(COMMANDS).join(' ')}` });
     const { run, help } = await import(`./commands/${command}.mjs`);
-    if (rest.includes('--help')) return void process.stdout.write(await help());
+    if (rest.includes('--help') || rest.includes('-h')) return void process.stdout.write(await help());
     return run(rest);
 }
+
+// The reader of a pipe has seen enough (| head): that is no failure, and there is nobody to tell.
+process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 try {
     await main(process.argv.slice(2));

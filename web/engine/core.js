@@ -54,8 +54,12 @@ export class Core {
         const buffers = [];
         try {
             const values = args.map((value) => {
-                if (typeof value === 'number') return value;
+                if (typeof value === 'number') {
+                    if ((value | 0) === value) return value; // WebAssembly would wrap the others silently
+                    throw new PeftLabError('range', `${name.replace('pl_', '').replaceAll('_', ' ')}: ${value} is not a whole number of 32 bits`);
+                }
                 if (value === null) return 0;
+                if (value === undefined) throw new PeftLabError('argument', `${name.replace('pl_', '').replaceAll('_', ' ')}: an argument is missing`);
                 const bytes = typeof value === 'string' ? encoder.encode(`${value}\0`) : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
                 const at = this.#x.pl_buffer_new(bytes.length);
                 if (!at) throw new PeftLabError('memory', `No memory for ${bytes.length} bytes.`, { hint: 'Close other tabs or use a smaller model.' });
@@ -171,6 +175,9 @@ export class Core {
      * @param {{prompt?: string, completion?: string, text?: string}} example
      */
     addExample(split, example) {
+        for (const key of /** @type {const} */ (['prompt', 'completion', 'text'])) {
+            if (!example || !['string', 'undefined'].includes(typeof example[key])) throw new PeftLabError('argument', `an example is {prompt, completion} or {text}, each a text${example ? `; "${key}" is not one` : ''}`);
+        }
         const completion = encoder.encode(example.completion ?? example.text ?? '');
         const prompt = example.text === undefined ? encoder.encode(example.prompt ?? '') : null;
         this.call('pl_data_add', split, prompt, prompt ? prompt.length : -1, completion, completion.length);

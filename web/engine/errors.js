@@ -1,8 +1,15 @@
 /**
  * Every failure of the library is a PeftLabError: a sentence for people, a stable code for programs.
  * Codes of the C core: argument range format mismatch memory state numeric unsupported. Codes of the JavaScript side:
- * aborted (the caller's AbortSignal), worker-lost, no-simd, no-wasm, load (a file could not be fetched or read).
+ * aborted (the caller's AbortSignal), worker-lost, no-simd, no-wasm, load (a file could not be fetched, read or written), internal (a fault of peftlab).
  */
+/** What Node's system errors mean for people. @type {Record<string, string>} */
+const SYSTEM = {
+    ENOENT: 'there is no such file or folder', EISDIR: 'it is a folder, not a file', ENOTDIR: 'a part of the path is a file, not a folder', EEXIST: 'there is a file of that name',
+    EACCES: 'the permission is missing', EPERM: 'the permission is missing', EROFS: 'the disk is read-only', ENAMETOOLONG: 'the name is too long', ENOSPC: 'the disk is full',
+    EADDRINUSE: 'something else uses that port',
+};
+
 export class PeftLabError extends Error {
     /**
      * @param {string} code stable name
@@ -24,6 +31,10 @@ export class PeftLabError extends Error {
     /** @param {unknown} value anything thrown or received @returns {PeftLabError} */
     static from(value) {
         if (value instanceof PeftLabError) return value;
+        if (value instanceof Error && 'syscall' in value) {
+            const { code, path, dest, address, port } = /** @type {{code?: string} & Record<string, string | undefined>} */ (/** @type {unknown} */ (value));
+            return new PeftLabError('load', `${dest ?? path ?? ([address, port].filter(Boolean).join(':') || 'a file')} cannot be used: ${SYSTEM[code ?? ''] ?? value.message}.`, { cause: value });
+        }
         if (value && typeof value === 'object' && 'code' in value && 'message' in value) {
             const plain = /** @type {{code: unknown, message: unknown, hint?: unknown}} */ (value);
             if (typeof plain.code === 'string') return new PeftLabError(plain.code, String(plain.message), { hint: String(plain.hint ?? '') });

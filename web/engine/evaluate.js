@@ -1,5 +1,7 @@
 /** Held-out loss, example by example, so that the result does not depend on how the work was cut. */
 
+import { PeftLabError } from './errors.js';
+
 /**
  * @param {import('./core.js').Core} core
  * @param {{split?: string, limit?: number}} args limit: only the first examples
@@ -7,7 +9,8 @@
  * @returns {Promise<{loss: number, perplexity: number, bits_per_byte: number, labels: number, bytes: number, examples: number}>} loss in nats per target
  */
 export async function evaluate(core, { split = 'validation', limit = Infinity }, context) {
-    const total = Math.min(limit, core.json('pl_data_stats', split).examples);
+    if (!(limit >= 1)) throw new PeftLabError('range', `limit must be 1 or more, not ${limit}`);
+    const total = Math.min(Math.floor(limit), core.json('pl_data_stats', split).examples);
     let sum = 0;
     let labels = 0;
     let bytes = 0;

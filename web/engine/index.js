@@ -19,7 +19,7 @@ export { PeftLabError } from './errors.js';
 export { Session } from './session.js';
 export { DATA_LIMITS, decodeText, formatOf, parseData } from './data.js';
 export { adapterFileName, readAdapterFolder, readModelFolder } from './files.js';
-export { loadTask, loadIndex, evaluateTask } from './tasks.js';
+export { loadTask, loadIndex, evaluateTask, fitPreset } from './tasks.js';
 export * as metrics from './metrics/index.js';
 
 const isNode = typeof process === 'object' && Boolean(process.versions?.node);

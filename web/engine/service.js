@@ -47,7 +47,7 @@ export class Service {
 
     /** BOS + text as token ids. @param {{tokens?: ArrayLike<number>, prompt?: string}} from */
     tokens({ tokens, prompt }) {
-        if (tokens) return Int32Array.from(tokens);
+        if (tokens) return tokenIds(tokens);
         const { core } = this;
         const ids = core.encode(prompt ?? '', true);
         const bos = core.json('pl_describe').model.bos_token_id;
@@ -55,11 +55,21 @@ export class Service {
     }
 }
 
+/** Token ids for the engine; what would silently wrap to another id (1.5, 2**32 + 1, "x") is refused. @param {ArrayLike<number>} tokens */
+function tokenIds(tokens) {
+    const ids = Int32Array.from(tokens);
+    const at = ids.findIndex((id, i) => id !== tokens[i]);
+    if (at >= 0) throw new PeftLabError('range', `token ${tokens[at]} at position ${at} is no token id`);
+    return ids;
+}
+
 /** @type {Record<string, (service: Service, args: any, context: Context) => any>} */
 const COMMANDS = {
     start: (s, { wasm }) => s.start(wasm),
     attachPeer: (s, { port }) => { s.peers.push(new Remote(port)); },
-    dropPeers: (s) => { s.peers.splice(0).forEach((peer) => peer.terminate()); },
+    dropPeers: (s, { why = 'The engine was shut down.' }) => {
+        for (const peer of s.peers.splice(0)) peer.fail(new PeftLabError('worker-lost', why, { hint: 'The run can go on from its last step.' }));
+    },
 
     loadModel: (s, { files }) => s.core.loadModel(files),
     exportModel: (s, { dtype = 'F32' }) => s.core.exportModel(dtype),
@@ -86,7 +96,7 @@ const COMMANDS = {
     unmerge: (s) => s.core.call('pl_unmerge_modules'),
 
     encode: (s, { text, special = true }) => s.core.encode(text, special),
-    decode: (s, { tokens, skipSpecial = true }) => utf8().decode(s.core.decode(Int32Array.from(tokens), skipSpecial)),
+    decode: (s, { tokens, skipSpecial = true }) => utf8().decode(s.core.decode(tokenIds(tokens), skipSpecial)),
     logits: (s, args) => {
         const tokens = s.tokens({ tokens: args.tokens, prompt: args.text });
         return { tokens, logits: s.core.logits(tokens) };
@@ -97,7 +107,7 @@ const COMMANDS = {
     setData: (s, args, context) => setData(s, args, context),
     setTokens: (s, { split, examples, labelFrom = 1 }) => {
         s.core.call('pl_data_begin', split, 0);
-        for (const ids of examples) s.core.addTokens(split, Int32Array.from(ids), labelFrom, 0);
+        for (const ids of examples) s.core.addTokens(split, tokenIds(ids), labelFrom, 0);
         return s.core.json('pl_data_stats', split);
     },
     dataStats: (s, { split }) => s.core.json('pl_data_stats', split),
@@ -176,14 +186,28 @@ function scoreCompletion(s, prompt, completion) {
 }
 
 /**
- * Replaces a data split. Examples that cannot be used are reported with their line, never dropped silently.
+ * Replaces a data split. Examples that cannot be used are reported with their line, never dropped silently. A failure or an abort leaves the old split.
  * @param {Service} s
  * @param {{split: string, examples: Example[], maxLength?: number}} args
  * @param {Context} context
  */
 async function setData(s, { split, examples, maxLength = 0 }, context) {
     const { core } = s;
-    core.call('pl_data_begin', split, maxLength);
+    if (!Array.isArray(examples)) throw new PeftLabError('argument', 'The examples must be a list of {prompt, completion} or {text}.');
+    const incoming = `~${split}`;
+    core.call('pl_data_begin', incoming, maxLength);
+    try {
+        const skipped = await addExamples(core, incoming, examples, context);
+        core.call('pl_data_move', incoming, split);
+        return { ...core.json('pl_data_stats', split), skipped };
+    } catch (error) {
+        core.call('pl_data_move', incoming, '');
+        throw error;
+    }
+}
+
+/** @param {Core} core @param {string} split @param {Example[]} examples @param {Context} context @returns {Promise<{line: number, message: string}[]>} those left out */
+async function addExamples(core, split, examples, context) {
     /** @type {{line: number, message: string}[]} */
     const skipped = [];
     let yielded = performance.now();
@@ -192,7 +216,7 @@ async function setData(s, { split, examples, maxLength = 0 }, context) {
             core.addExample(split, examples[i]);
         } catch (error) {
             if (!(error instanceof PeftLabError) || !['argument', 'range'].includes(error.code)) throw error;
-            skipped.push({ line: examples[i].line ?? i + 1, message: error.message });
+            skipped.push({ line: examples[i]?.line ?? i + 1, message: error.message });
         }
         if (performance.now() - yielded > YIELD_MS) {
             context.emit({ type: 'data', done: i + 1, total: examples.length });
@@ -200,5 +224,5 @@ async function setData(s, { split, examples, maxLength = 0 }, context) {
             yielded = performance.now();
         }
     }
-    return { ...core.json('pl_data_stats', split), skipped };
+    return skipped;
 }

@@ -40,6 +40,16 @@ export async function loadTask(source, { splits = ['train', 'validation', 'test'
     return { ...task, splits: examples, items: task.metric.files ? await load(task.metric.files) : examples };
 }
 
+/**
+ * A preset for another number of steps: its warm-up keeps its share of the run, since one longer than the run would be refused.
+ * @template {Record<string, any>} P @param {P} preset @param {number} [steps] undefined: as the preset says @returns {P}
+ */
+export function fitPreset(preset, steps) {
+    if (steps === undefined) return preset;
+    const warmup = preset.warmup_steps && preset.steps > 0 ? Math.floor((preset.warmup_steps * Math.max(0, steps)) / preset.steps) : 0;
+    return { ...preset, steps, ...(preset.warmup_steps !== undefined && { warmup_steps: Math.min(warmup, preset.warmup_steps) }) };
+}
+
 /** @param {import('./files.js').FolderSource} source the models folder @returns {Promise<{models: any[], tasks: any[], adapters?: any[]}>} */
 export async function loadIndex(source) {
     const read = await reader(source);

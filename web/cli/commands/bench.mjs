@@ -4,9 +4,9 @@ import { PeftLab } from '../../engine/index.js';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     model: MODEL_SPEC.model,
-    rounds: { kind: 'int', help: 'interleaved rounds; the fastest counts', default: 5 },
-    steps: { kind: 'int', help: 'training steps per round', default: 6 },
-    length: { kind: 'int', help: 'tokens per sequence', default: 64 },
+    rounds: { kind: 'int', help: 'interleaved rounds; the fastest counts', default: 5, min: 1, max: 1000 },
+    steps: { kind: 'int', help: 'training steps per round', default: 6, min: 1, max: 10000 },
+    length: { kind: 'int', help: 'tokens per sequence', default: 64, min: 2, max: 100000 },
 });
 
 export const help = () => helpText('bench', 'speed of this machine, as ratios within one run', SPEC);

@@ -1,5 +1,5 @@
 import { helpText, parse, usage } from '../args.mjs';
-import { findModel, print, splitWeight, writeFolder } from '../context.mjs';
+import { findModel, prepareFolder, print, splitWeight, writeFolder } from '../context.mjs';
 import { PeftLab } from '../../engine/index.js';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
@@ -7,7 +7,7 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     adapter: { kind: 'list', help: 'DIR:weight; at least one, may be repeated' },
     type: { kind: 'string', help: 'cat (exact) or peft-compatible linear, svd, ties, dare_linear, …', default: 'cat' },
     density: { kind: 'number', help: 'share of entries kept (ties, dare, magnitude_prune)' },
-    'svd-rank': { kind: 'int', help: 'rank of the svd types' },
+    'svd-rank': { kind: 'int', help: 'rank of the svd types', min: 1, max: 1024 },
     seed: { kind: 'int', help: 'of dare', default: 1 },
     compat: { kind: 'bool', help: "reproduce peft's quirks (scaling counted twice, rsLoRA)" },
     out: { kind: 'string', help: 'folder for the new adapter' },
@@ -19,6 +19,7 @@ export const help = () => helpText('combine', 'several LoRA adapters into one', 
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
     if (!values.adapter || !values.out) throw usage('give --adapter DIR:weight (may be repeated) and --out DIR');
+    await prepareFolder(values.out);
     const session = await PeftLab.load(await findModel(values.model), { inThread: true });
     const modules = [];
     for (const text of values.adapter) {

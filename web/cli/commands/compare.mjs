@@ -1,6 +1,6 @@
 import { helpText, parse, usage } from '../args.mjs';
-import { findModel, findTask, formatCount, MODEL_SPEC, table, writeSafely } from '../context.mjs';
-import { PeftLab } from '../../engine/index.js';
+import { findModel, findTask, formatCount, MODEL_SPEC, prepareFile, table, writeSafely } from '../context.mjs';
+import { fitPreset, PeftLab } from '../../engine/index.js';
 import { measure } from '../measure.mjs';
 import { scatterSvg } from '../scatter.mjs';
 
@@ -8,10 +8,10 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     model: MODEL_SPEC.model,
     task: { kind: 'string', help: 'task name, task folder, or a data file' },
     methods: { kind: 'string', help: 'comma list', default: 'prompt,prefix,lora,adapter,full' },
-    seeds: { kind: 'int', help: 'runs per method', default: 3 },
+    seeds: { kind: 'int', help: 'runs per method', default: 3, min: 1, max: 100 },
     steps: { kind: 'int', help: "instead of the presets' steps" },
-    workers: { kind: 'int', help: 'engines that share each step', default: 1 },
-    limit: { kind: 'int', help: 'metric on the first items only' },
+    workers: { kind: 'int', help: 'engines that share each step', default: 1, min: 1, max: 64 },
+    limit: { kind: 'int', help: 'metric on the first items only', min: 1 },
     out: { kind: 'string', help: 'write all results as JSON to this file' },
     svg: { kind: 'string', help: 'write the chart (quality against parameters) to this file' },
 });
@@ -31,7 +31,7 @@ async function oneRun(session, task, method, seed, values) {
     await session.clear();
     const module = await session.addModule(method, options, { seed });
     const began = performance.now();
-    const result = await session.train({ ...preset, seed, ...(values.steps !== undefined && { steps: values.steps }), workers: values.workers });
+    const result = await session.train({ ...fitPreset(preset, values.steps), seed, workers: values.workers });
     const metrics = await measure(session, task, { limit: values.limit });
     return { method, seed, parameters: module.parameters, steps: result.steps, seconds: (performance.now() - began) / 1000, train_seconds: result.ms / 1000, ...metrics };
 }
@@ -39,10 +39,13 @@ async function oneRun(session, task, method, seed, values) {
 /** @param {string[]} argv */
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
-    if (values.seeds < 1 || values.seeds > 100) throw usage(`--seeds ${values.seeds} is outside 1..100`);
     const task = await findTask(values.task);
     const session = await PeftLab.load(await findModel(values.model), { inThread: true });
     for (const [split, examples] of Object.entries(task.splits)) await session.setData(split, examples);
+    const known = (await session.describeStatic()).methods.map((/** @type {any} */ m) => m.name);
+    const strange = values.methods.split(',').find((/** @type {string} */ name) => !known.includes(name)); // before hours of training
+    if (strange !== undefined) throw usage(`there is no method "${strange}"; there are ${known.join(', ')}`);
+    for (const file of [values.out, values.svg]) if (file) await prepareFile(file);
     const base = { method: 'base', seed: 0, parameters: 0, ...(await measure(session, task, { limit: values.limit })) };
     const runs = [];
     for (const method of values.methods.split(',')) {

@@ -6,7 +6,7 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     ...MODEL_SPEC,
     task: { kind: 'string', help: 'task name, task folder, or a data file' },
     split: { kind: 'string', help: 'train, validation or test' },
-    limit: { kind: 'int', help: 'only the first items' },
+    limit: { kind: 'int', help: 'only the first items', min: 1 },
     'no-metrics': { kind: 'bool', help: 'loss only' },
 });
 

@@ -19,11 +19,14 @@ export async function run(argv) {
     if (values.prompt === undefined) throw usage('give --prompt TEXT');
     const session = await openSession(values);
     const { prompt, temperature, seed } = values;
-    if (!values.json) process.stdout.write(prompt);
+    let shown = prompt; // not before the request proved right
     const made = await session.generate({
         prompt, temperature, seed, max_new_tokens: values['max-new-tokens'], top_k: values['top-k'], top_p: values['top-p'],
-        onToken: (piece) => { if (!values.json) process.stdout.write(piece); },
+        onToken: (piece) => {
+            if (!values.json) process.stdout.write(shown + piece);
+            shown = '';
+        },
     });
     if (values.json) process.stdout.write(`${JSON.stringify({ prompt, ...made })}\n`);
-    else process.stdout.write(`\n`);
+    else process.stdout.write(`${shown}\n`);
 }

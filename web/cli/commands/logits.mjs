@@ -14,7 +14,7 @@ export async function run(argv) {
     const { values } = parse(argv, SPEC);
     if ((values.tokens === undefined) === (values.text === undefined)) throw usage('give either --tokens 1,2,3 or --text TEXT');
     const ids = values.tokens?.split(',').map(Number);
-    if (ids?.some((/** @type {number} */ id) => !Number.isInteger(id))) throw usage(`--tokens takes whole numbers like 1,2,3, not "${values.tokens}"`);
+    if (ids && !/^\d+(,\d+)*$/.test(values.tokens)) throw usage(`--tokens takes whole numbers like 1,2,3, not "${values.tokens}"`);
     const session = await openSession(values);
     const { tokens, logits } = await session.logits({ tokens: ids, text: values.text });
     const vocab = logits.length / tokens.length;

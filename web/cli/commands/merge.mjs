@@ -1,5 +1,5 @@
 import { helpText, parse, usage } from '../args.mjs';
-import { MODEL_SPEC, openSession, print, writeFolder } from '../context.mjs';
+import { MODEL_SPEC, openSession, prepareFolder, print, writeFolder } from '../context.mjs';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     model: MODEL_SPEC.model,
@@ -15,6 +15,7 @@ export const help = () => helpText('merge', 'merge adapters into a plain model f
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
     if (!values.adapter || !values.out) throw usage('give --adapter DIR (may be repeated) and --out DIR');
+    await prepareFolder(values.out);
     const session = await openSession(values);
     const { modules } = await session.describe();
     const report = await session.merge(modules.map((/** @type {any} */ m) => m.id));

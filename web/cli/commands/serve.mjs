@@ -5,7 +5,7 @@ import { helpText, parse } from '../args.mjs';
 import { isFile, ROOT } from '../context.mjs';
 import { startStaticServer } from '../static-server.mjs';
 
-const SPEC = /** @type {import('../args.mjs').Spec} */ ({ port: { kind: 'int', help: 'port, 0: any free one', default: 8080 } });
+const SPEC = /** @type {import('../args.mjs').Spec} */ ({ port: { kind: 'int', help: 'port, 0: any free one', default: 8080, min: 0, max: 65535 } });
 
 export const help = () => helpText('serve', 'serve the built page', SPEC);
 

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 
+import { fitPreset, PeftLabError } from '../../engine/index.js';
 import { helpText, methodOptions, methodSpec, parse, parseCombine, usage } from '../args.mjs';
-import { exportTrained, findTask, MODEL_SPEC, openCalculator, openSession, writeSafely } from '../context.mjs';
+import { exportTrained, findTask, isFile, MODEL_SPEC, openCalculator, openSession, prepareFile, prepareFolder, writeSafely } from '../context.mjs';
 import { measure } from '../measure.mjs';
 
 const SUMMARY = 'fine-tune a model on a task or a data file';
@@ -20,13 +21,13 @@ const RUN = /** @type {import('../args.mjs').Spec} */ ({
     'gradient-accumulation-steps': { kind: 'int', help: 'micro-batches per step' },
     shards: { kind: 'int', help: 'parts of a step that workers can share' },
     seed: { kind: 'int', help: 'of initialisation, data order and dropout', default: 1 },
-    workers: { kind: 'int', help: 'engines that share each step; the result does not depend on it', default: 1 },
-    'eval-every': { kind: 'int', help: 'steps between validations', default: 0 },
-    'max-length': { kind: 'int', help: 'tokens per example', default: 0 },
+    workers: { kind: 'int', help: 'engines that share each step; the result does not depend on it', default: 1, min: 1, max: 64 },
+    'eval-every': { kind: 'int', help: 'steps between validations', default: 0, min: 0 },
+    'max-length': { kind: 'int', help: 'tokens per example, 0: what the context holds', default: 0, min: 0, max: 1e9 },
     snapshot: { kind: 'string', help: 'write a snapshot to this file while training' },
-    'snapshot-every': { kind: 'int', help: 'steps between snapshots', default: 20 },
+    'snapshot-every': { kind: 'int', help: 'steps between snapshots', default: 20, min: 1 },
     resume: { kind: 'string', help: 'go on from this snapshot file' },
-    until: { kind: 'int', help: 'stop at this step (with --snapshot: to go on later)' },
+    until: { kind: 'int', help: 'stop at this step (with --snapshot: to go on later)', min: 1 },
     out: { kind: 'string', help: 'folder for the trained adapter (full: the model)' },
     'no-metrics': { kind: 'bool', help: 'skip the task metric at the end' },
 });
@@ -45,7 +46,7 @@ export async function help() {
 function settle(task, values, own) {
     const { method: _, options = {}, ...preset } = task.presets.find((p) => p.method === values.method) ?? { method: '' };
     const given = Object.fromEntries(ENGINE.filter((name) => values[name] !== undefined).map((name) => [name.replaceAll('-', '_'), values[name]]));
-    return { options: { ...options, ...own }, engine: { ...preset, ...given, seed: values.seed } };
+    return { options: { ...options, ...own }, engine: { ...fitPreset(preset, values.steps), ...given, seed: values.seed } };
 }
 
 /** @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {number} maxLength */
@@ -63,11 +64,14 @@ export async function run(argv) {
     const methods = methodSpec(await calculator.describeStatic());
     const { values } = parse(argv, { ...RUN, ...methods });
     const task = await findTask(values.task);
+    if (values.until !== undefined && !values.snapshot) throw usage('--until needs --snapshot FILE, or the work would be lost');
+    if (values.out) await prepareFolder(values.out);
+    if (values.snapshot) await prepareFile(values.snapshot);
+    if (values.resume && !(await isFile(values.resume))) throw usage(`there is no snapshot file ${values.resume}`);
     const { options, engine } = settle(task, values, methodOptions(values, methods));
     const session = await openSession(values);
     for (const { id } of (await session.describe()).modules) await session.setModule(id, { trainable: false });
 
-    const say = (/** @type {object} */ line, /** @type {string} */ text) => process.stdout.write(values.json ? `${JSON.stringify(line)}\n` : text ? `${text}\n` : '');
     if (values.resume) {
         await loadData(session, task, values['max-length']);
         await session.restore(new Uint8Array(await readFile(values.resume)), { workers: values.workers });
@@ -80,14 +84,29 @@ export async function run(argv) {
         await loadData(session, task, values['max-length']);
     }
     const counts = await session.count();
-    say({ trainable: counts.trainable, total: counts.total, percent: counts.percent, options, ...engine }, `training ${counts.trainable.toLocaleString('en-US')} of ${counts.total.toLocaleString('en-US')} numbers (${counts.percent.toPrecision(3)} %)`);
+    const say = reporter(values, { trainable: counts.trainable, total: counts.total, percent: counts.percent, options, ...engine }, `training ${counts.trainable.toLocaleString('en-US')} of ${counts.total.toLocaleString('en-US')} numbers (${counts.percent.toPrecision(3)} %)`);
 
     const result = await trainWithReports(session, values, engine, say);
+    if (result.interrupted) throw new PeftLabError('aborted', `stopped at step ${result.step}${values.snapshot ? `; go on with --resume ${values.snapshot}` : ', and nothing was written (with --snapshot FILE a run can go on later)'}.`);
     if (values.out && result.done) await exportTrained(session, values.out);
     const metrics = result.done ? await measure(session, task, { generate: !values['no-metrics'] }) : {};
     say({ done: result.done, step: result.step, seconds: result.ms / 1000, tokens_per_s: (result.tokens / result.ms) * 1000, metrics, ...(values.out && result.done && { adapter: values.out }) },
         result.done ? `done in ${(result.ms / 1000).toFixed(1)} s\n${summary(metrics)}${values.out ? `\nwritten to ${values.out}` : ''}` : `stopped at step ${result.step}`);
     session.close();
+}
+
+/**
+ * Lines on stdout, the heading before the first of them: a request that fails prints nothing there.
+ * @param {Record<string, any>} values @param {object} head @param {string} title @returns {(line?: object, text?: string) => void}
+ */
+function reporter(values, head, title) {
+    let begun = false;
+    const print = (/** @type {object} */ line, /** @type {string} */ text) => process.stdout.write(values.json ? `${JSON.stringify(line)}\n` : text ? `${text}\n` : '');
+    return (line, text = '') => {
+        if (!begun) print(head, title);
+        begun = true;
+        if (line) print(line, text);
+    };
 }
 
 /** @param {any} metrics */
@@ -97,10 +116,12 @@ function summary(metrics) {
 
 /**
  * @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values @param {Record<string, any>} engine
- * @param {(line: object, text: string) => void} say
+ * @param {(line?: object, text?: string) => void} say
+ * @returns {Promise<{step: number, done: boolean, ms: number, tokens: number, interrupted?: boolean}>}
  */
 async function trainWithReports(session, values, engine, say) {
-    if (values.until !== undefined && !values.snapshot) throw usage('--until needs --snapshot FILE, or the work would be lost');
+    const stop = new AbortController();
+    let unwritten = /** @type {unknown} */ (null);
     let at = performance.now();
     let last = /** @type {any} */ (null);
     const every = Math.max(1, Math.floor((engine.steps ?? 100) / 20));
@@ -110,7 +131,9 @@ async function trainWithReports(session, values, engine, say) {
     };
     const options = {
         eval_every: values['eval-every'], until: values.until, ...(values.snapshot && { snapshot_every: values['snapshot-every'] }),
+        signal: stop.signal,
         onStep: (/** @type {any} */ report) => {
+            say();
             const now = performance.now();
             flush();
             last = { step: report.step, loss: report.loss, lr: report.lr, grad_norm: report.grad_norm, tokens_per_s: (report.tokens / Math.max(1e-3, now - at)) * 1000 };
@@ -118,12 +141,35 @@ async function trainWithReports(session, values, engine, say) {
             if (!values.json && report.step % every !== 0 && report.step !== engine.steps) last = null;
         },
         onValidation: (/** @type {any} */ report) => { last = { ...(last ?? { step: report.step, loss: NaN }), val_loss: report.loss, val_bits_per_byte: report.bits_per_byte }; },
-        onSnapshot: (/** @type {any} */ { bytes }) => { pending = pending.then(() => writeSafely(values.snapshot, bytes)); },
+        onSnapshot: (/** @type {any} */ { bytes }) => {
+            pending = pending.then(() => writeSafely(values.snapshot, bytes)).catch((error) => {
+                unwritten ??= error;
+                stop.abort();
+            });
+        },
     };
     let pending = Promise.resolve();
-    const result = values.resume ? await session.resume(options) : await session.train({ ...engine, ...options, workers: values.workers });
+    const result = await interruptible(stop, () => (values.resume ? session.resume(options) : session.train({ ...engine, ...options, workers: values.workers })), async () => (await session.describe()).run?.step ?? 0);
     flush();
     await pending;
+    if (unwritten) throw unwritten;
     if (values.snapshot && !result.done) await writeSafely(values.snapshot, await session.snapshot());
     return result;
+}
+
+/**
+ * Ctrl-C ends the step in progress and no more, so that the run can be saved; a second one ends the process.
+ * @param {AbortController} stop @param {() => Promise<any>} work @param {() => Promise<number>} step steps done
+ */
+async function interruptible(stop, work, step) {
+    const abort = () => stop.abort();
+    process.once('SIGINT', abort).once('SIGTERM', abort);
+    try {
+        return await work();
+    } catch (error) {
+        if (/** @type {any} */ (error).code !== 'aborted') throw error;
+        return { step: await step(), done: false, ms: 0, tokens: 0, interrupted: true };
+    } finally {
+        process.off('SIGINT', abort).off('SIGTERM', abort);
+    }
 }
