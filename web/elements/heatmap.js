@@ -50,7 +50,7 @@ class PeftHeatmap extends LabElement {
         .legend { display: grid; grid-template-columns: auto minmax(40px, 90px) auto; gap: 6px; align-items: center; font-size: 0.8rem; color: var(--muted); }
         .ramp { height: 10px; border: 1px solid var(--line-strong); background: linear-gradient(to right, var(--negative), var(--neutral), var(--positive)); forced-color-adjust: none; }
         output { font-size: 0.8rem; min-height: 1.5em; max-width: 32ch; }
-        .probe { position: absolute; visibility: hidden; }
+        .probe { position: absolute; visibility: hidden; forced-color-adjust: none; }
         table { font-size: 0.8rem; }
     `];
     static properties = {

@@ -19,6 +19,7 @@ class PeftMethods extends LabElement {
         label { position: relative; display: inline-flex; align-items: center; gap: 7px; padding: 6px 14px; min-height: 40px; border: 1.5px solid var(--line-strong); border-radius: 99px; background: var(--raised); cursor: pointer; }
         label:hover { background: var(--accent-soft); }
         label.on { border-color: var(--mc); box-shadow: inset 0 0 0 1.5px var(--mc); font-weight: 650; }
+        @media (forced-colors: active) { label.on { border: 4px solid Highlight; } }
         label.off { cursor: not-allowed; opacity: .65; }
         .shape { color: var(--mc); }
         input { position: absolute; inset: 0; width: 100%; height: 100%; cursor: inherit; }

@@ -48,10 +48,10 @@ class PeftSample extends LabElement {
         const training = lab.status === 'training';
         return html`<section class="stack">
             <h2>${t('sample.title')} ${badge(kind)}</h2>
-            ${lab.state.level === 'student' || !lab.session ? html`<p class="small"><span class="muted">${t('sample.prompt')}:</span> ${prompt}</p>` : html`<form @submit=${(/** @type {any} */ e) => {
+            ${lab.state.level === 'student' || !lab.session ? html`<p class="small"><span class="muted">${t('sample.prompt')}:</span> <bdi>${prompt}</bdi></p>` : html`<form @submit=${(/** @type {any} */ e) => {
         e.preventDefault();
         lab.set({ prompt: e.target.elements.prompt.value });
-    }}><input type="text" name="prompt" aria-label=${t('sample.yours')} maxlength="400" .value=${prompt} ?disabled=${training}><button ?disabled=${training || lab.status === 'loading'}>${t('sample.try')}</button></form>`}
+    }}><input type="text" name="prompt" dir="auto" aria-label=${t('sample.yours')} maxlength="400" .value=${prompt} ?disabled=${training}><button ?disabled=${training || lab.status === 'loading'}>${t('sample.try')}</button></form>`}
             <div class="two"><div><h3>${t('sample.before')}</h3><blockquote dir="auto">${before.trim() || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
                 <div><h3>${this.step && training ? t('sample.during', { step: this.step }) : t('sample.after')}</h3>
                 <blockquote dir="auto" class="after">${after.trim() ? changedWords(before, after).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text)) : html`<span class="muted">${t(training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none')}</span>`}</blockquote></div></div>

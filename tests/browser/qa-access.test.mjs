@@ -1,0 +1,164 @@
+// For everybody: the whole path by keyboard alone, forced colours, reduced motion, text at 200 %, a window of 320 px with every panel, and right to left.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { checkAxe, launchChromium, screenshot } from './lib/browser.mjs';
+import { buildSite, lab, LINK, until } from './lib/qa-site.mjs';
+import { PANELS } from '../../web/lib/store.js';
+
+/** @type {Awaited<ReturnType<typeof buildSite>>} */
+let built;
+/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof launchChromium>>} */
+let browser;
+before(async () => {
+  built = await buildSite();
+  site = await built.serve();
+  browser = await launchChromium();
+}, { timeout: 120_000 });
+after(async () => {
+  await browser?.close();
+  await built?.close();
+});
+
+/** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
+async function open(context, hash, options = {}) {
+  const watched = await browser.open(`${site.url}${hash}`, { viewport: { width: 1280, height: 900 }, ...options });
+  context.after(() => watched.page.context().close());
+  watched.page.setDefaultTimeout(20_000);
+  await until(watched.page, 'lab.status === "ready"');
+  return watched;
+}
+
+/** The element that has the focus, through shadow roots. @param {import('playwright-core').Page} page */
+const focused = (page) => page.evaluate(() => {
+  let node = /** @type {any} */ (document.activeElement);
+  while (node?.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;
+  return { id: node?.id ?? '', text: (node?.textContent ?? '').trim().slice(0, 40), name: node?.localName ?? '', outline: getComputedStyle(node).outlineStyle };
+});
+
+/** Tabs on until a button or field answers the description. @param {import('playwright-core').Page} page @param {(at: {id: string, text: string, name: string}) => boolean} is @param {string} [key] */
+async function tabTo(page, is, key = 'Tab') {
+  for (let i = 0; i < 140; i++) {
+    const at = await focused(page);
+    if (is(at)) {
+      assert.notEqual(at.outline, 'none', `the focus on ${at.text || at.id} is seen`);
+      return;
+    }
+    await page.keyboard.press(key);
+  }
+  throw new Error('the keyboard does not get there');
+}
+
+/** What is wider than its window, or hidden parts of text, by name. @param {import('playwright-core').Page} page */
+const overflow = (page) => page.evaluate(() => {
+  const width = document.documentElement.clientWidth;
+  const found = /** @type {string[]} */ ([]);
+  if (document.documentElement.scrollWidth > width) found.push(`page ${document.documentElement.scrollWidth} > ${width}`);
+  const walk = (/** @type {any} */ root, /** @type {boolean} */ scrolls) => {
+    for (const node of root.children ?? []) {
+      const style = getComputedStyle(node);
+      const inside = scrolls || /auto|scroll|hidden/.test(style.overflowX);
+      const box = node.getBoundingClientRect();
+      if (!inside && box.width > 0 && style.visibility !== 'hidden' && style.position !== 'absolute' && (box.right > width + 1 || box.left < -1)) found.push(`${node.localName}.${node.className} ${Math.round(box.left)}…${Math.round(box.right)}`);
+      walk(node, inside);
+      if (node.shadowRoot) walk(node.shadowRoot, inside);
+    }
+  };
+  walk(document.body, false);
+  return found.slice(0, 5);
+});
+
+test('by keyboard alone: train, merge, take it back, compare', { timeout: 120_000 }, async (context) => {
+  const { page, assertClean } = await open(context, LINK);
+  await tabTo(page, (at) => at.id === 'train');
+  await page.keyboard.press('Enter');
+  await until(page, 'lab.run?.status === "done"');
+  await tabTo(page, (at) => at.name === 'button' && at.text === 'Merge');
+  await page.keyboard.press('Enter');
+  await page.locator('#merge').waitFor();
+  await tabTo(page, (at) => at.id === 'merge');
+  await page.keyboard.press('Space');
+  await page.locator('#difference').waitFor();
+  await tabTo(page, (at) => at.id === 'unmerge');
+  await page.keyboard.press('Enter');
+  await until(page, '!lab.merged');
+  await tabTo(page, (at) => at.name === 'button' && /^Compare/.test(at.text), 'Shift+Tab');
+  await page.keyboard.press('Enter');
+  const panel = page.locator('peft-panel-compare');
+  await panel.waitFor();
+  await tabTo(page, (at) => at.id === 'run');
+  await page.keyboard.press('Enter');
+  await panel.getByRole('button', { name: /Cancel|Stop/ }).waitFor();
+  await tabTo(page, (at) => at.name === 'button' && /^(Cancel|Stop)/.test(at.text));
+  await page.keyboard.press('Enter');
+  await panel.locator('#run:enabled').waitFor();
+  assertClean();
+});
+
+test('forced colours and reduced motion: everything is seen, nothing moves', { timeout: 60_000 }, async (context) => {
+  const { page, assertClean } = await open(context, `${LINK}&panel=merge`, { forcedColors: 'active', reducedMotion: 'reduce' });
+  await lab(page, 'void await lab.train()');
+  await page.locator('#merge').waitFor();
+  const moving = await page.evaluate(() => document.getAnimations().filter((a) => Number(a.effect?.getTiming().duration) > 0 && a.playState === 'running').length);
+  assert.equal(moving, 0);
+  const borders = await page.locator('.left #train').evaluate((node) => getComputedStyle(node).borderTopStyle);
+  assert.equal(borders, 'solid');
+  assert.equal(await page.evaluate(() => {
+    // What trains must differ from what is frozen by more than colour.
+    const lit = /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector('peft-diagram').shadowRoot;
+    return lit.querySelectorAll('.lit').length > 0 && /trains|train/i.test(lit.textContent);
+  }), true);
+  const colours = await page.locator('peft-panel-merge peft-heatmap canvas').first().evaluate((/** @type {any} */ canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
+  });
+  assert.ok(colours > 20, `a map of ${colours} colours`);
+  const chosen = await page.locator('peft-methods label.on').evaluate((node) => getComputedStyle(node).borderTopWidth);
+  assert.equal(chosen, '4px', 'the chosen method differs by more than colour');
+  await screenshot(page, 'qa-forced-colours', { fullPage: true });
+  assertClean();
+});
+
+test('text at 200 %, and 320 px wide with every panel: nothing is cut off, nothing scrolls sideways', { timeout: 180_000 }, async (context) => {
+  const { page, assertClean } = await open(context, `${LINK}&level=developer`, { reducedMotion: 'reduce' });
+  await lab(page, 'void await lab.train()');
+  const problems = /** @type {string[]} */ ([]);
+  for (const panel of PANELS) {
+    await lab(page, `void lab.set({ panel: ${JSON.stringify(panel)} })`);
+    if (panel) await page.locator(`peft-panel-${panel}`).waitFor();
+    await page.waitForTimeout(400);
+    for (const [name, width, size] of /** @type {const} */ ([['320', 320, ''], ['200 %', 1280, '200%'], ['zoom', 640, '']])) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.evaluate((value) => { document.documentElement.style.fontSize = value; }, size);
+      await page.waitForTimeout(120);
+      problems.push(...(await overflow(page)).map((where) => `${panel || 'page'} at ${name}: ${where}`));
+    }
+  }
+  assert.deepEqual(problems, []);
+  assertClean();
+});
+
+test('right to left: the page turns round, nothing overflows, axe finds nothing', { timeout: 90_000 }, async (context) => {
+  const { page, assertClean } = await open(context, `${LINK}&panel=merge&level=explorer`, { reducedMotion: 'reduce' });
+  await page.evaluate(() => { document.documentElement.dir = 'rtl'; });
+  await lab(page, 'void await lab.train()');
+  const problems = /** @type {string[]} */ ([]);
+  for (const panel of PANELS) {
+    await lab(page, `void lab.set({ panel: ${JSON.stringify(panel)} })`);
+    if (panel) await page.locator(`peft-panel-${panel}`).waitFor();
+    await page.waitForTimeout(300);
+    for (const width of [1280, 390]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.waitForTimeout(100);
+      problems.push(...(await overflow(page)).map((where) => `${panel || 'page'} at ${width}: ${where}`));
+      if (['', 'inspect', 'calculator'].includes(panel)) await screenshot(page, `qa-rtl-${panel || 'page'}-${width}`, { fullPage: true });
+    }
+  }
+  assert.deepEqual(problems, []);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  const [left, right] = await page.evaluate(() => ['.left', '.right'].map((name) => /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector(name).getBoundingClientRect().left));
+  assert.ok(left > right, 'the first column stands on the right');
+  await checkAxe(page);
+  assertClean();
+});
