@@ -12,7 +12,7 @@ import { PeftLab, evaluateTask, loadTask } from '../../web/engine/index.js';
 
 const here = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url));
 /** TASK-METHOD names of the ready adapters. */
-export const ALL = ['mood-lora', 'words-to-story-lora', 'ship-log-lora', 'pirate-lora', 'turtle-lora', 'turtle-prompt', 'turtle-prefix', 'turtle-adapter'];
+export const ALL = ['mood-lora', 'words-to-story-lora', 'ship-log-lora', 'pirate-lora', 'turtle-lora', 'words-to-story-prompt', 'words-to-story-prefix', 'words-to-story-adapter'];
 
 /** @param {string} model @param {string} name */
 async function make(model, name) {
