@@ -31,6 +31,7 @@ export function embedCode(wish) {
         { id: 'component', code: component(wish) },
         { id: 'quarto', code: `\`\`\`{=html}\n${iframe}\n\`\`\`` },
         { id: 'myst', code: `:::{iframe} ${frameAddress(wish)}\n:width: 100%\n:::` },
+        { id: 'mystwidget', code: `:::{anywidget} ${wish.page}anywidget.mjs\n${JSON.stringify({ element: wish.element, attributes: wish.settings }, null, 2)}\n:::` },
         { id: 'jupyter', code: `from IPython.display import IFrame\nIFrame(${JSON.stringify(frameAddress(wish))}, width="100%", height=${wish.height ?? 640})` },
         { id: 'docusaurus', code: `<iframe\n  src="${html(frameAddress(wish))}"\n  title="peftlab"\n  width="100%"\n  height="${wish.height ?? 640}"\n  style={{border: 0}}\n  loading="lazy"\n/>` },
         { id: 'reveal', code: `<section data-background-iframe="${html(frameAddress(wish))}" data-background-interactive></section>` },

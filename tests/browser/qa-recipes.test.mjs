@@ -1,0 +1,100 @@
+// The code that Export gives for other places, read as those places read it, and then shown: what it frames must be the element it names, at work.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startStaticServer } from '../../web/cli/static-server.mjs';
+import { embedCode } from '../../web/lib/embed.js';
+import { launchChromium } from './lib/browser.mjs';
+import { buildSite } from './lib/qa-site.mjs';
+
+/** @type {Awaited<ReturnType<typeof buildSite>>} */
+let built;
+/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof launchChromium>>} */
+let browser;
+/** @type {Awaited<ReturnType<typeof startStaticServer>>} */
+let host;
+let folder = '';
+before(async () => {
+  built = await buildSite();
+  site = await built.serve();
+  folder = await mkdtemp(join(tmpdir(), 'peftlab-recipes-'));
+  host = await startStaticServer({ root: folder, headers: { 'Content-Security-Policy': '' } });
+  browser = await launchChromium();
+}, { timeout: 120_000 });
+after(async () => {
+  await browser?.close();
+  await host?.close();
+  await built?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const LINK = '#v=1&model=stories-300k&r=4&hide=seed,lr';
+/** @param {string} element */
+const recipes = (element) => Object.fromEntries(embedCode({ page: site.url, element, link: LINK, settings: { rank: '4', hide: 'seed,lr' } }).map(({ id, code }) => [id, code]));
+
+/** Attributes of a JSX element without children: strings as HTML reads them, {…} as JavaScript. @param {string} code */
+function jsx(code) {
+  const [, name, rest] = /** @type {RegExpExecArray} */ (/^<(\w+)\s([\s\S]*)\/>$/.exec(code));
+  const strings = [...rest.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => `${key}="${value}"`);
+  const objects = [...rest.matchAll(/(\w+)=\{(\{[^}]*\})\}/g)];
+  assert.deepEqual(objects.map(([, key, value]) => [key, Function(`return (${value})`)()]), [['style', { border: 0 }]], 'style is an object');
+  assert.equal(rest.replace(/\w+="[^"]*"|\w+=\{\{[^}]*\}\}/g, '').trim(), '', 'nothing but attributes');
+  return `<${name} ${strings.join(' ')}></${name}>`;
+}
+
+/** What the place makes of the code: HTML. @type {Record<string, (code: string) => string>} */
+const READ = {
+  iframe: (code) => code,
+  lms: (code) => code,
+  // Pandoc passes a raw block on as it is.
+  quarto: (code) => /** @type {RegExpExecArray} */ (/^```\{=html\}\n([\s\S]*)\n```$/.exec(code))[1],
+  // The directive's argument is the address, its options lie between colons.
+  myst: (code) => {
+    const [, src, width] = /** @type {RegExpExecArray} */ (/^:::\{iframe\} (\S+)\n:width: (\d+%)\n:::$/.exec(code));
+    return `<iframe width="${width}" src="${src.replaceAll('&', '&amp;')}"></iframe>`;
+  },
+  docusaurus: jsx,
+  // IFrame(src, width=…, height=…) escapes nothing but quotes.
+  jupyter: (code) => {
+    const [, src, width, height] = /** @type {RegExpExecArray} */ (/^from IPython\.display import IFrame\nIFrame\("([^"\\]+)", width="(100%)", height=(\d+)\)$/.exec(code));
+    return `<iframe src="${src}" width="${width}" height="${height}"></iframe>`;
+  },
+  // reveal.js makes a frame of the attribute; without data-background-interactive nobody could click in it.
+  reveal: (code) => {
+    const [, src] = /** @type {RegExpExecArray} */ (/^<section data-background-iframe="([^"]+)" data-background-interactive><\/section>$/.exec(code));
+    return `<iframe src="${src}"></iframe>`;
+  },
+};
+
+for (const [place, read] of Object.entries(READ)) {
+  test(`${place}: the calculator in a page of another origin, with the link's settings`, { timeout: 60_000 }, async () => {
+    const code = recipes('calculator')[place];
+    await writeFile(join(folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${read(code)}`);
+    const { page, errors } = await browser.open(host.url);
+    const frame = page.frameLocator('iframe');
+    await frame.locator('peft-panel-calculator', { hasText: /2,097,152|4,194,304/ }).waitFor({ timeout: 20_000 });
+    const address = await page.locator('iframe').getAttribute('src');
+    assert.ok(address?.endsWith(`embed.html?element=calculator${LINK}`), String(address));
+    if (['iframe', 'lms', 'quarto', 'docusaurus'].includes(place)) assert.ok(await page.locator('iframe').getAttribute('title'), 'a frame has a name');
+    assert.deepEqual(errors, []);
+    await page.context().close();
+  });
+}
+
+test('myst-widget: the module and its model are those of anywidget.mjs', () => {
+  const [, address, json] = /** @type {RegExpExecArray} */ (/^:::\{anywidget\} (\S+)\n(\{[\s\S]*\})\n:::$/.exec(recipes('calculator').mystwidget));
+  assert.equal(address, `${site.url}anywidget.mjs`);
+  assert.deepEqual(JSON.parse(json), { element: 'calculator', attributes: { rank: '4', hide: 'seed,lr' } });
+});
+
+test('every place has a name and one sentence in every language', async () => {
+  const { readFile } = await import('node:fs/promises');
+  for (const language of ['en', 'de', 'fr', 'es']) {
+    const texts = JSON.parse(await readFile(new URL(`../../web/content/texts/panels/${language}.json`, import.meta.url), 'utf8'));
+    for (const id of Object.keys(recipes('playground'))) for (const key of [`export.embed.${id}`, `export.embed.${id}.about`]) assert.ok(texts[key], `${language} ${key}`);
+  }
+});
