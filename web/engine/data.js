@@ -51,6 +51,8 @@ function firstInvalid(bytes) {
             bad = middle - 1;
         }
     }
+    // A character cut off by the end of the file begins before it.
+    while (good === bytes.length || (good > 0 && bad === bytes.length && (bytes[good] & 0xc0) === 0x80)) good--;
     return good;
 }
 
@@ -141,23 +143,33 @@ function parseTxt(text) {
 
 /** @param {string} text @returns {{examples: Example[], problems: Problem[]}} */
 function parseCsv(text) {
+    const { data, errors } = Papa.parse(/** @type {string} */ (text.replace(/\r\n?/g, '\n')), { header: false, skipEmptyLines: false, newline: '\n' });
+    const rows = /** @type {string[][]} */ (data);
+    /** First line of every row: a quoted field may contain line breaks. @type {number[]} */
+    const lines = [];
+    rows.reduce((line, row) => {
+        lines.push(line);
+        return line + 1 + (row.join('').match(/\n/g)?.length ?? 0);
+    }, 1);
+    const fields = (rows[0] ?? []).map((name) => name.trim());
+    const column = (/** @type {string} */ name) => fields.indexOf(name);
+    if (column('completion') < 0 && column('text') < 0) return { examples: [], problems: [{ line: 1, message: 'the header must name the columns prompt,completion or text' }] };
+    const twice = ['prompt', 'completion', 'text'].find((name) => column(name) !== fields.lastIndexOf(name));
+    if (twice) return { examples: [], problems: [{ line: 1, message: `the header names the column ${twice} twice` }] };
     /** @type {Problem[]} */
-    const problems = [];
-    // skipEmptyLines stays off so that row numbers are line numbers wherever no quoted field contains a line break.
-    const { data, errors, meta } = Papa.parse(/** @type {string} */ (text), { header: true, skipEmptyLines: false });
-    const fields = meta.fields ?? [];
-    if (!fields.includes('completion') && !fields.includes('text')) {
-        return { examples: [], problems: [{ line: 1, message: 'the header must name the columns prompt,completion or text' }] };
-    }
-    for (const error of errors) {
-        if (error.code !== 'TooFewFields' && error.code !== 'UndetectableDelimiter') problems.push({ line: (error.row ?? 0) + 2, message: error.message });
-    }
+    const problems = errors.filter((error) => error.code !== 'UndetectableDelimiter').map((error) => ({ line: lines[error.row ?? 0] ?? lines.at(-1) ?? 1, message: error.message }));
     /** @type {Example[]} */
     const examples = [];
-    /** @type {Record<string, string>[]} */ (data).forEach((row, i) => {
-        if (Object.values(row).every((field) => !field)) return;
-        const made = fromObject(fields.includes('completion') ? { prompt: row.prompt ?? '', completion: row.completion ?? '' } : { text: row.text ?? '' }, i + 2);
-        if (typeof made === 'string') problems.push({ line: i + 2, message: made });
+    rows.slice(1).forEach((row, i) => {
+        const line = lines[i + 1];
+        const field = (/** @type {string} */ name) => (column(name) < 0 ? '' : row[column(name)] ?? '');
+        if (row.every((value) => !value)) return;
+        if (row.length > fields.length) {
+            problems.push({ line, message: `${row.length} fields, the header has ${fields.length}: a text with the separator in it needs quotes` });
+            return;
+        }
+        const made = fromObject(column('completion') < 0 ? { text: field('text') } : { prompt: field('prompt'), completion: field('completion') }, line);
+        if (typeof made === 'string') problems.push({ line, message: made });
         else examples.push(made);
     });
     return { examples, problems };

@@ -121,7 +121,7 @@ export function toLink(state) {
         if (link && value !== undefined && !same) parameters.set(link, text);
     }
     const short = /** @type {Record<string, string>} */ (Object.fromEntries(Object.entries(OPTION_LINKS).map(([key, name]) => [name, key])));
-    for (const [name, value] of Object.entries(state.options ?? {})) parameters.set(short[name] ?? `o.${name}`, optionText(name, value));
+    for (const [name, value] of Object.entries(state.options ?? {})) parameters.set(Object.hasOwn(short, name) ? short[name] : `o.${name}`, optionText(name, value));
     return `#${parameters.toString().replaceAll('%2C', ',').replaceAll('%3A', ':')}`;
 }
 
@@ -131,7 +131,7 @@ function optionText(name, value) {
     if (name !== 'target_modules') return Array.isArray(value) ? value.join(',') : String(value);
     const letters = Object.fromEntries(Object.entries(SITE_LETTERS).map(([letter, site]) => [site, letter]));
     const list = Array.isArray(value) ? value : String(value).split(',');
-    return list.every((site) => letters[site]) ? list.map((site) => letters[site]).join('') : list.join(',');
+    return list.every((site) => Object.hasOwn(letters, site)) ? list.map((site) => letters[site]).join('') : list.join(',');
 }
 
 /** @param {string} name @param {string} text */
