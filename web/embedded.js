@@ -5,8 +5,8 @@ import './embedded-files.js'; // first: elements start their lab as soon as they
 import './elements/playground.js';
 import { loadPanel, panelNames } from './elements/panels.js';
 
-/** Defines every panel's element too (they are loaded when first used otherwise). */
-export const definePanels = () => Promise.all(panelNames().map(loadPanel));
+/** Every panel's element, so that it can stand in the HTML of any page (the playground would load them when they are opened). */
+export const panels = Promise.all(panelNames().map(loadPanel));
 
 /**
  * anywidget's protocol (Jupyter, Colab, marimo, MyST's {anywidget} directive): model values `element`, `link` and any attribute in `attributes`.

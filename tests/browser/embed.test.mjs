@@ -38,6 +38,7 @@ before(async () => {
         <iframe id="sandboxed" sandbox="allow-scripts" width="900" height="640" src="${library.url}peftlab.html#v=1&m=lora&r=4&n=4&task=pirate"></iframe>
         <script>addEventListener('message', (e) => { (window.seen ??= []).push(e.data); });</script>`);
     await writeFile(join(folder, 'elements.html'), `<!doctype html><html lang="en"><title>host</title><link rel="icon" href="data:,"><peft-counter method="lora"></peft-counter>
+        <peft-panel-calculator method="lora" rank="4"></peft-panel-calculator><peft-merge></peft-merge>
         <script type="module" src="${library.url}peftlab-elements.js"></script><script type="module" src="${library.url}peftlab-elements.js?again"></script>`);
     await writeFile(join(folder, 'widget.html'), `<!doctype html><html lang="en"><title>notebook</title><link rel="icon" href="data:,"><div id="cell"></div>
         <script type="module">const { default: widget } = await import('${library.url}anywidget.mjs');
@@ -94,6 +95,9 @@ test('the elements library from another origin, loaded twice, counts in a foreig
         const counter = /** @type {any} */ (document.querySelector('peft-counter'));
         return /[1-9]/.test(counter?.shadowRoot?.textContent ?? '');
     }, null, { timeout: 30_000 });
+    // Panels by their full and by their short name, with the page's attributes, as the Export panel writes them.
+    await page.locator('peft-panel-calculator', { hasText: '2,097,152' }).waitFor({ timeout: 20_000 });
+    await page.locator('peft-merge', { hasText: 'Merge into the weights' }).waitFor({ timeout: 20_000 });
     assert.deepEqual(errors, []);
     await page.context().close();
 });

@@ -10,9 +10,14 @@ export const panelNames = () => PANELS.filter((name) => name && files[`./panel-$
 /** @param {string} name @returns {boolean} */
 export const hasPanel = (name) => Boolean(files[`./panel-${name}.js`]);
 
+/** The panels' short names for other people's pages: <peft-merge>, <peft-mix>, …; a name that is another element's already stays its. @type {Record<string, string>} */
+const SHORT = { inspect: 'delta' };
+
 /** Loads a panel's code and texts. @param {string} name @returns {Promise<string>} the name of its element */
 export async function loadPanel(name) {
     await Promise.all([files[`./panel-${name}.js`]?.(), usePanelTexts()]);
-    await customElements.whenDefined(`peft-panel-${name}`);
+    const element = await customElements.whenDefined(`peft-panel-${name}`);
+    const short = `peft-${SHORT[name] ?? name}`;
+    if (!customElements.get(short)) customElements.define(short, class extends element {});
     return `peft-panel-${name}`;
 }
