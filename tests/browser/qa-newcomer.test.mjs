@@ -1,0 +1,68 @@
+// The first minute of somebody who has never seen the page, with the page's own presets and the default model: read, train, compare, train even less, merge.
+// Times are printed; PEFTLAB_BUDGETS=1 makes them count (30 s to a trained model, 60 s to a merged one, of which the reader needs some).
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launchChromium, screenshot } from './lib/browser.mjs';
+import { buildSite, lab, until } from './lib/qa-site.mjs';
+
+/** @type {Awaited<ReturnType<typeof buildSite>>} */
+let built;
+/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof launchChromium>>} */
+let browser;
+before(async () => {
+  built = await buildSite();
+  site = await built.serve();
+  browser = await launchChromium();
+}, { timeout: 120_000 });
+after(async () => {
+  await browser?.close();
+  await built?.close();
+});
+
+test('the first minute: recorded run, training, before and after, an even smaller method, merging', { timeout: 300_000 }, async (context) => {
+  const began = Date.now();
+  const times = /** @type {[string, number][]} */ ([]);
+  const mark = (/** @type {string} */ what) => times.push([what, (Date.now() - began) / 1000]);
+  const { page, assertClean } = await browser.open(site.url, { viewport: { width: 1280, height: 900 } });
+  page.setDefaultTimeout(60_000);
+  await page.getByText(/Recorded run/).first().waitFor();
+  assert.match(await page.locator('peft-sample blockquote.after').innerText(), /\w/);
+  mark('recorded run to read');
+  await until(page, 'lab.status === "ready"', 60_000);
+  mark('ready');
+  // What is needed stands on the first screen.
+  const train = page.locator('.left #train');
+  const box = await train.boundingBox();
+  assert.ok(box && box.y + box.height <= 900, 'the train button is on the first screen');
+  await train.click();
+  await until(page, 'lab.run?.losses.length > 0');
+  mark('loss moves');
+  const stop = page.locator('.left button', { hasText: 'Stop' });
+  assert.ok(await stop.isEnabled(), 'Stop is always in reach');
+  await until(page, 'lab.run?.status === "done"', 180_000);
+  mark('LoRA trained');
+  const run = await lab(page, '({ steps: lab.run.losses.length, base: lab.run.base_loss, held: lab.run.validations.at(-1).loss, seconds: lab.run.seconds, trainable: lab.run.trainable })');
+  assert.ok(run.held < run.base - 0.3, `held-out loss ${run.held} of ${run.base}`);
+  assert.ok(await page.locator('peft-sample mark').count() > 0, 'changed words are marked');
+  await page.locator('peft-coach').waitFor();
+  await page.locator('peft-next-step button').first().waitFor();
+  await page.locator('peft-next-step button', { hasText: /merge/i }).click();
+  await page.locator('#merge').click();
+  await page.locator('#difference').waitFor();
+  mark('merged');
+  assert.ok(Number(await page.locator('#difference').getAttribute('data-value')) < 1e-3);
+  await page.locator('peft-next-step button', { hasText: /even less/i }).click();
+  await until(page, 'lab.description.modules[0]?.method === "prompt"');
+  assert.ok((await lab(page, 'lab.description.counts.trainable')) < run.trainable, 'a prompt trains fewer numbers');
+  mark('even less');
+  await screenshot(page, 'qa-newcomer', { fullPage: true });
+  context.diagnostic(`${times.map(([what, at]) => `${what} ${at.toFixed(1)} s`).join(', ')}; ${run.steps} steps in ${run.seconds.toFixed(1)} s, held-out loss ${run.base.toFixed(2)} -> ${run.held.toFixed(2)}`);
+  const at = Object.fromEntries(times);
+  if (process.env.PEFTLAB_BUDGETS) {
+    assert.ok(at['LoRA trained'] < 30, `trained after ${at['LoRA trained']} s`);
+    assert.ok(at.merged < 60, `merged after ${at.merged} s`);
+  }
+  assertClean();
+});
