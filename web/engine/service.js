@@ -194,6 +194,7 @@ function scoreCompletion(s, prompt, completion) {
 async function setData(s, { split, examples, maxLength = 0 }, context) {
     const { core } = s;
     if (!Array.isArray(examples)) throw new PeftLabError('argument', 'The examples must be a list of {prompt, completion} or {text}.');
+    if (typeof split !== 'string' || !split) throw new PeftLabError('argument', 'A data split needs a name, like "train".');
     const incoming = `~${split}`;
     core.call('pl_data_begin', incoming, maxLength);
     try {
