@@ -56,6 +56,7 @@ test('the first minute: recorded run, training, before and after, an even smalle
   await page.locator('peft-next-step button', { hasText: /even less/i }).click();
   await until(page, 'lab.description.modules[0]?.method === "prompt"');
   assert.ok((await lab(page, 'lab.description.counts.trainable')) < run.trainable, 'a prompt trains fewer numbers');
+  assert.equal(await page.locator('peft-runs', { hasText: 'In the model' }).count(), 0, 'the trained LoRA is not in the model any more, and the list does not say so');
   mark('even less');
   await screenshot(page, 'qa-newcomer', { fullPage: true });
   context.diagnostic(`${times.map(([what, at]) => `${what} ${at.toFixed(1)} s`).join(', ')}; ${run.steps} steps in ${run.seconds.toFixed(1)} s, held-out loss ${run.base.toFixed(2)} -> ${run.held.toFixed(2)}`);

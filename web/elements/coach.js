@@ -38,7 +38,7 @@ export function patchOf({ option, to }, options) {
 }
 
 class PeftCoach extends LabElement {
-    static watch = ['run', 'validation', 'status', 'state'];
+    static watch = ['run', 'modules', 'validation', 'status', 'state'];
     static properties = { report: { state: true }, applied: { state: true }, problem: { state: true }, about: { state: true } };
     static styles = [LabElement.styles, css`
         .card { padding: 10px 12px; gap: 6px; }

@@ -77,7 +77,7 @@ class PeftPanelChapter extends LabElement {
     /** @param {string} name @param {any[]} rows */
     #rows(name, rows) {
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table><thead><tr><th scope="col">${t(`choose.${name}.when`)}</th>${rows[0].why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr><td>${row.when}</td>${row.why ? html`<td>${row.why}</td>` : nothing}<td>${row.use}</td></tr>`)}</tbody></table></div>`;
+            <tbody>${rows.map((row) => html`<tr><td lang="en">${row.when}</td>${row.why ? html`<td lang="en">${row.why}</td>` : nothing}<td lang="en">${row.use}</td></tr>`)}</tbody></table></div>`;
     }
 
     /** What a section shows above its claims. @param {string} name */

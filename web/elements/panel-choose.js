@@ -120,14 +120,14 @@ class PeftPanelChoose extends LabElement {
         return html`<details open><summary>${t('choose.tasks')}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t('choose.tasks')}><table>
             <thead><tr><th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th><th scope="col">${t('choose.col.try')}</th></tr></thead>
             <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${row.heading}<br><span class="small">${text(row)}</span></th>
-                <td>${row.best}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${r}</li>`)}</ul></td><td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
+                <td lang="en">${row.best}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${r}</li>`)}</ul></td><td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
     }
 
     /** @param {string} name @param {any[]} rows @param {boolean} [why] */
     #advice_table(name, rows, why = false) {
         return html`<details><summary>${t(`choose.${name}`)}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
             <thead><tr><th scope="col">${t(`choose.${name}.when`)}</th>${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr><td>${row.when}</td>${why ? html`<td>${row.why}</td>` : nothing}<td>${row.use}</td></tr>`)}</tbody></table></div></details>`;
+            <tbody>${rows.map((row) => html`<tr><td lang="en">${row.when}</td>${why ? html`<td lang="en">${row.why}</td>` : nothing}<td lang="en">${row.use}</td></tr>`)}</tbody></table></div></details>`;
     }
 
     render() {

@@ -21,7 +21,7 @@ class PeftRuns extends LabElement {
             td button { min-height: 44px; }
         }
     `];
-    static watch = ['runs', 'run', 'state', 'status', 'validation'];
+    static watch = ['modules', 'runs', 'run', 'state', 'status', 'validation'];
 
     render() {
         const { runs } = this.lab;

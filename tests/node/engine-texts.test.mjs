@@ -1,0 +1,66 @@
+// What the engine and the lessons say in words has words in every language of the page; what stays English says why.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { PeftLab } from '../../web/engine/index.js';
+import { LANGUAGES } from '../../web/lib/i18n.js';
+
+const content = new URL('../../web/content/', import.meta.url);
+const read = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, content), 'utf8'));
+/** @type {Record<string, Record<string, any>>} */
+const texts = Object.fromEntries(Object.keys(LANGUAGES).map((name) => [name, { ...read(`texts/${name}.json`), ...read(`texts/panels/${name}.json`) }]));
+/** @type {import('../../web/engine/session.js').Session} */
+let session;
+before(async () => { session = await PeftLab.open(null, { inThread: true }); });
+after(() => session.close());
+
+/** @param {string[]} keys */
+function everywhere(keys) {
+  assert.ok(keys.length > 0);
+  for (const [language, dictionary] of Object.entries(texts)) assert.deepEqual(keys.filter((key) => !dictionary[key]), [], language);
+}
+
+test('methods, their options, and why some cannot be merged', async () => {
+  const { methods } = await session.describeStatic();
+  everywhere(methods.flatMap((/** @type {any} */ m) => [`method.${m.name}`, `method.${m.name}.about`, ...(m.cannot_merge ? [`cannot_merge.${m.name}`] : []),
+    ...m.options.flatMap((/** @type {any} */ o) => [`option.${o.name}`, `option.${o.name}.about`])]));
+});
+
+test('the coach: every state, rule, advice and reason', async () => {
+  const history = Array.from({ length: 12 }, (_, i) => ({ step: i + 1, loss: 3 - i / 10, val_loss: 3 - i / 20 }));
+  const report = await session.coach({ history, method: 'lora', options: { rank: 8 }, steps: 12, lr: 0.01 });
+  everywhere(report.rules.flatMap(({ state }) => ['state', 'rule', 'advice', 'because'].map((kind) => `coach.${kind}.${state}`)));
+  // English stays the engine's own; its rules must not part from ours unnoticed.
+  for (const rule of report.rules) assert.equal(texts.en[`coach.rule.${rule.state}`].replaceAll('\u00a0', ' '), rule.condition);
+});
+
+test("the chooser's questions and reasons", async () => {
+  const { tree } = await session.guide();
+  everywhere(tree.flatMap((/** @type {any} */ node) => [...(node.question ? [`choose.q.${node.key}`, `choose.q.${node.key}.about`] : []), `choose.reason.${node.key}`]));
+});
+
+test('errors: every code a page can meet has a sentence', () => everywhere(['no-wasm', 'no-simd', 'worker-lost', 'load', 'memory', 'numeric', 'format', 'mismatch', 'range'].map((code) => `failure.code.${code}`)));
+
+test('lessons: every text in every language, with the same gaps filled', () => {
+  const languages = Object.keys(LANGUAGES).sort();
+  const KEYS = ['title', 'about', 'text', 'question', 'right', 'wrong'];
+  let seen = 0;
+  /** @param {any} node @param {string} where */
+  const walk = (node, where) => {
+    if (Array.isArray(node)) return node.forEach((each, i) => walk(each, `${where}[${i}]`));
+    if (!node || typeof node !== 'object') return undefined;
+    for (const [key, value] of Object.entries(node)) {
+      const own = KEYS.includes(key) ? [value] : key === 'choices' ? value.map((/** @type {any} */ choice) => choice.text ?? choice) : [];
+      for (const text of own) {
+        seen++;
+        assert.deepEqual(Object.keys(text).sort(), languages, `${where}.${key}`);
+        for (const words of Object.values(text)) assert.ok(String(words).trim(), `${where}.${key}`);
+      }
+      if (!own.length) walk(value, `${where}.${key}`);
+      else if (key === 'choices') walk(value.filter((/** @type {any} */ choice) => choice.is).map((/** @type {any} */ choice) => ({ is: choice.is })), where);
+    }
+    return undefined;
+  };
+  for (const file of readdirSync(new URL('lessons/', content)).filter((name) => name.endsWith('.json'))) walk(read(`lessons/${file}`), file);
+  assert.ok(seen > 100, `${seen} texts`);
+});
