@@ -53,6 +53,7 @@ test('the first minute: recorded run, training, before and after, an even smalle
   await page.locator('#difference').waitFor();
   mark('merged');
   assert.ok(Number(await page.locator('#difference').getAttribute('data-value')) < 1e-3);
+  assert.ok(await page.locator('peft-next-step button', { hasText: /Check what you know/ }).isVisible(), 'a checked question is one click away');
   await page.locator('peft-next-step button', { hasText: /even less/i }).click();
   await until(page, 'lab.description.modules[0]?.method === "prompt"');
   assert.ok((await lab(page, 'lab.description.counts.trainable')) < run.trainable, 'a prompt trains fewer numbers');

@@ -19,7 +19,7 @@ class PeftNextStep extends LabElement {
         const methods = new Set(lab.runs.map((r) => r.method));
         const panel = (/** @type {string} */ name) => ({ text: t(`hint.${name}`), act: () => lab.set({ panel: name }) });
         const smaller = { text: t('hint.prompt'), act: () => lab.set({ method: 'prompt' }) };
-        if (merged) return { text: t('hint.after_merge'), steps: [...(hasPanel('compare') ? [panel('compare')] : []), ...(methods.has('prompt') ? [] : [smaller])] };
+        if (merged) return { text: t('hint.after_merge'), steps: [...(hasPanel('compare') ? [panel('compare')] : []), ...(methods.has('prompt') ? [] : [smaller]), ...(hasPanel('lessons') ? [{ text: t('hint.lesson'), act: () => lab.set({ panel: 'lessons', lesson: 'merging' }) }] : [])] };
         const canMerge = lab.description?.modules[0]?.can_merge && run.method !== 'full';
         const steps = [...(canMerge && lab.state.panel !== 'merge' ? [panel('merge')] : []), ...(methods.has('prompt') ? [] : [smaller]), ...(methods.size > 1 && hasPanel('compare') ? [panel('compare')] : []), ...(hasPanel('inspect') ? [panel('inspect')] : [])];
         return { text: t('hint.after_run'), steps: steps.slice(0, 3) };
