@@ -1,4 +1,5 @@
 /* Importing an adapter folder: strict, with a report. Nothing changes in the session unless everything fits. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,7 +73,7 @@ static const char *const KNOWN_KEYS =
 static bool informative(const char *key) {
     size_t length = strlen(key);
     for (const char *at = strstr(KNOWN_KEYS, key); at && length > 0; at = strstr(at + 1, key))
-        if (at[-1] == ' ' && at[length] == ' ')
+        if (at > KNOWN_KEYS && at[-1] == ' ' && at[length] == ' ')
             return true;
     return false;
 }
@@ -99,8 +100,11 @@ static pl_status build_module(pl_session *s, const import_request *r, pl_module 
     char file_name[64] = "default", free_name[64];
     pl_status status =
         adapter_read_options(r->config, r->file, &s->model->config, &options, file_name, notes, &s->error);
+    char clean[49] = {0}; /* a file's name may have any characters, a session's becomes a folder */
+    for (size_t i = 0; i + 1 < sizeof clean && file_name[i]; i++)
+        clean[i] = isalnum((unsigned char)file_name[i]) || file_name[i] == '-' ? file_name[i] : '_';
     if (status == PL_OK)
-        status = session_free_name(s, r->name && r->name[0] ? r->name : file_name, free_name);
+        status = session_free_name(s, r->name && r->name[0] ? r->name : clean, free_name);
     if (status == PL_OK)
         status = pl_module_create(&s->memory, s->model, &options.values, free_name, 1, module, &s->error);
     session_free_options(&options);

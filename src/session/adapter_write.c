@@ -36,14 +36,15 @@ pl_status adapter_file_key(const pl_method *method, const pl_tensor *tensor, con
 /* Compact JSON -> indented by two, as json.dumps(indent=2). */
 static void indent_json(pl_text *out, const char *json, size_t length) {
     int depth = 0;
-    bool quoted = false;
+    bool quoted = false, escaped = false;
     for (size_t i = 0; i < length; i++) {
         char c = json[i];
         bool opens = !quoted && (c == '{' || c == '['), closes = !quoted && (c == '}' || c == ']');
         bool empty = opens && i + 1 < length && (json[i + 1] == '}' || json[i + 1] == ']');
         bool emptied = closes && i > 0 && (json[i - 1] == '{' || json[i - 1] == '[');
-        if (c == '"' && (i == 0 || json[i - 1] != '\\'))
+        if (c == '"' && !escaped)
             quoted = !quoted;
+        escaped = c == '\\' && !escaped;
         depth -= closes ? 1 : 0;
         if (closes && !emptied) {
             pl_text_bytes(out, "\n", 1);

@@ -128,12 +128,16 @@ void session_write_options(pl_text *out, const pl_options *options, const pl_con
 
 /* modules.c */
 pl_entry *session_entry(pl_session *s, int32_t id); /* NULL with error set */
+/* A module id in a request; 0, which no module has, for what is none. */
+int32_t session_json_id(const pl_json *node);
 pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool trainable,
                         pl_entry **entry);                      /* takes ownership, also on error */
 void session_write_entry(pl_session *s, const pl_entry *entry); /* one JSON object into the result */
 pl_needs session_needs(const pl_module *module);                /* what the module asks of every pass */
 void session_drop_modules(pl_session *s);
 int64_t session_entry_parameters(const pl_entry *entry);
+/* Refuses names that could not be a folder's: letters, digits, _ and -, up to 48. */
+pl_status session_check_name(pl_session *s, const char *name);
 pl_status session_free_name(pl_session *s, const char *wanted, char name[64]); /* unique adapter name */
 
 /* data.c */

@@ -7,7 +7,7 @@ static pl_status mark(pl_session *s, const pl_json *ids, bool wanted[PL_SESSION_
         wanted[i] = s->entries[i].merged ||
                     (all && s->entries[i].active && !s->entries[i].module->method->cannot_merge);
     for (const pl_json *item = pl_json_first(ids); item; item = pl_json_next(item)) {
-        pl_entry *entry = session_entry(s, (int32_t)pl_json_number(item));
+        pl_entry *entry = session_entry(s, session_json_id(item));
         if (!entry)
             return s->error.status;
         if (entry->module->method->cannot_merge)

@@ -42,7 +42,7 @@ static pl_status read_sources(pl_session *s, const pl_json *root, pl_module **mo
                               int32_t *count) {
     *count = 0;
     for (const pl_json *item = pl_json_first(pl_json_get(root, "modules")); item; item = pl_json_next(item)) {
-        pl_entry *entry = session_entry(s, (int32_t)pl_json_number(pl_json_get(item, "id")));
+        pl_entry *entry = session_entry(s, session_json_id(pl_json_get(item, "id")));
         if (!entry)
             return s->error.status;
         if (*count == PL_STACK_MAX)

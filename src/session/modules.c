@@ -12,6 +12,11 @@ pl_entry *session_entry(pl_session *s, int32_t id) {
     return NULL;
 }
 
+int32_t session_json_id(const pl_json *node) {
+    double id = pl_json_number(node);
+    return id >= 1 && id <= INT32_MAX ? (int32_t)id : 0;
+}
+
 int64_t session_entry_parameters(const pl_entry *entry) { return entry->module->layout.elements; }
 
 pl_needs session_needs(const pl_module *module) {
@@ -28,9 +33,7 @@ static bool name_taken(const pl_session *s, const char *name) {
     return false;
 }
 
-pl_status session_free_name(pl_session *s, const char *wanted, char name[64]) {
-    if (!wanted || !wanted[0])
-        wanted = "default";
+pl_status session_check_name(pl_session *s, const char *wanted) {
     if (strlen(wanted) > 48)
         return pl_fail(&s->error, PL_ERR_RANGE, "the module name has %d characters, at most 48 fit",
                        (int)strlen(wanted));
@@ -41,9 +44,16 @@ pl_status session_free_name(pl_session *s, const char *wanted, char name[64]) {
                 &s->error, PL_ERR_ARGUMENT,
                 "the module name \"%s\" may only have letters, digits, _ and - (it becomes a folder name)",
                 wanted);
+    return PL_OK;
+}
+
+pl_status session_free_name(pl_session *s, const char *wanted, char name[64]) {
+    if (!wanted || !wanted[0])
+        wanted = "default";
+    PL_TRY(session_check_name(s, wanted));
     (void)snprintf(name, 64, "%s", wanted);
     for (int32_t i = 2; name_taken(s, name); i++)
-        (void)snprintf(name, 64, "%s-%d", wanted, i);
+        (void)snprintf(name, 64, "%.44s-%d", wanted, i);
     return PL_OK;
 }
 
@@ -237,7 +247,7 @@ static pl_status order_answer(pl_session *s, const pl_json *root, int32_t id) {
         return pl_fail(&s->error, PL_ERR_ARGUMENT, "the order must list each of the %d module ids once",
                        s->entry_count);
     for (const pl_json *item = pl_json_first(root); item; item = pl_json_next(item)) {
-        pl_entry *entry = session_entry(s, (int32_t)pl_json_number(item));
+        pl_entry *entry = session_entry(s, session_json_id(item));
         if (!entry)
             return s->error.status;
         for (int32_t i = 0; i < count; i++)

@@ -131,9 +131,10 @@ static pl_status build_entry(pl_session *s, const pl_json *node, const pl_safete
     const char *method_name = pl_json_string(pl_json_get(node, "method")),
                *name = pl_json_string(pl_json_get(node, "name"));
     const pl_method *method = method_name ? pl_method_find(method_name) : NULL;
-    if (!method || !name || strlen(name) > 63)
+    if (!method || !name || !name[0])
         return pl_fail(&s->error, PL_ERR_FORMAT, "the snapshot's module %d names no method of this version",
                        index);
+    PL_TRY(session_check_name(s, name)); /* it becomes a folder's */
     int64_t seed = 1;
     *entry = (pl_entry){.active = true, .trainable = true};
     PL_TRY(pl_json_get_int(node, "snapshot", "seed", false, 0, (int64_t)1 << 53, &seed, &s->error));
@@ -151,8 +152,11 @@ static pl_status build_entry(pl_session *s, const pl_json *node, const pl_safete
     char block[24];
     (void)snprintf(block, sizeof block, "modules.%d", index);
     entry->module->tag = read_hex(node, "tag");
-    entry->module->weight = (real)pl_json_number(pl_json_get(node, "weight"));
-    status = read_block(s, file, block, entry->module->layout.extent, entry->module->values);
+    double weight = 1;
+    status = pl_json_get_number(node, "snapshot", "weight", false, -100, 100, &weight, &s->error);
+    entry->module->weight = (real)weight;
+    if (status == PL_OK)
+        status = read_block(s, file, block, entry->module->layout.extent, entry->module->values);
     if (status != PL_OK) {
         pl_module_free(entry->module);
         entry->module = NULL;
@@ -214,6 +218,10 @@ static pl_status restore_run(pl_session *s, const pl_json *header, const pl_safe
             "the snapshot was taken with other training data; load the same data in the same order");
     PL_TRY(read_block(s, file, "optimizer.first", t->size, t->first));
     PL_TRY(read_block(s, file, "optimizer.second", t->size, t->second));
+    for (int64_t i = 0; i < t->size; i++)
+        if (t->second[i] < 0)
+            return pl_fail(&s->error, PL_ERR_FORMAT,
+                           "the snapshot's optimizer.second has a negative number: no square is");
     t->step = (int32_t)step;
     return PL_OK;
 }

@@ -168,9 +168,9 @@ void pl_dataset_order(const pl_dataset *d, uint64_t seed, int32_t epoch, int32_t
 }
 
 int32_t pl_dataset_rows(const pl_dataset *d, int32_t count) {
-    /* Counting sort by length would be exact; `count` times the longest is simple and never too small. */
-    int64_t bound = (int64_t)d->longest * count;
-    return bound < d->token_count || count > d->example_count ? (int32_t)bound : d->token_count;
+    /* Up to example_count sequences in a row touch at most two epochs, and so every example at most twice. */
+    int64_t bound = (int64_t)d->longest * count, twice = 2 * (int64_t)d->token_count;
+    return (int32_t)(count > d->example_count || bound < twice ? bound : twice);
 }
 
 pl_status pl_batch_buffer_create(pl_memory *memory, int32_t seqs, int32_t rows, pl_batch_buffer *b,

@@ -49,7 +49,7 @@ pl_status pl_dataset_add(pl_dataset *dataset, const int32_t *tokens, int32_t cou
 /* Writes a permutation of the examples for this epoch: Fisher-Yates with stream `epoch` of seed. order[example_count]. */
 void pl_dataset_order(const pl_dataset *dataset, uint64_t seed, int32_t epoch, int32_t *order);
 
-/* Sum of tokens of the `count` longest examples: what a workspace must hold. */
+/* Tokens that `count` sequences following each other in training can have at most, also across the end of an epoch. */
 int32_t pl_dataset_rows(const pl_dataset *dataset, int32_t count);
 
 /* Buffers for assembling batches: up to seqs sequences and rows tokens. */

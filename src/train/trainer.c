@@ -144,7 +144,7 @@ void pl_trainer_free(pl_trainer *t) {
 
 /* Example of the index-th sequence since the start of the run: epoch after epoch, each in its own shuffled order. */
 static int32_t example_at(pl_trainer *t, int64_t index) {
-    int32_t epoch = (int32_t)(index / t->dataset->example_count);
+    int32_t epoch = (int32_t)(index / t->dataset->example_count % INT32_MAX);
     if (epoch != t->order_epoch) {
         pl_dataset_order(t->dataset, t->options.seed, epoch, t->order);
         t->order_epoch = epoch;
@@ -194,8 +194,9 @@ pl_status pl_trainer_shard(pl_trainer *t, int32_t shard, pl_shard *result, pl_er
     shard_range(t, shard, &first, &count);
     pl_batch_clear(&t->buffer);
     for (int32_t i = first; i < first + count; i++)
-        (void)pl_batch_append(&t->buffer, t->dataset, example_at(t, (int64_t)t->step * total + i),
-                              (uint64_t)i);
+        if (!pl_batch_append(&t->buffer, t->dataset, example_at(t, (int64_t)t->step * total + i),
+                             (uint64_t)i))
+            return pl_fail(error, PL_ERR_STATE, "sequence %d does not fit the batch that was planned", i);
     return run_buffer(t, true, denominator, result, error);
 }
 

@@ -98,3 +98,33 @@ test('5, 6: a hundred merges and unmerges drift by nothing', async () => {
     assert.equal(await logits(), base);
     session.close();
 });
+
+test('every sequence is learned from, also where a batch spans the end of an epoch and holds its longest example twice', async () => {
+    const session = await tiny();
+    const of = (/** @type {number} */ length) => Array.from({ length }, (_, i) => 1 + (i % 90));
+    await session.request('setTokens', { split: 'train', examples: [of(20), of(3), of(3)] });
+    await session.addModule('lora', {});
+    let tokens = 0;
+    await session.train({ steps: 300, batch_size: 2, shards: 1, onStep: (report) => { tokens += report.tokens; } });
+    assert.equal(tokens, (20 + 3 + 3) * 200);
+    session.close();
+});
+
+test('names from files: a snapshot cannot name a folder outside, an adapter with an odd name still loads', async () => {
+    const session = await tiny();
+    await addSequences(session);
+    await session.addModule('adapter', { variant: 'pfeiffer', bottleneck_size: 3 }, { name: 'default' });
+    const snapshot = Buffer.from(await session.snapshot());
+    const at = snapshot.indexOf('default');
+    snapshot.write('../../x', at);
+    await assert.rejects(session.restore(new Uint8Array(snapshot)), /"\.\.\/\.\.\/x"/);
+    const [{ id }] = (await session.describe()).modules;
+    const files = await session.exportAdapter(id);
+    const config = JSON.parse(new TextDecoder().decode(files['adapter_config.json']));
+    assert.equal(config.name, 'default');
+    const weights = Buffer.from(files['adapter.safetensors']);
+    for (let i = weights.indexOf('default'); i >= 0; i = weights.indexOf('default', i + 1)) weights.write('en@u p1', i);
+    const { module } = await session.importAdapter({ 'adapter_config.json': new TextEncoder().encode(JSON.stringify({ ...config, name: 'en@u p1' })), 'adapter.safetensors': new Uint8Array(weights) });
+    assert.equal(module.name, 'en_u_p1');
+    session.close();
+});
