@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { PeftLab, PeftLabError } from '../../web/engine/index.js';
+import { loadTask, PeftLab, PeftLabError } from '../../web/engine/index.js';
 import { codeOf, sha, STORIES, stories } from './lib/session.mjs';
 
 const EXAMPLES = Array.from({ length: 4000 }, (_, i) => ({ prompt: `The cat ${i} sat`, completion: ' on a very small mat and looked around for a long time.' }));
@@ -77,12 +77,45 @@ test('two splits read in at the same time do not mix', async () => {
     session.close();
 });
 
+test('what cannot be sent to a worker is a typed error, and the session goes on', async () => {
+    const session = await stories({ inThread: false });
+    assert.equal(await codeOf(session.addModule('lora', { rank: /** @type {any} */ (() => 1) })), 'argument');
+    assert.equal((await session.describe()).modules.length, 0);
+    session.close();
+});
+
+test('a replica that dies ends the step, not the session', async () => {
+    /** @type {import('node:worker_threads').Worker[]} */
+    const workers = [];
+    const createWorker = async () => {
+        const { Worker } = await import('node:worker_threads');
+        workers.push(new Worker(new URL('../../web/engine/worker.js', import.meta.url)));
+        return workers.at(-1);
+    };
+    for (const inThread of [true, false]) {
+        workers.length = 0;
+        const session = await stories({ inThread, createWorker });
+        await session.setData('train', FEW);
+        await session.addModule('lora', { rank: 2 });
+        let steps = 0;
+        const code = await codeOf(session.train({ steps: 100_000, batch_size: 2, shards: 2, workers: 2, onStep: ({ step }) => { if (steps === 0) workers.at(-1)?.terminate(); steps = step; } }));
+        assert.equal(code, 'worker-lost');
+        const { run } = await session.describe();
+        assert.ok(run.step >= steps && run.step < 100_000);
+        assert.equal((await session.resume({ until: run.step + 3 })).step, run.step + 3, 'goes on alone');
+        session.close();
+    }
+});
+
 test('wrong calls reject with typed errors', async () => {
     const session = await stories();
     await session.setData('train', FEW);
     /** @type {[string, () => Promise<any>, string][]} */
     const calls = [
         ['no such folder', () => PeftLab.load('/nowhere', { inThread: true }), 'load'],
+        ['no folder at all', () => PeftLab.load(/** @type {any} */ (undefined), { inThread: true }), 'argument'],
+        ['a task folder that is none', () => loadTask({ 'task.json': new TextEncoder().encode('{') }), 'format'],
+        ['a task without files', () => loadTask({ 'task.json': new TextEncoder().encode('{}') }), 'format'],
         ['data that is no list', () => session.setData('train', /** @type {any} */ ('text')), 'argument'],
         ['a row that is null', () => session.setData('other', /** @type {any} */ ([null])).then(({ examples }) => { throw new PeftLabError(examples === 0 ? 'argument' : 'internal', 'left out'); }), 'argument'],
         ['token 1.5', () => session.logits({ tokens: [1.5] }), 'range'],

@@ -45,8 +45,13 @@ export async function splitWeight(text) {
 async function adapterParts(dir) {
     const manifest = join(dir, MANIFEST);
     if (!(await isFile(manifest))) return [dir];
-    const { modules } = JSON.parse(await readFile(manifest, 'utf8'));
-    return modules.map((/** @type {{dir: string}} */ part) => join(dir, basename(part.dir)));
+    let parts;
+    try {
+        parts = JSON.parse(await readFile(manifest, 'utf8')).modules.map((/** @type {{dir: string}} */ part) => basename(part.dir));
+    } catch {
+        throw usage(`${manifest} does not list the folders of an adapter stack`);
+    }
+    return parts.map((/** @type {string} */ part) => join(dir, part));
 }
 
 /**

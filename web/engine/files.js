@@ -62,6 +62,7 @@ function webReader(folder, signal) {
 
 /** @param {FolderSource} source @param {AbortSignal} [signal] @returns {Promise<ReadFile>} */
 export async function reader(source, signal) {
+    if (!source || (typeof source !== 'object' && typeof source !== 'string')) throw new PeftLabError('argument', `A folder is a URL, a path, files by name or a FileList, not ${source}.`);
     if (isPlace(source)) return isPath(source) ? diskReader(source) : webReader(source, signal);
     if (Symbol.iterator in source) {
         const files = new Map([.../** @type {Iterable<File>} */ (source)].map((file) => [file.name, file]));

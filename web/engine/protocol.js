@@ -186,7 +186,11 @@ export class Remote {
             signal?.addEventListener('abort', abort);
             this.#pending.set(id, { resolve: finish(resolve), reject: finish(reject), onEvent });
             this.#startWatch();
-            this.#port.postMessage({ id, command, args }, transfer ?? []);
+            try {
+                this.#port.postMessage({ id, command, args }, transfer ?? []);
+            } catch (cause) { // a function or another thing that cannot be sent
+                this.#receive({ id, error: { code: 'argument', message: `${command}: an argument cannot be sent to the engine (${/** @type {Error} */ (cause).message})`, hint: '' } });
+            }
         });
     }
 }

@@ -25,6 +25,16 @@ function text(bytes, name) {
     return new TextDecoder().decode(bytes);
 }
 
+/** @param {Uint8Array | null} bytes @param {string} name @returns {any} */
+function json(bytes, name) {
+    try {
+        return JSON.parse(text(bytes, name));
+    } catch (cause) {
+        if (cause instanceof PeftLabError) throw cause;
+        throw new PeftLabError('format', `${name} is not JSON: ${/** @type {Error} */ (cause).message}`, { cause });
+    }
+}
+
 /**
  * @param {import('./files.js').FolderSource} source task folder
  * @param {{splits?: string[], signal?: AbortSignal}} [options]
@@ -32,7 +42,8 @@ function text(bytes, name) {
  */
 export async function loadTask(source, { splits = ['train', 'validation', 'test'], signal } = {}) {
     const read = await reader(source, signal);
-    const task = JSON.parse(text(await read('task.json'), 'task.json'));
+    const task = json(await read('task.json'), 'task.json');
+    if (!task?.files || !task.metric) throw new PeftLabError('format', 'task.json must name files and a metric.');
     const load = async (/** @type {Record<string, string>} */ files) => Object.fromEntries(await Promise.all(
         splits.filter((split) => files[split]).map(async (split) => [split, parseData(text(await read(files[split]), files[split]), 'jsonl', files[split]).examples]),
     ));
@@ -53,7 +64,7 @@ export function fitPreset(preset, steps) {
 /** @param {import('./files.js').FolderSource} source the models folder @returns {Promise<{models: any[], tasks: any[], adapters?: any[]}>} */
 export async function loadIndex(source) {
     const read = await reader(source);
-    return JSON.parse(text(await read('index.json'), 'index.json'));
+    return json(await read('index.json'), 'index.json');
 }
 
 /**
