@@ -97,7 +97,7 @@ static bool at_input(const pl_module *module, int32_t site) {
     pl_needs needs = {0};
     if (module->method->needs)
         module->method->needs(&module->options, &module->config, &needs);
-    return (needs.input_sites >> site & 1U) != 0;
+    return ((uint32_t)needs.input_sites >> site & 1U) != 0;
 }
 
 static bool takes_part(const pl_module *module, const change *at) {

@@ -83,7 +83,7 @@ test('embed code: names and addresses are escaped for where they stand; own data
   const settings = attributesOf(state);
   assert.deepEqual(settings, { method: 'lora"><script>', hide: 'lr', rank: '4' });
   const codes = embedCode({ page: 'https://x.example/a"b/', element: 'playground', link: '#v=1&m=lora', settings });
-  assert.equal(codes.length, 8);
-  for (const { id, code } of codes) if (!['myst', 'jupyter'].includes(id)) assert.ok(!/a"b|"><script>/.test(code), `${id}: ${code}`);
+  assert.equal(codes.length, 9);
+  for (const { id, code } of codes) if (!['myst', 'mystwidget', 'jupyter'].includes(id)) assert.ok(!/a"b|"><script>/.test(code), `${id}: ${code}`);
   assert.match(codes[0].code, /#v=1&amp;m=lora/);
 });

@@ -1,0 +1,226 @@
+/* build: both
+ * The session through its public header, under the sanitizers: load, train, merge, save, restore, generate; wrong requests; every refused
+ * allocation. What the numbers are is the business of the golden tests in Node; here nothing may leak, overflow or be lost. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+#include "session/peftlab.h"
+
+static const char *const FOLDER = "tests/golden/models/gqa-odd";
+static const char *const METHODS[] = {"lora", "prompt", "prefix", "adapter", "ia3", "norms", "full"};
+enum { METHOD_COUNT = sizeof METHODS / sizeof METHODS[0] };
+
+static uint8_t *read_file(const char *name, int32_t *size) {
+    char path[300];
+    (void)snprintf(path, sizeof path, "%s/%s", FOLDER, name);
+    FILE *file = fopen(path, "rb");
+    if (!CHECK(file != NULL))
+        return NULL;
+    (void)fseek(file, 0, SEEK_END);
+    *size = (int32_t)ftell(file);
+    rewind(file);
+    uint8_t *bytes = malloc((size_t)*size);
+    size_t got = fread(bytes, 1, (size_t)*size, file);
+    (void)fclose(file);
+    CHECK_INT((long long)got, *size);
+    return bytes;
+}
+
+static int32_t ask(int32_t (*call)(pl_session *, const char *, int32_t), pl_session *s, const char *json) {
+    return call(s, json, (int32_t)strlen(json));
+}
+
+static int32_t load(pl_session *s) {
+    int32_t config_size = 0, weights_size = 0;
+    uint8_t *config = read_file("config.json", &config_size),
+            *weights = read_file("model.safetensors", &weights_size);
+    int32_t status = pl_model_begin(s, (const char *)config, config_size);
+    if (status == 0)
+        status = pl_model_weights(s, weights, weights_size);
+    if (status == 0)
+        status = pl_model_commit(s);
+    free(config);
+    free(weights);
+    return status;
+}
+
+static int32_t add_data(pl_session *s) {
+    int32_t status = pl_data_begin(s, "train", 0);
+    for (int32_t i = 0; i < 10 && status == 0; i++) {
+        int32_t tokens[9];
+        for (int32_t t = 0; t < 9; t++)
+            tokens[t] = (7 * i + 13 * t * t) % 101;
+        status = pl_data_add_tokens(s, "train", tokens, 5 + i % 5, 2, 10);
+    }
+    return status;
+}
+
+static int32_t add_module(pl_session *s, const char *method) {
+    char json[100];
+    (void)snprintf(json, sizeof json, "{\"method\":\"%s\"}", method);
+    return ask(pl_module_add, s, json);
+}
+
+/* The id of the newest module: ids count up. */
+static int32_t train(pl_session *s, int32_t steps) {
+    int32_t status =
+        ask(pl_train_begin, s, "{\"steps\":6,\"batch_size\":4,\"shards\":2,\"lr\":0.01,\"warmup_steps\":1}");
+    for (int32_t i = 0; i < steps && status == 0; i++)
+        status = pl_train_step(s);
+    return status;
+}
+
+static pl_session *ready(const char *method) {
+    pl_session *s = pl_session_new();
+    CHECK_INT(load(s), 0);
+    CHECK_INT(add_data(s), 0);
+    CHECK_INT(add_module(s, method), 0);
+    return s;
+}
+
+/* A copy of the result, ended with a 0. */
+static char *result(const pl_session *s, int32_t *size) {
+    *size = pl_result_size(s);
+    char *copy = malloc((size_t)*size + 1);
+    memcpy(copy, pl_result(s), (size_t)*size);
+    copy[*size] = 0;
+    return copy;
+}
+
+TEST(every_method_trains_describes_and_generates) {
+    for (int32_t m = 0; m < METHOD_COUNT; m++) {
+        pl_session *s = ready(METHODS[m]);
+        CHECK_INT(train(s, 6), 0);
+        CHECK(strstr((const char *)pl_result(s), "\"step\":6") != NULL);
+        CHECK(pl_train_step(s) != 0); /* the run is over, and says so */
+        CHECK(strstr(pl_last_error(s), "begin a new run") != NULL);
+        CHECK_INT(pl_train_end(s), 0);
+        CHECK_INT(pl_data_loss(s, "train", 0, 10), 0);
+        CHECK_INT(pl_describe(s), 0);
+        const int32_t tokens[] = {1, 2, 3};
+        CHECK_INT(pl_generate_begin(s, tokens, 3, "{\"max_new_tokens\":5,\"stop_at_eos\":false}", 40), 0);
+        int32_t made = 0;
+        for (int32_t token = pl_generate_next(s); token >= 0; token = pl_generate_next(s))
+            made++;
+        CHECK_INT(made, 5);
+        pl_session_free(s);
+    }
+}
+
+TEST(adapters_go_out_and_come_back) {
+    for (int32_t m = 0; m < METHOD_COUNT - 1; m++) { /* full fine-tuning is a model, not an adapter */
+        pl_session *s = ready(METHODS[m]);
+        int32_t config_size, weights_size;
+        CHECK_INT(pl_module_export_config(s, 1), 0);
+        char *config = result(s, &config_size);
+        CHECK_INT(pl_module_export_weights(s, 1), 0);
+        char *weights = result(s, &weights_size);
+        CHECK_INT(pl_module_remove(s, 1), 0);
+        CHECK_INT(pl_module_import(s, "back", config, config_size, (const uint8_t *)weights, weights_size),
+                  0);
+        for (int32_t cut = 0; cut < weights_size;
+             cut += weights_size / 7 + 1) /* truncated files are refused */
+            CHECK(pl_module_import(s, NULL, config, config_size, (const uint8_t *)weights, cut) != 0);
+        for (int32_t cut = 1; cut < config_size; cut += config_size / 7 + 1)
+            CHECK(pl_module_import(s, NULL, config, cut, (const uint8_t *)weights, weights_size) != 0);
+        free(config);
+        free(weights);
+        pl_session_free(s);
+    }
+}
+
+TEST(a_snapshot_restores_and_a_damaged_one_changes_nothing) {
+    pl_session *s = ready("lora");
+    CHECK_INT(add_module(s, "prompt"), 0);
+    CHECK_INT(train(s, 3), 0);
+    CHECK_INT(pl_snapshot(s), 0);
+    int32_t size;
+    char *bytes = result(s, &size);
+    CHECK_INT(pl_train_end(s), 0);
+    for (int32_t cut = 0; cut < size; cut += size / 11 + 1)
+        CHECK(pl_restore(s, (const uint8_t *)bytes, cut) != 0);
+    CHECK_INT(pl_restore(s, (const uint8_t *)bytes, size), 0);
+    CHECK(strstr((const char *)pl_result(s), "\"step\":3") != NULL);
+    for (int32_t i = 3; i < 6; i++)
+        CHECK_INT(pl_train_step(s), 0);
+    free(bytes);
+    pl_session_free(s);
+}
+
+TEST(merging_mixing_and_inspecting) {
+    pl_session *s = ready("lora");
+    CHECK_INT(add_module(s, "lora"), 0);
+    CHECK_INT(train(s, 4), 0);
+    CHECK_INT(pl_train_end(s), 0);
+    CHECK_INT(pl_module_spectrum(s, 1, 0, "q_proj"), 0);
+    CHECK_INT(pl_module_matrix(s, 1, 0, "q_proj", "delta"), 0);
+    CHECK(pl_module_matrix(s, 1, 99, "q_proj", "delta") != 0);
+    CHECK_INT(ask(pl_module_mix, s,
+                  "{\"type\":\"cat\",\"modules\":[{\"id\":1,\"weight\":0.5},{\"id\":2,\"weight\":-1}]}"),
+              0);
+    CHECK_INT(ask(pl_merge_modules, s, "[1,2]"), 0);
+    CHECK(add_module(s, "lora") != 0); /* not while merged */
+    CHECK_INT(pl_model_export(s, "BF16"), 0);
+    CHECK_INT(pl_unmerge_modules(s), 0);
+    pl_session_free(s);
+}
+
+TEST(calculators_need_no_model) {
+    pl_session *s = pl_session_new();
+    CHECK_INT(pl_describe_static(s), 0);
+    CHECK_INT(pl_chapter(s), 0);
+    CHECK_INT(pl_guide(s), 0);
+    CHECK_INT(ask(pl_count, s, "{\"shape\":\"llama-2-70b\",\"method\":\"lora\"}"), 0);
+    CHECK_INT(
+        ask(pl_estimate_memory, s, "{\"shape\":\"llama-2-7b\",\"method\":\"full\",\"assume\":\"chapter\"}"),
+        0);
+    CHECK_INT(ask(pl_advise, s, "{\"latency\":\"yes\"}"), 0);
+    CHECK_INT(ask(pl_coach_history, s, "{\"history\":[{\"step\":1,\"loss\":2.5}]}"), 0);
+    const char *const wrong[] = {"",
+                                 "{",
+                                 "[]",
+                                 "null",
+                                 "{\"shape\":7}",
+                                 "{\"shape\":\"x\"}",
+                                 "{\"shape\":\"llama-2-7b\",\"method\":\"x\"}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        CHECK(ask(pl_count, s, wrong[i]) != 0);
+    pl_session_free(s);
+}
+
+/* One whole life of a session; the first refusal ends it. */
+static int32_t life(pl_session *s) {
+    int32_t status = add_data(s);
+    if (status == 0)
+        status = add_module(s, "lora");
+    if (status == 0)
+        status = train(s, 2);
+    if (status == 0)
+        status = pl_snapshot(s);
+    if (status == 0)
+        status = pl_train_end(s);
+    if (status == 0)
+        status = ask(pl_merge_modules, s, "[]");
+    if (status == 0)
+        status = pl_model_export(s, "F16");
+    return status;
+}
+
+TEST(every_refused_allocation_is_survived) {
+    bool finished = false;
+    for (int32_t nth = 1; nth < 2000 && !finished; nth += nth < 60 ? 1 : 23) {
+        pl_session *s = pl_session_new();
+        CHECK_INT(load(s), 0);
+        (void)pl_session_fail_at(s, nth);
+        int32_t status = life(s);
+        finished = status == 0;
+        CHECK(finished || strcmp(pl_last_error_code(s), "memory") == 0);
+        (void)pl_session_fail_at(s, 0);
+        const int32_t tokens[] = {1, 2, 3};
+        CHECK_INT(pl_logits(s, tokens, 3), 0); /* the session lives on */
+        pl_session_free(s);
+    }
+    CHECK(finished);
+}
