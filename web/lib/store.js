@@ -42,6 +42,9 @@ export function defaults() {
     return { ...Object.fromEntries(Object.entries(FIELDS).map(([name, field]) => [name, structuredClone(field.initial)])), options: {} };
 }
 
+/** The text of a simple value; an object's own toString is not asked, it may be anything. @param {unknown} value */
+const plain = (value) => (['string', 'number', 'boolean', 'bigint'].includes(typeof value) ? String(value) : '');
+
 /** @param {string} name @param {Field} field @param {unknown} value @param {string[]} notices @returns {any} a value inside the schema */
 function readField(name, field, value, notices) {
     const bad = (/** @type {string} */ why) => {
@@ -49,18 +52,18 @@ function readField(name, field, value, notices) {
         return structuredClone(field.initial);
     };
     if (field.kind === 'int' || field.kind === 'real') {
-        const number = typeof value === 'number' ? value : NUMBER.test(String(value)) ? Number(value) : NaN;
-        if (!Number.isFinite(number) || (field.kind === 'int' && !Number.isInteger(number))) return bad(`"${String(value).slice(0, 40)}" is no number`);
+        const number = typeof value === 'number' ? value : NUMBER.test(plain(value)) ? Number(value) : NaN;
+        if (!Number.isFinite(number) || (field.kind === 'int' && !Number.isInteger(number))) return bad(`"${plain(value).slice(0, 40)}" is no number`);
         const clamped = Math.min(field.max ?? Infinity, Math.max(field.min ?? -Infinity, number));
         if (clamped !== number) notices.push(`${name}: ${number} was brought to ${clamped}`);
         return clamped;
     }
     if (field.kind === 'bool') return value === true || value === 'true' || value === '1';
     if (field.kind === 'words') {
-        const list = Array.isArray(value) ? value : String(value).split(',');
-        return [...new Set(list.map(String).filter((word) => WORD.test(word)))].slice(0, 40);
+        const list = Array.isArray(value) ? value : plain(value).split(',');
+        return [...new Set(list.map(plain).filter((word) => WORD.test(word)))].slice(0, 40);
     }
-    const text = String(value ?? '');
+    const text = plain(value);
     if (field.kind === 'choice') return field.choices?.includes(text) ? text : bad(`"${text.slice(0, 40)}" is not one of ${field.choices?.filter(Boolean).join(', ')}`);
     if (field.kind === 'word') return text === '' || WORD.test(text) ? text : bad(`"${text.slice(0, 40)}" is no name`);
     return text.slice(0, field.max);
@@ -68,7 +71,7 @@ function readField(name, field, value, notices) {
 
 /** A number per module name (rank_pattern, alpha_pattern). @param {[string, unknown][]} entries */
 function readPattern(entries) {
-    return Object.fromEntries(entries.map(([name, v]) => /** @type {[string, number]} */ ([name.trim(), Number(v)]))
+    return Object.fromEntries(entries.map(([name, v]) => /** @type {[string, number]} */ ([name.trim(), NUMBER.test(plain(v).trim()) ? Number(v) : NaN]))
         .filter(([name, v]) => WORD.test(name) && name !== '__proto__' && Number.isFinite(v)).slice(0, 64));
 }
 
