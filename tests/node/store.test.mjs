@@ -7,6 +7,9 @@ import { configDiff, makeRun, smooth } from '../../web/lib/runs.js';
 import { defaults, FIELDS, fromLink, LINK_MAX, read, toLink } from '../../web/lib/store.js';
 import { changedWords } from '../../web/lib/words.js';
 
+// A fixed seed keeps the suite repeatable; PEFTLAB_FUZZ_SEED looks elsewhere.
+fc.configureGlobal({ seed: Number(process.env.PEFTLAB_FUZZ_SEED ?? 1) });
+
 test('a link holds what differs from the defaults, and gives it back', () => {
   assert.equal(toLink(defaults()), '#v=1');
   const state = { ...defaults(), method: 'lora', task: 'mood', seed: 7, steps: 120, lr: 0.003, level: 'explorer', hide: ['lr', 'seed'], prompt: 'A & B = "ü"', options: { rank: 4, target_modules: ['q_proj', 'v_proj'], use_dora: true, rank_pattern: { 'layers.0.q_proj': 4, v_proj: 16 } } };
