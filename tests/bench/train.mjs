@@ -65,22 +65,28 @@ export async function benchSweep(report, rounds) {
   for (const side of Object.values(sides)) side.core.free();
 }
 
-/** @param {Report} report @param {number} rounds */
+/** One session as base, with a LoRA, with the LoRA merged, in turns: the same memory for all. @param {Report} report @param {number} rounds */
 export async function benchDecode(report, rounds) {
-  const tokens = 120;
-  const sides = { base: await openSpec(), lora: await openSpec(), merged: await openSpec() };
-  addMethod(sides.lora, 'lora');
-  const { id } = addMethod(sides.merged, 'lora');
-  sides.merged.ask('pl_merge_modules', [], [id]);
+  const core = await openSpec();
+  const { id } = addMethod(core, 'lora');
+  const timedReads = await readLoop();
+  /** @type {Record<string, () => number[]>} */
+  const sides = {
+    base: () => decode(() => core.ask('pl_module_set', [id], { active: false })),
+    lora: () => decode(() => core.ask('pl_module_set', [id], { active: true })),
+    merged: () => decode(() => core.ask('pl_merge_modules', [], [id])),
+    bound: () => timedReads(64),
+  };
+  const decode = (/** @type {() => void} */ prepare) => {
+    prepare();
+    beginDecode(core, 65);
+    return timedTokens(core, 64);
+  };
   /** @type {Record<string, number[]>} */
   const times = { base: [], lora: [], merged: [], bound: [] };
-  const timedReads = await readLoop();
-  for (let round = 0; round < rounds * 2; round++) {
-    for (const core of Object.values(sides)) beginDecode(core, tokens);
-    for (let i = 1; i + 8 < tokens; i += 8) { // in short turns: a neighbour disturbs all, and all find the caches alike
-      for (const [name, core] of Object.entries(sides)) times[name].push(...timedTokens(core, 8));
-      times.bound.push(...timedReads(8));
-    }
+  for (let round = 0; round < rounds * 4; round++) {
+    for (const [name, run] of Object.entries(sides)) times[name].push(...run());
+    core.call('pl_unmerge_modules');
   }
   const typical = (/** @type {string} */ name) => times[name].sort((x, y) => x - y)[times[name].length >> 2];
   const base = typical('base');
@@ -90,7 +96,7 @@ export async function benchDecode(report, rounds) {
   report({ name: 'decode, LoRA not merged / base', value: typical('lora') / base, unit: '' });
   const bound = typical('bound');
   report({ name: 'decode: reading every weight once / our time', value: bound / base, unit: '', want: '>= 0.6', good: bound / base >= 0.6, note: `bound ${bound.toFixed(3)} ms` });
-  for (const core of Object.values(sides)) core.free();
+  core.free();
 }
 
 /** Times of reading the weights of a token's matrix products once, the least any decoder must do. @returns {Promise<(count: number) => number[]>} ms */
