@@ -63,7 +63,6 @@ static int32_t add_module(pl_session *s, const char *method) {
     return ask(pl_module_add, s, json);
 }
 
-/* The id of the newest module: ids count up. */
 static int32_t train(pl_session *s, int32_t steps) {
     int32_t status =
         ask(pl_train_begin, s, "{\"steps\":6,\"batch_size\":4,\"shards\":2,\"lr\":0.01,\"warmup_steps\":1}");
@@ -210,7 +209,7 @@ static int32_t life(pl_session *s) {
 
 TEST(every_refused_allocation_is_survived) {
     bool finished = false;
-    for (int32_t nth = 1; nth < 2000 && !finished; nth += nth < 60 ? 1 : 23) {
+    for (int32_t nth = 1; nth < 2000 && !finished; nth++) {
         pl_session *s = pl_session_new();
         CHECK_INT(load(s), 0);
         (void)pl_session_fail_at(s, nth);
