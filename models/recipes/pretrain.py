@@ -6,6 +6,9 @@
 The budget is training minutes (or --tokens). The learning rate warms up over 2 %, stays, and falls linearly to zero
 over the last --decay share of the budget. With --minutes the schedule depends on the machine's speed, with --tokens
 it does not; data order and initial weights depend on --seed only. log.jsonl holds the curve.
+
+--init goes on from an exported model folder in a further sitting: its weights, its counts of tokens, steps and minutes, a
+fresh optimiser, and the schedule once more over the budget of this sitting. Take another --seed, or the data repeats.
 """
 import argparse
 import json
@@ -18,6 +21,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
+
+from safetensors.torch import load_file
 
 from llama import Llama
 
@@ -107,6 +112,15 @@ def rate(share, warmup, decay):
     return min(1.0, share / warmup, max(0.0, (1 - share) / decay))
 
 
+def earlier_sittings(folder):
+    """Counts of an exported model folder, and the list of sittings that made it."""
+    facts = json.loads((folder / "training.json").read_text())
+    seconds = facts["minutes"] * 60
+    one = {"minutes": facts["minutes"], "tokens": facts["tokens"], "seed": 1, "flags": facts["flags"]}
+    return {"step": facts["steps"], "tokens": facts["tokens"], "seconds": seconds,
+            "processor": facts.get("processor_minutes", 0) * 60}, facts.get("sittings", [one]), facts["curve"]
+
+
 def main():
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("clean", "tokenizer", "out"):
@@ -122,6 +136,7 @@ def main():
     cli.add_argument("--muon-lr", type=float, default=1e-2, help="0: AdamW for everything")
     cli.add_argument("--weight-decay", type=float, default=0.02)
     cli.add_argument("--decay", type=float, default=0.4)
+    cli.add_argument("--init", type=Path, help="exported model folder to go on from")
     cli.add_argument("--threads", type=int, default=1)
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--save-every", type=float, default=120, help="seconds between checkpoints")
@@ -147,7 +162,11 @@ def main():
     peak = [[g["lr"] for g in o.param_groups] for o in opts]
     batches = Batches([encode(args.clean, n, tokenizer, args.out) for n in args.mix.split(",")],
                       args.window, args.batch, args.seed)
-    done = {"step": 0, "tokens": 0, "seconds": 0.0}
+    done, sittings, curve = {"step": 0, "tokens": 0, "seconds": 0.0, "processor": 0.0}, [], []
+    if args.init:
+        model.load_state_dict({k: v.float() for k, v in load_file(args.init / "model.safetensors").items()})
+        done, sittings, curve = earlier_sittings(args.init)
+    start = dict(done)
     checkpoint = args.out / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint)
@@ -155,23 +174,25 @@ def main():
         for o, s in zip(opts, saved["optimizers"]):
             o.load_state_dict(s)
         batches.restore(saved["data"])
-        done = saved["done"]
+        done, start, sittings, curve = saved["done"], saved["start"], saved["sittings"], saved["curve"]
     print(f"{args.model}: {model.parameters_count():,} parameters, from step {done['step']}", flush=True)
 
     def save():
         torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in opts],
-                    "data": batches.state(), "done": done, "shape": shape, "name": args.model,
+                    "data": batches.state(), "done": done, "start": start, "sittings": sittings, "curve": curve, "shape": shape, "name": args.model,
                     "mix": args.mix, "arguments": {k: str(v) for k, v in vars(args).items()}}, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
 
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     last, saved_at, losses, first = time.monotonic(), time.monotonic(), [], done["step"]
+    last_processor = time.process_time()
     while True:
-        share = done["tokens"] / args.tokens if args.tokens else done["seconds"] / 60 / args.minutes
+        spent = {k: done[k] - start[k] for k in done}
+        share = spent["tokens"] / args.tokens if args.tokens else spent["seconds"] / 60 / args.minutes
         if share >= 1 or stop:
             break
-        factor = rate(share, 0.02, args.decay) if done["step"] else 0.01
+        factor = rate(share, 0.02, args.decay) if spent["step"] else 0.01
         for o, lrs in zip(opts, peak):
             for g, lr in zip(o.param_groups, lrs):
                 g["lr"] = lr * factor
@@ -185,11 +206,13 @@ def main():
             o.step()
             o.zero_grad(set_to_none=True)
         losses.append(loss.item())
-        now = time.monotonic()
-        done = {"step": done["step"] + 1, "tokens": done["tokens"] + y.numel(), "seconds": done["seconds"] + now - last}
-        last = now
+        now, processor = time.monotonic(), time.process_time()
+        done = {"step": done["step"] + 1, "tokens": done["tokens"] + y.numel(), "seconds": done["seconds"] + now - last,
+                "processor": done["processor"] + processor - last_processor}
+        last, last_processor = now, processor
         if done["step"] % 100 == 0 or done["step"] == first + 10:
-            line = {"step": done["step"], "tokens": done["tokens"], "seconds": round(done["seconds"], 1), "epoch": batches.epoch,
+            line = {"step": done["step"], "tokens": done["tokens"], "seconds": round(done["seconds"], 1),
+                    "processor": round(done["processor"], 1), "epoch": batches.epoch,
                     "lr_factor": round(factor, 4), "loss": round(sum(losses) / len(losses), 4)}
             losses = []
             if done["step"] % 500 == 0:
@@ -197,10 +220,11 @@ def main():
             with (args.out / "log.jsonl").open("a") as f:
                 f.write(json.dumps(line) + "\n")
             print(line, flush=True)
-            last = time.monotonic()
+            last, last_processor = time.monotonic(), time.process_time()
         if now - saved_at > args.save_every:
             save()
             saved_at = last = time.monotonic()
+            last_processor = time.process_time()
     save()
     print("held-out bits per byte:", round(bits_per_byte(model, tokenizer, args.clean, args.eval_stories), 4))
 
