@@ -1,4 +1,12 @@
-"""The model card, filled with measured numbers only."""
+#!/usr/bin/env python3
+"""The model cards, filled with measured numbers only: training.json and samples.json of each model folder -> README.md.
+
+    python card.py          writes every card again (each compares all models)
+"""
+import json
+from pathlib import Path
+
+MODELS = Path(__file__).parent.parent
 
 SOURCES = """| group | text | licence | documents | bytes |
 |---|---|---|---|---|
@@ -9,11 +17,42 @@ SOURCES = """| group | text | licence | documents | bytes |
 | held out | 5 % of TinyStories, never trained on | as above | {heldout[documents]:,} | {heldout[bytes]:,} |"""
 
 
-def model_card(f, samples):
+def all_facts():
+    """training.json of every model, smallest first."""
+    return sorted((json.loads(p.read_text()) for p in MODELS.glob("*/training.json")), key=lambda f: f["parameters"])
+
+
+def comparison(models, name):
+    rows = "\n".join(
+        f"| {'**' + m['name'] + '** (this one)' if m['name'] == name else m['name']} | {m['parameters']:,} | {m['bytes'] / 1e6:.2f} MB | "
+        f"{m['shape']['layers']} x {m['shape']['dim']} | {m['shape']['vocab']:,} | {m['tokens'] / 1e6:.1f} M | {m['bits_per_byte']:.3f} |" for m in models)
+    return "| model | parameters | file | layers x width | vocabulary | tokens seen | held-out bits per byte |\n|---|---|---|---|---|---|---|\n" + rows
+
+
+def trained(f):
+    """Time and tokens, a sitting each."""
+    parts = [f"{x['minutes']:.0f} minutes" + (f" ({x['processor_minutes']:.0f} of processor)" if x.get("processor_minutes") else "")
+             + f", {x['tokens']:,} tokens" for x in f["sittings"]]
+    text = f"{f['tokens']:,} tokens in {f['steps']:,} steps, on 1 thread of a shared two-core machine: " + parts[0]
+    return text + "".join(f"; then, in a further sitting, {p}" for p in parts[1:])
+
+
+def commands(f):
+    """pretrain.py, a line for each sitting."""
+    name, vocab = f["name"], f["shape"]["vocab"]
+    lines = []
+    for i, x in enumerate(f["sittings"]):
+        out = f"WORK/{name}" + (f"-{i + 1}" if i else "")
+        init = f" --init ../{name} --seed {x['seed']}" if i else ""
+        lines.append(f"python pretrain.py --model {name} --clean WORK/clean --tokenizer WORK/tokenizer-{vocab} --out {out}{init} {x['budget']}{x['flags']}\n"
+                     f"python export.py --run {out} --tokenizer WORK/tokenizer-{vocab} --clean WORK/clean --out ../{name}")
+    return "\n".join(lines)
+
+
+def model_card(f, samples, models):
     s, name = f["shape"], f["name"]
     state = ("The learning rate was decayed to zero as planned." if f["decayed"] else
-             f"**Intermediate export**: {f['minutes']} of {f['planned_minutes']:.0f} planned minutes; the learning rate is not "
-             "decayed yet, so the finished model will be clearly better.")
+             "**Intermediate export**: the learning rate is not decayed yet, so the finished model will be clearly better.")
     curve = "\n".join(f"| {c['step']:,} | {c['tokens']:,} | {c['seconds'] / 60:.1f} | {c['heldout_bits_per_byte']:.3f} |"
                       for c in thin(f["curve"], 12))
     quotes = "\n\n".join(f"**seed {x['seed']}**\n\n> " + x["text"].strip().replace("\n", "\n> ") for x in samples)
@@ -35,19 +74,20 @@ it follows no instructions and knows no facts.
 | context | {s['context']} tokens (trained on windows of 256, in the decay phase of 512) |
 | weights | {f['dtype']} safetensors, {f['bytes']:,} bytes |
 | held-out bits per byte | **{f['bits_per_byte']:.3f}** on {f['heldout_stories']} held-out stories ({f['bits_per_byte_float32']:.4f} before rounding to 16 bits) |
-| trained | {f['minutes']} minutes on {f['threads']} thread of a shared two-core machine, {f['tokens']:,} tokens, {f['steps']:,} steps |
+| trained | {trained(f)} |
 
 {state}
+
+{comparison(models, name)}
 
 ## How it was made
 One command for each step, from `models/recipes/` (WORK is a folder outside the project):
 ```
 python clean.py --data ../shared/data --out WORK/clean
 python train_tokenizer.py --clean WORK/clean --vocab {s['vocab']} --out WORK/tokenizer-{s['vocab']}
-python pretrain.py --model {name} --clean WORK/clean --tokenizer WORK/tokenizer-{s['vocab']} --out WORK/{name} --minutes {f['planned_minutes']:.0f}{f['flags']}
-python export.py --run WORK/{name} --tokenizer WORK/tokenizer-{s['vocab']} --clean WORK/clean --out ../{name}
+{commands(f)}
 ```
-Seed 1. The schedule follows the clock, so another machine gives another number of steps; `--tokens` makes it exact.
+{exactness(f)}
 
 ### Text
 {SOURCES.format(**f['data'])}
@@ -71,6 +111,25 @@ patterns of TinyStories (and their names). Numbers and letters were seen only in
 """
 
 
+def exactness(f):
+    if any("--minutes" in x["budget"] for x in f["sittings"]):
+        return "Where the budget is in minutes, the schedule follows the clock, so another machine gives another number of steps."
+    return "The budget is in tokens, so the schedule is the same everywhere."
+
+
 def thin(rows, most):
     step = max(1, -(-len(rows) // most))
     return rows[::step] + ([rows[-1]] if rows and (len(rows) - 1) % step else [])
+
+
+def main():
+    models = all_facts()
+    for facts in models:
+        folder = MODELS / facts["name"]
+        samples = json.loads((folder / "samples.json").read_text())["samples"]
+        (folder / "README.md").write_text(model_card(facts, samples, models))
+        print(folder.name)
+
+
+if __name__ == "__main__":
+    main()

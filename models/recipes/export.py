@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from card import model_card
+import card
 from llama import Llama, hf_config
 from pretrain import bits_per_byte
 
@@ -81,22 +81,29 @@ def main():
     print("largest difference to transformers' logits:", gap)
     assert gap < 1e-4
 
+    done, start, arguments = saved["done"], saved["start"], saved["arguments"]
+    spent = {k: done[k] - start[k] for k in done}
+    in_tokens = arguments["tokens"] != "None"
+    budget = float(arguments["tokens"]) if in_tokens else float(arguments["minutes"])
+    share = (spent["tokens"] if in_tokens else spent["seconds"] / 60) / budget
+    sitting = {"minutes": round(spent["seconds"] / 60, 1), "processor_minutes": round(spent["processor"] / 60, 1), "tokens": spent["tokens"],
+               "seed": int(arguments["seed"]), "budget": f"--tokens {budget:.3g}" if in_tokens else f"--minutes {budget:.0f}",
+               "flags": "".join(f" --{k} {arguments[k]}" for k in ("lr",) if float(arguments[k]) != 6e-3)
+                        + "".join(f" --{k}" for k in ("compile", "bf16") if arguments.get(k) == "True")}
     samples = [{"seed": s, "text": sample(ours, tokenizer, s)} for s in range(1, 11)]
     (args.out / "samples.json").write_text(json.dumps(
         {"temperature": 0.7, "top_k": 40, "prompt": "<|endoftext|>", "samples": samples}, indent=1) + "\n")
     facts = {"name": saved["name"], "shape": saved["shape"], "parameters": model.parameters_count(),
              "bytes": (args.out / "model.safetensors").stat().st_size, "dtype": args.dtype,
              "bits_per_byte": round(other[args.dtype], 4), "bits_per_byte_float32": round(exact, 4),
-             "heldout_stories": args.stories, "tokens": saved["done"]["tokens"], "steps": saved["done"]["step"],
-             "minutes": round(saved["done"]["seconds"] / 60, 1), "threads": int(saved["arguments"]["threads"]),
-             "planned_minutes": float(saved["arguments"]["minutes"]), "mix": saved["mix"],
-             "flags": "".join(f" --{k}" for k in ("compile", "bf16") if saved["arguments"].get(k) == "True"),
-             "decayed": saved["done"]["seconds"] / 60 >= float(saved["arguments"]["minutes"]),
+             "heldout_stories": args.stories, "tokens": done["tokens"], "steps": done["step"], "minutes": round(done["seconds"] / 60, 1),
+             "processor_minutes": round(done["processor"] / 60, 1), "threads": int(arguments["threads"]), "mix": saved["mix"],
+             "sittings": saved["sittings"] + [sitting], "decayed": share >= 1,
              "data": json.loads((args.clean / "stats.json").read_text()),
-             "curve": [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()
+             "curve": saved["curve"] + [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()
                        if "heldout" in line]}
     (args.out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
-    (args.out / "README.md").write_text(model_card(facts, samples))
+    card.main()
 
 
 if __name__ == "__main__":

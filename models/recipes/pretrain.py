@@ -116,9 +116,8 @@ def earlier_sittings(folder):
     """Counts of an exported model folder, and the list of sittings that made it."""
     facts = json.loads((folder / "training.json").read_text())
     seconds = facts["minutes"] * 60
-    one = {"minutes": facts["minutes"], "tokens": facts["tokens"], "seed": 1, "flags": facts["flags"]}
     return {"step": facts["steps"], "tokens": facts["tokens"], "seconds": seconds,
-            "processor": facts.get("processor_minutes", 0) * 60}, facts.get("sittings", [one]), facts["curve"]
+            "processor": facts.get("processor_minutes", 0) * 60}, facts["sittings"], facts["curve"]
 
 
 def main():

@@ -1,6 +1,7 @@
 // ./build.sh bench: speed as ratios measured in one run, in interleaved rounds; machines and their neighbours are noisy, so the
 // best round of each side is compared. Prints a table, writes build/bench.json.
 //   node tests/bench/run.mjs [--only gemm,kernels,train,workers,decode,ready,sweep] [--rounds N] [--peers] [--threads N]
+//   node tests/bench/run.mjs --tasks [--only mood,pirate] [--seeds N]      the tables of the task cards, trained again (tasks.mjs)
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -12,14 +13,17 @@ import { benchGemm } from './gemm.mjs';
 import { benchKernels } from './kernels.mjs';
 import { WASM } from './ours.mjs';
 import { comparePeers } from './peers.mjs';
+import { benchTasks } from './tasks.mjs';
 import { benchDecode, benchSweep, benchTrain, benchWorkers } from './train.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'size,ready,gemm,train,sweep,decode,workers' },
+    only: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     peers: { type: 'boolean', default: false },
+    tasks: { type: 'boolean', default: false },
+    seeds: { type: 'string', default: '3' },
   },
 });
 const rounds = Number(values.rounds);
@@ -63,8 +67,12 @@ const sections = {
   decode: () => benchDecode(report, rounds),
   workers: () => benchWorkers(report, rounds),
 };
+if (values.tasks) {
+  const chosen = (values.only ?? 'mood,words-to-story,ship-log,pirate,turtle').split(',');
+  process.exit((await benchTasks(chosen, Number(values.seeds))) ? 0 : 1);
+}
 console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}\n`);
-for (const name of values.only.split(',')) {
+for (const name of (values.only ?? 'size,ready,gemm,train,sweep,decode,workers').split(',')) {
   if (!sections[name]) {
     console.error(`bench: there is no section '${name}'; there are ${Object.keys(sections).join(', ')}`);
     process.exit(2);
