@@ -3,6 +3,7 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { chapterNumbers, memoryTable, methodsTable } from './calculator-chapter.js';
 import { table } from './calculator-engine.js';
 import { CHAPTER_CODE, CLAIMS, JOINT_JS, JOINT_PYTHON, SECTIONS } from './chapter-data.js';
+import './chapter-base.js';
 import './chapter-quality.js';
 import { drawTree } from './choose-tree.js';
 import { codeBlock } from './clipboard.js';
@@ -91,7 +92,7 @@ class PeftPanelChapter extends LabElement {
         if (name === 'overhead') return html`${this.#overhead()}<peft-merge-overhead .lab=${this.lab}></peft-merge-overhead>`;
         if (name === 'tasks') return this.#tasks();
         if (name === 'combine') return html`${codeBlock(this, t('chapter.code.book'), CHAPTER_CODE)}<details><summary>${t('chapter.code.python')}</summary>${codeBlock(this, 'joint.py', JOINT_PYTHON)}</details><details><summary>${t('chapter.code.js')}</summary>${codeBlock(this, 'joint.mjs', JOINT_JS)}</details>`;
-        if (name === 'scaling') return memoryTable(this, numbers);
+        if (name === 'scaling') return html`${memoryTable(this, numbers)}<peft-chapter-base .lab=${this.lab}></peft-chapter-base>`;
         if (name === 'pitfalls') return this.#rows('pitfalls', guide.pitfalls);
         return name === 'summary' ? this.#rows('summary', guide.summary) : nothing;
     }
