@@ -50,7 +50,7 @@ function dataHash(/** @type {string} */ name) {
     return hash.digest('hex').slice(0, 12);
 }
 
-/** Best of the grid on validation: score first, then loss. */
+/** Best of the grid on validation: score first, then loss; runs whose loss is above the untrained base's only if there are no others. */
 async function search(names, methods, base, limit) {
     const grid = readJson(here('search.json'), null);
     const jobs = names.flatMap((task) => methods.flatMap((method) => {
@@ -58,12 +58,16 @@ async function search(names, methods, base, limit) {
         return variants.flatMap((options) => rates.map((lr) => (
             { ...base, task, method, options, engine: { steps, batch_size: grid.batch_size, lr, warmup_steps: Math.round(steps / 20) }, seed: 1, split: 'validation', limit })));
     }));
-    const rows = await runAll(jobs);
+    const bases = names.map((task) => ({ ...base, task, method: 'base', options: {}, engine: {}, seed: 1, split: 'validation', limit }));
+    const rows = await runAll([...bases, ...jobs]);
+    const untrained = new Map(rows.slice(0, names.length).map(({ task, loss }) => [task, loss]));
+    const tried = jobs.map((job, i) => ({ ...job, row: rows[names.length + i] }));
     const presets = readJson(here('tasks/presets.json'), {});
     for (const task of names) {
         for (const method of methods) {
-            const tried = jobs.map((job, i) => ({ ...job, row: rows[i] })).filter((t) => t.task === task && t.method === method);
-            const [best] = tried.sort((a, b) => b.row.score - a.row.score || a.row.loss - b.row.loss);
+            const over = (/** @type {any} */ row) => Number(row.loss >= /** @type {number} */ (untrained.get(task)));
+            const [best] = tried.filter((t) => t.task === task && t.method === method)
+                .sort((a, b) => over(a.row) - over(b.row) || b.row.score - a.row.score || a.row.loss - b.row.loss);
             (presets[task] ??= {})[method] = { options: best.options, ...best.engine, schedule: 'cosine' };
         }
     }
