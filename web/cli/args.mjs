@@ -47,6 +47,32 @@ function join(argv, all) {
     return joined;
 }
 
+/** What transformers, peft and other trainers call our options. */
+const ELSEWHERE = /** @type {Record<string, string>} */ ({
+    data: 'task', dataset: 'task', file: 'task', r: 'rank', 'lora-r': 'rank', 'lora-alpha': 'alpha', 'lora-dropout': 'dropout', 'lora-target-modules': 'target-modules',
+    'learning-rate': 'lr', 'max-steps': 'steps', 'per-device-train-batch-size': 'batch-size', 'lr-scheduler-type': 'schedule', 'output-dir': 'out', output: 'out',
+    'model-name-or-path': 'model', 'max-seq-length': 'max-length', epochs: 'steps', 'num-train-epochs': 'steps', threads: 'workers', 'init-lora-weights': 'init',
+});
+
+/** Letters to change, add or leave out to get from a to b. @param {string} a @param {string} b */
+function distance(a, b) {
+    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= a.length; i++) {
+        const next = [i];
+        for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])));
+        row = next;
+    }
+    return row[b.length];
+}
+
+/** @param {string} name @param {string[]} known */
+function unknownOption(name, known) {
+    const tried = kebab(name.toLowerCase());
+    const near = known.map((other) => ({ other, far: distance(tried, other) })).sort((a, b) => a.far - b.far)[0];
+    const meant = known.includes(ELSEWHERE[tried]) ? ELSEWHERE[tried] : near && near.far <= Math.max(1, tried.length / 3) ? near.other : '';
+    return `unknown option --${name}; ${meant ? `did you mean --${meant}? All options: ` : 'the options are: '}${known.map((n) => `--${n}`).join(' ')}`;
+}
+
 /**
  * @param {string[]} argv
  * @param {Spec} spec
@@ -62,7 +88,7 @@ export function parse(argv, spec, positional = false) {
         parsed = parseArgs({ args, options, allowPositionals: true, strict: true });
     } catch (error) {
         const unknown = /Unknown option '--?([^']+)'/.exec(/** @type {Error} */ (error).message)?.[1];
-        throw usage(unknown ? `unknown option --${unknown}; known are: ${Object.keys(all).map((n) => `--${n}`).join(' ')}` : /** @type {Error} */ (error).message.split('\n')[0].replace(/Option '--?([a-z0-9-]+) <value>' argument missing/, 'give --$1 a value'));
+        throw usage(unknown ? unknownOption(unknown, Object.keys(all)) : /** @type {Error} */ (error).message.split('\n')[0].replace(/Option '--?([a-z0-9-]+) <value>' argument missing/, 'give --$1 a value'));
     }
     const [stray] = parsed.positionals;
     if (stray !== undefined && !positional) throw usage(`"${stray}" does not belong to an option; write a value behind its option, in quotes where it has spaces`);

@@ -128,17 +128,38 @@ function fromObject(value, line) {
     return { prompt: clean(value.prompt ?? ''), completion: clean(value.completion), line };
 }
 
-/** Plain text: documents are separated by a line <|endoftext|>, as in the corpora. @param {string} text @returns {{examples: Example[], problems: Problem[]}} */
+/**
+ * Plain text: documents are separated by a line <|endoftext|>, as in the corpora. A document longer than an example may be is cut at line ends; that
+ * loses next to nothing, because the engine cuts long texts into windows of the context's length anyway.
+ * @param {string} text @returns {{examples: Example[], problems: Problem[]}}
+ */
 function parseTxt(text) {
     /** @type {Example[]} */
     const examples = [];
     let line = 1;
     for (const part of text.replace(/\r\n?/g, '\n').split(/^<\|endoftext\|>$/m)) {
-        const lead = /^\s*/.exec(part)?.[0] ?? '';
-        if (part.trim()) examples.push({ text: part.trim(), line: line + (lead.match(/\n/g)?.length ?? 0) });
-        line += part.match(/\n/g)?.length ?? 0;
+        for (const piece of pieces(part)) {
+            const lead = /^\s*/.exec(piece)?.[0] ?? '';
+            if (piece.trim()) examples.push({ text: piece.trim(), line: line + lines(lead) });
+            line += lines(piece);
+        }
     }
     return { examples, problems: [] };
+}
+
+/** @param {string} text line breaks in it */
+const lines = (text) => text.match(/\n/g)?.length ?? 0;
+
+/** The text in pieces that an example may hold, each but the last ending in a line break. A single longer line stays whole (and is refused with its line). */
+function* pieces(/** @type {string} */ text) {
+    let from = 0;
+    while (text.length - from > DATA_LIMITS.characters) {
+        const inside = text.lastIndexOf('\n', from + DATA_LIMITS.characters - 1);
+        const end = inside >= from ? inside + 1 : text.indexOf('\n', from) + 1 || text.length;
+        yield text.slice(from, end);
+        from = end;
+    }
+    yield text.slice(from);
 }
 
 /** @param {string} text @returns {{examples: Example[], problems: Problem[]}} */
@@ -146,10 +167,10 @@ function parseCsv(text) {
     const { data, errors } = Papa.parse(/** @type {string} */ (text.replace(/\r\n?/g, '\n')), { header: false, skipEmptyLines: false, newline: '\n' });
     const rows = /** @type {string[][]} */ (data);
     /** First line of every row: a quoted field may contain line breaks. @type {number[]} */
-    const lines = [];
+    const starts = [];
     rows.reduce((line, row) => {
-        lines.push(line);
-        return line + 1 + (row.join('').match(/\n/g)?.length ?? 0);
+        starts.push(line);
+        return line + 1 + lines(row.join(''));
     }, 1);
     const fields = (rows[0] ?? []).map((name) => name.trim());
     const column = (/** @type {string} */ name) => fields.indexOf(name);
@@ -157,11 +178,11 @@ function parseCsv(text) {
     const twice = ['prompt', 'completion', 'text'].find((name) => column(name) !== fields.lastIndexOf(name));
     if (twice) return { examples: [], problems: [{ line: 1, message: `the header names the column ${twice} twice` }] };
     /** @type {Problem[]} */
-    const problems = errors.filter((error) => error.code !== 'UndetectableDelimiter').map((error) => ({ line: lines[error.row ?? 0] ?? lines.at(-1) ?? 1, message: error.message }));
+    const problems = errors.filter((error) => error.code !== 'UndetectableDelimiter').map((error) => ({ line: starts[error.row ?? 0] ?? starts.at(-1) ?? 1, message: error.message }));
     /** @type {Example[]} */
     const examples = [];
     rows.slice(1).forEach((row, i) => {
-        const line = lines[i + 1];
+        const line = starts[i + 1];
         const field = (/** @type {string} */ name) => (column(name) < 0 ? '' : row[column(name)] ?? '');
         if (row.every((value) => !value)) return;
         if (row.length > fields.length) {

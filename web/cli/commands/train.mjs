@@ -49,13 +49,27 @@ function settle(task, values, own) {
     return { options: { ...options, ...own }, engine: { ...fitPreset(preset, values.steps), ...given, seed: values.seed } };
 }
 
-/** @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {number} maxLength */
+/**
+ * @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {number} maxLength
+ * @returns {Promise<Record<string, number>>} statistics of the training split
+ */
 async function loadData(session, task, maxLength) {
+    let train = {};
     for (const split of ['train', 'validation', 'test']) {
         if (!task.splits[split]) continue;
-        const { skipped } = await session.setData(split, task.splits[split], { maxLength });
+        const { skipped, ...statistics } = await session.setData(split, task.splits[split], { maxLength });
         for (const { line, message } of skipped) process.stderr.write(`${split}, line ${line}: ${message} (left out)\n`);
+        if (split === 'train') train = statistics;
     }
+    return train;
+}
+
+/** One line on what is learned from. @param {Record<string, number>} data */
+function dataLine(data) {
+    const n = (/** @type {number} */ value, /** @type {string} */ what) => `${value.toLocaleString('en-US')} ${what}${value === 1 ? '' : 's'}`;
+    return [`data: ${n(data.examples, 'example')}`, `${n(data.tokens, 'token')}, the loss is on ${data.labelled_tokens.toLocaleString('en-US')}`, `longest ${data.longest}`,
+        data.truncated > 0 && `${data.truncated.toLocaleString('en-US')} cut at the context's length`, data.windows > 0 && `long texts read in ${n(data.windows, 'window')}`,
+        data.duplicates > 0 && n(data.duplicates, 'duplicate')].filter(Boolean).join('; ');
 }
 
 /** @param {string[]} argv */
@@ -72,8 +86,9 @@ export async function run(argv) {
     const session = await openSession(values);
     for (const { id } of (await session.describe()).modules) await session.setModule(id, { trainable: false });
 
+    let data;
     if (values.resume) {
-        await loadData(session, task, values['max-length']);
+        data = await loadData(session, task, values['max-length']);
         await session.restore(new Uint8Array(await readFile(values.resume)), { workers: values.workers });
     } else {
         await session.addModule(values.method, options, { seed: values.seed, name: values.method });
@@ -81,10 +96,10 @@ export async function run(argv) {
             const { method, options: more } = parseCombine(text);
             await session.addModule(method, more, { seed: values.seed, name: method });
         }
-        await loadData(session, task, values['max-length']);
+        data = await loadData(session, task, values['max-length']);
     }
     const counts = await session.count();
-    const say = reporter(values, { trainable: counts.trainable, total: counts.total, percent: counts.percent, options, ...engine }, `training ${counts.trainable.toLocaleString('en-US')} of ${counts.total.toLocaleString('en-US')} numbers (${counts.percent.toPrecision(3)} %)`);
+    const say = reporter(values, { trainable: counts.trainable, total: counts.total, percent: counts.percent, data, options, ...engine }, `${dataLine(data)}\ntraining ${counts.trainable.toLocaleString('en-US')} of ${counts.total.toLocaleString('en-US')} numbers (${counts.percent.toPrecision(3)} %)`);
 
     const result = await trainWithReports(session, values, engine, say);
     if (result.interrupted) throw new PeftLabError('aborted', `stopped at step ${result.step}${values.snapshot ? `; go on with --resume ${values.snapshot}` : ', and nothing was written (with --snapshot FILE a run can go on later)'}.`);
