@@ -31,21 +31,28 @@ def comparison(models, name):
 
 def trained(f):
     """Time and tokens, a sitting each."""
-    parts = [f"{x['minutes']:.0f} minutes" + (f" ({x['processor_minutes']:.0f} of processor)" if x.get("processor_minutes") else "")
-             + f", {x['tokens']:,} tokens" for x in f["sittings"]]
-    text = f"{f['tokens']:,} tokens in {f['steps']:,} steps, on 1 thread of a shared two-core machine: " + parts[0]
-    return text + "".join(f"; then, in a further sitting, {p}" for p in parts[1:])
+    parts = [(f"grown from {x['grown_from']} at its step {x['step']:,} (so far {x['minutes']:.0f} minutes, {x['tokens']:,} tokens)" if "grown_from" in x else
+              f"{x['minutes']:.0f} minutes" + (f" ({x['processor_minutes']:.0f} of processor)" if x.get("processor_minutes") else "")
+              + f", {x['tokens']:,} tokens") for x in f["sittings"]]
+    return (f"{f['tokens']:,} tokens in {f['steps']:,} steps, on 1 thread of a shared two-core machine: "
+            + "; then, in a further sitting, ".join(parts))
 
 
 def commands(f):
-    """pretrain.py, a line for each sitting."""
-    name, vocab = f["name"], f["shape"]["vocab"]
+    """The commands of each sitting."""
+    name, tokenizer = f["name"], f"WORK/tokenizer-{f['shape']['vocab']}"
     lines = []
+    start = ""
     for i, x in enumerate(f["sittings"]):
+        if "grown_from" in x:
+            lines.append(f"python grow.py --run WORK/{x['grown_from']} --out WORK/grown    # with the checkpoint of step {x['step']}")
+            start = "WORK/grown"
+            continue
         out = f"WORK/{name}" + (f"-{i + 1}" if i else "")
-        init = f" --init ../{name} --seed {x['seed']}" if i else ""
-        lines.append(f"python pretrain.py --model {name} --clean WORK/clean --tokenizer WORK/tokenizer-{vocab} --out {out}{init} {x['budget']}{x['flags']}\n"
-                     f"python export.py --run {out} --tokenizer WORK/tokenizer-{vocab} --clean WORK/clean --out ../{name}")
+        init = f" --init {start} --seed {x['seed']}" if start else ""
+        lines.append(f"python pretrain.py --model {name} --clean WORK/clean --tokenizer {tokenizer} --out {out}{init} {x['budget']}{x['flags']}")
+        lines.append(f"python export.py --run {out} --tokenizer {tokenizer} --clean WORK/clean --out ../{name}")
+        start = f"../{name}"
     return "\n".join(lines)
 
 
