@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "base/exact.h"
+
 static const uint64_t GOLDEN = 0x9E3779B97F4A7C15ULL;
 
 static uint64_t finalize(uint64_t z) {
@@ -31,6 +33,7 @@ double pl_rng_normal(pl_rng *rng) {
         double b = 2.0 * pl_rng_uniform(rng) - 1.0;
         double square = a * a + b * b;
         if (square > 0.0 && square < 1.0)
-            return a * sqrt(-2.0 * log(square) / square); /* the second normal is dropped: no hidden state */
+            return a * sqrt(-2.0 * pl_exact_log(square) /
+                            square); /* the second normal is dropped: no hidden state */
     }
 }

@@ -27,7 +27,7 @@ double pl_rng_uniform(pl_rng *rng);
 /* Uniform integer in [0, bound), bound > 0, bias below 2^-31. */
 int32_t pl_rng_below(pl_rng *rng, int32_t bound);
 
-/* Standard normal, Marsaglia's polar method (only log and sqrt in double: same bits in native and WASM builds). */
+/* Standard normal, Marsaglia's polar method (with our own logarithm: the same bits in every build). */
 double pl_rng_normal(pl_rng *rng);
 
 #endif

@@ -89,7 +89,7 @@ void pl_rmsnorm_backward(const real *x, const real *g, const real *inverse, cons
 
 /* ---- rope.c: rotary position embedding, Hugging Face's half-split layout (pairs c and c + head_dim/2) ----------------- */
 
-/* cosine/sine[max_positions, head_dim/2] from inverse frequencies[head_dim/2], computed in double, rounded once. */
+/* cosine/sine[max_positions, head_dim/2] from inverse frequencies[head_dim/2], computed in double by base/exact.h, rounded once. */
 void pl_rope_table(const double *frequencies, int32_t head_dim, int32_t max_positions, real *cosine,
                    real *sine);
 /* Rotates x[n, heads*head_dim] in place, row i at positions[i]. */

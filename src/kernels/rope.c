@@ -2,19 +2,19 @@
  *   (a, b) = (x[c], x[c + head_dim/2])
  * at position p turns by the angle p f_c:  a' = a cos - b sin,  b' = b cos + a sin.  The backward pass turns back
  * (sin -> -sin). */
+#include "base/exact.h"
 #include "kernels/kernels.h"
 #include "simd/simd.h"
-
-#include <math.h>
 
 void pl_rope_table(const double *frequencies, int32_t head_dim, int32_t max_positions, real *cosine,
                    real *sine) {
     const size_t half = (size_t)head_dim / 2;
     for (int32_t p = 0; p < max_positions; p++)
         for (size_t c = 0; c < half; c++) {
-            const double angle = (double)p * frequencies[c];
-            cosine[(size_t)p * half + c] = (real)cos(angle);
-            sine[(size_t)p * half + c] = (real)sin(angle);
+            double s, co;
+            pl_exact_sin_cos((double)p * frequencies[c], &s, &co);
+            cosine[(size_t)p * half + c] = (real)co;
+            sine[(size_t)p * half + c] = (real)s;
         }
 }
 

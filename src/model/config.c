@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/exact.h"
 #include "base/layout.h"
 
 /* Upper limits leave room for every published Llama (405B: 126 layers, width 16384, FFN 53248, vocabulary
@@ -126,7 +127,8 @@ static double llama3_frequency(const pl_config *c, double frequency) {
 
 void pl_config_rope_frequencies(const pl_config *config, double *frequencies) {
     for (int32_t i = 0; i < config->head_dim / 2; i++) {
-        double frequency = 1.0 / pow(config->rope_theta, 2.0 * (double)i / (double)config->head_dim);
+        double frequency =
+            1.0 / pl_exact_power(config->rope_theta, 2.0 * (double)i / (double)config->head_dim);
         if (config->rope_kind == PL_ROPE_LINEAR)
             frequency /= config->rope_factor;
         else if (config->rope_kind == PL_ROPE_LLAMA3)

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/exact.h"
 #include "kernels/kernels.h"
 
 enum { TABLE, EMBEDDING, IN_WEIGHT, IN_BIAS, OUT_WEIGHT, OUT_BIAS /* slots */ };
@@ -334,7 +335,8 @@ void pl_prefix_rotate(const pl_config *config, int32_t n, int32_t shift, real *t
             (size_t)row * 2 * (size_t)kv; /* rows are [layer][k, v][kv], so every other kv block holds keys */
         for (int32_t i = 0; i < config->num_key_value_heads * half; i++) {
             int32_t c = i % half, low = i / half * config->head_dim + c, high = low + half;
-            double cosine = cos(shift * frequencies[c]), sine = sin(shift * frequencies[c]);
+            double cosine, sine;
+            pl_exact_sin_cos(shift * frequencies[c], &sine, &cosine);
             double a = (double)keys[low], b = (double)keys[high];
             keys[low] = (real)(a * cosine - b * sine);
             keys[high] = (real)(b * cosine + a * sine);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/exact.h"
 #include "kernels/kernels.h"
 #include "peft/lora.h"
 #include "peft/mix.h"
@@ -104,9 +105,9 @@ static double effective_rank(const double *values, int32_t count) {
         total += values[i] * values[i];
     for (int32_t i = 0; i < count && total > 0; i++) {
         double p = values[i] * values[i] / total;
-        entropy -= p > 0 ? p * log(p) : 0;
+        entropy -= p > 0 ? p * pl_exact_log(p) : 0;
     }
-    return total > 0 ? exp(entropy) : 0;
+    return total > 0 ? pl_exact_exp(entropy) : 0;
 }
 
 static void write_spectrum(pl_session *s, const double *values, int32_t layer, pl_site site) {
