@@ -29,6 +29,7 @@ export function indexText() {
         return {
             name, path: `models/tasks/${name}`, title: t.title, chapter: t.chapter, story: t.story, metric: t.metric.id,
             metric_name: t.metric.name, counts: t.counts, methods: t.presets.map((p) => p.method),
+            scores: t.results && { model: t.results.model, seeds: t.results.seeds, ...Object.fromEntries(t.results.rows.map((r) => [r.method, Math.round(r.score.mean * 1e4) / 1e4])) },
             files: ['task.json', ...new Set([...Object.values(t.files), ...Object.values(t.metric.files)])],
         };
     });

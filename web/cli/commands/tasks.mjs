@@ -8,5 +8,10 @@ export const help = () => helpText('tasks', 'the tasks that come with peftlab', 
 export async function run(argv) {
     const { values } = parse(argv, {});
     const { tasks } = await loadIndex(MODELS);
-    print(values, tasks, () => table(['name', 'chapter heading', 'metric', 'train', 'story'], tasks.map((t) => [t.name, t.chapter, t.metric_name ?? t.metric, t.counts.train, t.story])));
+    const methods = ['base', 'prompt', 'prefix', 'lora', 'adapter', 'full'];
+    const percent = (/** @type {number | undefined} */ x) => (x === undefined ? '-' : `${(100 * x).toFixed(1)} %`);
+    print(values, tasks, () => `${table(['name', 'chapter heading', 'train', 'score on test', ...methods],
+        tasks.map((t) => [t.name, t.chapter, t.counts.train, t.metric_name ?? t.metric, ...methods.map((m) => percent(t.scores?.[m]))]))}\n
+${tasks.map((t) => `${t.name}: ${t.story}`).join('\n')}\n
+Scores: ${[...new Set(tasks.filter((t) => t.scores).map((t) => `${t.scores.model}, mean of ${t.scores.seeds} seed${t.scores.seeds === 1 ? '' : 's'}`))].join('; ')}; models/tasks/NAME/README.md has the tables.`);
 }
