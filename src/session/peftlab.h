@@ -134,6 +134,8 @@ int32_t pl_train_begin(pl_session *s, const char *json, int32_t length);
 /* One whole step in this session: {"step":n (steps done),"loss":mean nats,"lr":…,"grad_norm":…,"tokens":…,"labels":…}. */
 int32_t pl_train_step(pl_session *s);
 /* The same step spread over workers: every worker computes some shards, all get all shards' bytes (in shard order) and apply the same update. */
+/* How much work each shard of the coming step is, [number, …] in any unit, so that workers can be given equal shares. */
+int32_t pl_train_shard_costs(pl_session *s);
 int32_t pl_train_shard(pl_session *s, int32_t shard); /* -> bytes of this shard's gradient and loss */
 int32_t pl_train_apply(pl_session *s, const uint8_t *shards,
                        int32_t size); /* all shards, concatenated in order -> as pl_train_step */

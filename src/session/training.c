@@ -185,6 +185,21 @@ int32_t pl_train_shard(pl_session *s, int32_t shard) {
     return session_end(s, PL_OK);
 }
 
+int32_t pl_train_shard_costs(pl_session *s) {
+    double costs[PL_SHARDS_MAX];
+    session_begin(s);
+    pl_status status = need_run(s);
+    if (status == PL_OK)
+        status = pl_trainer_shard_costs(s->trainer, costs, &s->error);
+    if (status != PL_OK)
+        return session_end(s, status);
+    pl_write_begin(&s->result, '[');
+    for (int32_t i = 0; i < s->trainer->shard_count; i++)
+        pl_write_number(&s->result, costs[i]);
+    pl_write_end(&s->result, ']');
+    return session_end(s, PL_OK);
+}
+
 static pl_status train_apply(pl_session *s, const uint8_t *shards, int32_t size, pl_step_report *report) {
     PL_TRY(need_run(s));
     pl_trainer *t = s->trainer;

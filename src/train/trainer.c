@@ -200,6 +200,33 @@ pl_status pl_trainer_shard(pl_trainer *t, int32_t shard, pl_shard *result, pl_er
     return run_buffer(t, true, denominator, result, error);
 }
 
+/* Multiply-adds of one sequence: the linear maps per row, attention over half of rows x rows, logits per label. */
+static double sequence_cost(const pl_trainer *t, const pl_example *e) {
+    const pl_config *c = &t->model->config;
+    double rows = e->count, maps = 0, query = (double)pl_site_out(c, PL_SITE_Q);
+    for (int32_t i = 0; i < t->stack.count; i++)
+        rows += t->stack.hooks[i].virtual_tokens;
+    for (int32_t s = 0; s < PL_SITE_COUNT; s++)
+        maps += (double)pl_site_in(c, (pl_site)s) * (double)pl_site_out(c, (pl_site)s);
+    return (double)c->num_hidden_layers * (rows * maps + rows * rows * query) +
+           (double)(e->count - e->label_from) * (double)c->hidden_size * (double)c->vocab_size;
+}
+
+pl_status pl_trainer_shard_costs(pl_trainer *t, double *costs, pl_error *error) {
+    int64_t total = (int64_t)t->options.batch_size * t->options.gradient_accumulation_steps;
+    if (t->step >= t->options.steps)
+        return pl_fail(error, PL_ERR_STATE, "all %d steps of this run are done; begin a new run to go on",
+                       t->options.steps);
+    for (int32_t shard = 0; shard < t->shard_count; shard++) {
+        int32_t first, count;
+        shard_range(t, shard, &first, &count);
+        costs[shard] = 0;
+        for (int32_t i = first; i < first + count; i++)
+            costs[shard] += sequence_cost(t, &t->dataset->examples[example_at(t, t->step * total + i)]);
+    }
+    return PL_OK;
+}
+
 void pl_trainer_copy_gradients(const pl_trainer *t, real *gradients) {
     for (int32_t i = 0; i < t->module_count; i++) {
         if (!trains(t->modules[i]))

@@ -70,6 +70,9 @@ typedef struct pl_shard {
 /* Computes shard (0 .. shard_count-1) of the coming step: gradients of the mean loss over ALL targets of the step end up in the modules' gradient blocks.
    Does not change weights, so shards can be computed anywhere in any order. */
 pl_status pl_trainer_shard(pl_trainer *trainer, int32_t shard, pl_shard *result, pl_error *error);
+/* How much work each shard of the coming step is, in multiply-adds of a forward pass through the base model: costs[shard_count].
+   For sharing shards out to workers; sequences differ in length, so equal numbers of shards can be unequal work. */
+pl_status pl_trainer_shard_costs(pl_trainer *trainer, double *costs, pl_error *error);
 /* Copies the modules' gradient blocks to gradients[size], or adds them to trainer->total. */
 void pl_trainer_copy_gradients(const pl_trainer *trainer, real *gradients);
 /* Starts a sum over shards; then one call per shard in shard order. */

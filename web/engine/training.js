@@ -31,7 +31,7 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
     try {
         while (step < last) {
             context.check();
-            const report = service.peers.length ? await parallelStep(service, run.shard_count) : core.json('pl_train_step');
+            const report = service.peers.length ? await parallelStep(service) : core.json('pl_train_step');
             step = report.step;
             tokens += report.tokens;
             bundle.add(report);
@@ -78,22 +78,33 @@ function quiet(context) {
 }
 
 /**
- * Cuts the shards into one contiguous range per replica, this one included. Once a step has begun it is finished on all of them: an abort between
- * would leave replicas apart.
+ * Which worker computes which shards: the costliest first, each to the worker with the least work so far (at most 4/3 of the best time; Graham 1969).
+ * Sequences differ in length, so the same number of shards for each would leave one worker waiting for another.
+ * @param {number[]} costs of the shards @param {number} workers @returns {number[][]} shards of each worker
+ */
+export function shareShards(costs, workers) {
+    const shares = Array.from({ length: workers }, () => ({ work: 0, shards: /** @type {number[]} */ ([]) }));
+    const order = costs.map((_, shard) => shard).sort((a, b) => costs[b] - costs[a] || a - b);
+    for (const shard of order) {
+        const least = shares.reduce((best, share) => (share.work < best.work ? share : best));
+        least.work += costs[shard];
+        least.shards.push(shard);
+    }
+    return shares.map(({ shards }) => shards);
+}
+
+/**
+ * One step shared with the replicas. Once it has begun it is finished on all of them: an abort between would leave replicas apart.
  * @param {import('./service.js').Service} service
- * @param {number} shards
  * @returns {Promise<Report>}
  */
-async function parallelStep(service, shards) {
-    const { core, peers } = service;
-    const workers = peers.length + 1;
-    const range = (/** @type {number} */ w) => {
-        const from = Math.floor((shards * w) / workers);
-        return Array.from({ length: Math.floor((shards * (w + 1)) / workers) - from }, (_, i) => from + i);
-    };
-    const asked = peers.map((peer, i) => peer.request('shards', { shards: range(i + 1) }));
-    const own = range(0).map((shard) => core.bytes('pl_train_shard', shard));
-    const parts = [own, ...(await Promise.all(asked))].flat();
+async function parallelStep({ core, peers }) {
+    const [mine, ...theirs] = shareShards(core.json('pl_train_shard_costs'), peers.length + 1);
+    const asked = peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }) : []));
+    /** @type {Uint8Array[]} */
+    const parts = [];
+    for (const shard of mine) parts[shard] = core.bytes('pl_train_shard', shard);
+    (await Promise.all(asked)).forEach((answer, i) => theirs[i].forEach((shard, k) => { parts[shard] = answer[k]; }));
     const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
     let at = 0;
     for (const part of parts) {

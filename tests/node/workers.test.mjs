@@ -1,0 +1,81 @@
+// How a step's shards are shared out to workers: by the work in them, which the engine tells before the step.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { Core } from '../../web/engine/core.js';
+import { compile, instantiate } from '../../web/engine/loader.js';
+import { shareShards } from '../../web/engine/training.js';
+import { PeftLab } from '../../web/engine/index.js';
+import { GOLDEN, STORIES, weightHash } from './lib/session.mjs';
+
+const read = (/** @type {string} */ path) => new Uint8Array(readFileSync(path));
+/** A session of the tiny model with a LoRA and one example per length. @param {number[]} lengths @param {string} [method] */
+async function withLengths(lengths, method = 'lora') {
+    const core = new Core(await instantiate(await compile(read(new URL('../../build/wasm/peftlab.wasm', import.meta.url).pathname))));
+    core.loadModel({ config: read(`${GOLDEN}gqa-odd/config.json`), weights: [read(`${GOLDEN}gqa-odd/model.safetensors`)] });
+    core.ask('pl_module_add', [], { method, options: {} });
+    core.call('pl_data_begin', 'train', 0);
+    for (const length of lengths) core.addTokens('train', Int32Array.from({ length }, (_, i) => i % 7), 1, 0);
+    return core;
+}
+
+test('shares: the costliest first, each to whoever has the least; every shard once', () => {
+    assert.deepEqual(shareShards([1, 1, 1, 1], 2), [[0, 2], [1, 3]]);
+    assert.deepEqual(shareShards([9, 9, 2, 2], 2), [[0, 2], [1, 3]]); // halves in a row would be 18 against 4
+    assert.deepEqual(shareShards([2, 9, 3, 4], 2), [[1], [3, 2, 0]]);
+    assert.deepEqual(shareShards([5], 3), [[0], [], []]);
+    for (let shards = 1; shards < 20; shards++) {
+        const costs = Array.from({ length: shards }, (_, i) => ((i * 37) % 11) + 1);
+        for (const workers of [1, 2, 3, 8]) {
+            const shares = shareShards(costs, workers);
+            assert.deepEqual(shares.flat().sort((a, b) => a - b), costs.map((_, i) => i));
+            const most = Math.max(...shares.map((share) => share.reduce((sum, i) => sum + costs[i], 0)));
+            const bound = Math.max(costs.reduce((sum, x) => sum + x, 0) / workers, ...costs);
+            assert.ok(most <= 2 * bound, `${most} of at best ${bound}`);
+        }
+    }
+});
+
+test('the cost of a shard follows its tokens, in the order of the step', async () => {
+    const core = await withLengths([4, 8, 12, 16]);
+    assert.throws(() => core.json('pl_train_shard_costs'), /begin one first/);
+    core.ask('pl_train_begin', [], { steps: 2, batch_size: 4, shards: 4 });
+    const costs = core.json('pl_train_shard_costs');
+    const sizes = [0, 1, 2, 3].map((shard) => new DataView(core.bytes('pl_train_shard', shard).buffer).getInt32(12, true)); // tokens, after loss and labels
+    assert.deepEqual([...sizes].sort((a, b) => a - b), [4, 8, 12, 16]);
+    const bySize = (/** @type {number} */ size) => costs[sizes.indexOf(size)];
+    assert.ok(bySize(8) > 2 * bySize(4) && bySize(8) < 2.4 * bySize(4), costs.join(' ')); // labels (one less than tokens) and attention bend the line a little
+    assert.ok(bySize(16) > 2 * bySize(8));
+    core.json('pl_train_step');
+    assert.notDeepEqual(core.json('pl_train_shard_costs').indexOf(bySize(16)), -1);
+    core.json('pl_train_step');
+    assert.throws(() => core.json('pl_train_shard_costs'), /all 2 steps of this run are done/);
+    core.free();
+});
+
+test('virtual tokens are work, too', async () => {
+    const [plain, prompt] = await Promise.all(['lora', 'prompt'].map(async (method) => {
+        const core = await withLengths([6], method);
+        core.ask('pl_train_begin', [], { steps: 1, batch_size: 1 });
+        const [cost] = core.json('pl_train_shard_costs');
+        core.free();
+        return cost;
+    }));
+    assert.ok(prompt > 2 * plain, `${prompt} ${plain}`); // 20 learned rows beside 6
+});
+
+test('sequences of very different lengths: the same weights for any number of workers', async () => {
+    const word = ' bird';
+    const examples = [1, 30, 2, 25, 3, 40, 1].map((count, i) => ({ prompt: 'The', completion: word.repeat(count), line: i + 1 }));
+    const hashes = [];
+    for (const workers of [1, 2, 4]) {
+        const session = await PeftLab.load(STORIES);
+        await session.addModule('lora', { rank: 2, dropout: 0.1 });
+        await session.setData('train', examples);
+        await session.train({ steps: 3, batch_size: 5, shards: 3, lr: 1e-2, workers });
+        hashes.push(await weightHash(session));
+        session.close();
+    }
+    assert.deepEqual(hashes, [hashes[0], hashes[0], hashes[0]]);
+});
