@@ -6,6 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 NODE_WANT="20.19"      # Vite's minimum
 NODE_LOCAL="22"        # what setup fetches from npm where the distribution's Node is older
+EMCC_WANT="3.1.6"      # the oldest Emscripten tried (Debian 12's, Ubuntu 24.04's)
+CHROMIUM_NPM="@sparticuz/chromium@153.0.0" # a headless Chromium, for systems whose package is only a snap
 TOOLS=$PWD/build/tools # local tools; ignored by git
 
 say() { printf '%s\n' "$*" >&2; }
@@ -67,17 +69,25 @@ find_format() { # formatting differs between versions, so only version 14 counts
     return 1
 }
 
+# A snap sees neither the profiles in /tmp that the tests make nor the files they offer for upload, so it is not taken.
+is_snap() {
+    case $(readlink -f "$1") in */snap) return 0 ;; esac
+    head -c 2000 "$1" 2>/dev/null | grep -a '/snap/bin/' >/dev/null
+}
+
 find_chromium() {
     local c
-    for c in "${CHROME:-}" chromium google-chrome google-chrome-stable chromium-browser \
-        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
-        # Ubuntu's chromium-browser without snapd is a script that only says so.
-        if [ -n "$c" ] && have "$c" && ! { grep -aq 'snap install' "$(command -v "$c")" 2>/dev/null && ! have snap; }; then
+    if [ -n "${CHROME:-}" ] && have "$CHROME"; then return 0; fi
+    for c in chromium google-chrome google-chrome-stable chromium-browser \
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" \
+        "$TOOLS/chromium/chromium" "$TOOLS"/browsers/chromium-*/chrome-linux*/chrome; do
+        if have "$c" && ! is_snap "$(command -v "$c")"; then
             CHROME=$(command -v "$c")
             export CHROME
             return 0
         fi
     done
+    export CHROME=
     return 1
 }
 
@@ -135,7 +145,9 @@ apt_packages() { # the Debian packages of a tool
         if [ -n "$version" ] && apt_known "libclang-rt-$version-dev"; then echo "libclang-rt-$version-dev"; fi
         ;;
     format) if apt_known clang-format-14; then echo clang-format-14; fi ;;
-    chromium) if apt_known chromium && ! grep -q '^ID=ubuntu' /etc/os-release; then echo chromium; fi ;;
+    chromium) # Ubuntu's chromium installs a snap: there the libraries and fonts for install_chromium
+        if apt_known chromium && ! grep -q '^ID=ubuntu' /etc/os-release; then echo chromium; else echo libnss3 libexpat1 fontconfig fonts-dejavu-core fonts-liberation; fi
+        ;;
     firefox) if apt_known firefox-esr; then echo firefox-esr; fi ;;
     webkit) echo webkit2gtk-driver xvfb xauth dbus ;;
     esac
@@ -167,12 +179,38 @@ install_modules() {
     cp package-lock.json node_modules/.peftlab-lock
 }
 
+# A browser for the tests where the distribution has none but a snap: the headless Chromium that npm distributes (x86-64), else what
+# Playwright's installer downloads. Each counts only if it starts.
+unpack_chromium() { # in the current folder
+    npm pack --silent "$CHROMIUM_NPM" >/dev/null && tar -xzf ./*.tgz && node -e '
+        const zlib = require("node:zlib"), fs = require("node:fs");
+        fs.writeFileSync("chromium", zlib.brotliDecompressSync(fs.readFileSync("package/bin/chromium.br")), { mode: 0o755 });
+        fs.copyFileSync("package/LICENSE", "LICENSE");' && ./chromium --version >/dev/null
+}
+install_chromium() {
+    local dir=$TOOLS/chromium
+    if [ "$(uname -m)" = x86_64 ]; then
+        say "  npm: $CHROMIUM_NPM, a headless Chromium for the tests, into build/tools"
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        if (cd "$dir" && unpack_chromium); then
+            rm -rf "$dir"/package "$dir"/*.tgz
+            return 0
+        fi
+        rm -rf "$dir"
+        say "  npm's Chromium could not be fetched or does not start here"
+    fi
+    say "  playwright-core install --with-deps chromium: Chromium and the libraries it needs, into build/tools/browsers"
+    PLAYWRIGHT_BROWSERS_PATH=$TOOLS/browsers node node_modules/playwright-core/cli.js install --with-deps --no-shell chromium >&2 || true
+}
+
 name_it() { # the one thing to install, for systems we do not install on
     case $1 in
     cc) echo "a C compiler (gcc or clang)" ;;
     emcc) echo "Emscripten 3.1.6 or newer (emscripten.org; 'brew install emscripten' on macOS), with emcc on PATH or EMSDK set" ;;
     node) echo "Node $NODE_WANT or newer with npm (nodejs.org)" ;;
     clang) echo "clang with its sanitizer and libFuzzer runtimes" ;;
+    format) echo "clang-format 14" ;;
     chromium) echo "Chromium or Google Chrome (or set CHROME to its path)" ;;
     firefox) echo "Firefox" ;;
     webkit) echo "WebKitWebDriver, Xvfb and dbus-run-session" ;;
@@ -182,12 +220,15 @@ name_it() { # the one thing to install, for systems we do not install on
 
 optional() { case $1 in format | clang | firefox | webkit) true ;; *) false ;; esac }
 
+# An optional tool that this system does not offer is looked for once, and then remembered: else every command would ask apt again.
+absent() { optional "$1" && grep -qsx "$1" "$TOOLS/absent"; }
+
 ensure() { # ensure TOOL...: installs those that are missing, dies with one sentence if one stays missing
     local tool missing=() packages=()
-    for tool in "$@"; do tool_ok "$tool" || missing+=("$tool"); done
+    for tool in "$@"; do tool_ok "$tool" || absent "$tool" || missing+=("$tool"); done
     [ ${#missing[@]} -gt 0 ] || return 0
-    say "build.sh: installing what is missing: ${missing[*]}"
     if is_debian; then
+        say "build.sh: installing what is missing: ${missing[*]}"
         for tool in "${missing[@]}"; do
             [ "$tool" = modules ] || apt_update
             # shellcheck disable=SC2207
@@ -201,8 +242,13 @@ ensure() { # ensure TOOL...: installs those that are missing, dies with one sent
         case $tool in
         node) if is_debian; then install_node; fi ;;
         modules) if node_ok; then install_modules; fi ;;
+        chromium) if is_debian && ! tool_ok chromium; then install_chromium; fi ;;
         esac
-        tool_ok "$tool" || optional "$tool" || die "please install $(name_it "$tool")"
+        tool_ok "$tool" && continue
+        optional "$tool" || die "please install $(name_it "$tool")"
+        say "build.sh: going on without $(name_it "$tool"), which this system does not offer"
+        mkdir -p "$TOOLS"
+        echo "$tool" >>"$TOOLS/absent"
     done
 }
 
@@ -217,8 +263,18 @@ run_make() {
     ${LOCK[@]+"${LOCK[@]}"} make -s -j"$(jobs_count)" -f src/Makefile "$@"
 }
 
+warn_old_emcc() {
+    local file version
+    file=$(dirname "$(readlink -f "$(command -v "$EMCC")")")/emscripten-version.txt
+    [ -r "$file" ] || return 0
+    version=$(tr -d '"\n ' <"$file")
+    [ "$(printf '%s\n' "$EMCC_WANT" "$version" | sort -V | head -n 1)" = "$EMCC_WANT" ] ||
+        say "build.sh: this Emscripten is $version; nothing older than $EMCC_WANT has been tried"
+}
+
 build_wasm() {
     ensure make emcc
+    warn_old_emcc
     run_make MODE=wasm wasm
     local file=build/wasm/peftlab.wasm
     say "$file: $(wc -c <$file | tr -d ' ') bytes, $(gzip -9c $file | wc -c | tr -d ' ') gzip"
@@ -240,9 +296,9 @@ test_tools() { # exports what tests/run.mjs needs to know
     if find_format; then CLANG_FORMAT=$FORMAT; fi
 }
 
-ensure_browser() { # the browser tests say themselves that they found no browser, so a machine without one still runs the rest
+ensure_browser() { # a machine where no browser can be had still runs the rest; tests/run.mjs counts the browser part as failed
     (ensure chromium) || true
-    tool_ok chromium || true
+    tool_ok chromium || say "build.sh: going on without a browser: the browser tests will fail"
 }
 
 cmd=${1:-help}
@@ -252,7 +308,7 @@ case $cmd in
 setup)
     ensure git make cc emcc clang format node modules chromium
     if [ "${1:-}" = --all-browsers ]; then ensure firefox webkit; fi
-    say "build.sh: everything is installed"
+    say "build.sh: everything is installed$(if [ -s "$TOOLS/absent" ]; then echo " that this system offers (it lacks: $(sort -u "$TOOLS/absent" | paste -sd ' ' -))"; fi)"
     ;;
 wasm) build_wasm ;;
 native) build_native ;;
