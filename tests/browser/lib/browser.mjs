@@ -1,7 +1,7 @@
 // Browsers for the tests. Chromium (playwright-core with the system's own binary) does the page tests; Firefox and WebKit join
 // the cross-engine tests where they are installed (./build.sh setup --all-browsers). Every launch has a fresh profile.
 import assert from 'node:assert/strict';
-import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, realpathSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -25,11 +25,21 @@ export function findProgram(names) {
     for (const path of name.includes('/') ? [name] : folders.map((folder) => join(folder, name))) {
       try {
         accessSync(path, constants.X_OK);
-        return path;
+        if (path === process.env.CHROME || !isSnap(path)) return path;
       } catch { /* the next one */ }
     }
   }
   return '';
+}
+
+/** A snap, or Ubuntu's script that starts one: it cannot see the profiles these tests make in /tmp. @param {string} path */
+function isSnap(path) {
+  if (/\/snap$/.test(realpathSync(path))) return true;
+  const head = Buffer.alloc(2000);
+  const file = openSync(path, 'r');
+  readSync(file, head);
+  closeSync(file);
+  return head.includes('/snap/bin/');
 }
 
 export const findChromium = () => findProgram([
