@@ -150,3 +150,22 @@ test('a custom prompt: the model alone before, the trained one after, for every 
     assert.equal(lab.sample.after, await lab.ask('Tom had a dog.'), method);
   }
 });
+
+test('own text: few examples leave no held-out part behind; unusable ones are refused and everything stays; it comes back after other tasks', async () => {
+  lab.set({ method: 'lora', task: 'pirate', prompt: '' });
+  await idle();
+  await lab.useData(Array.from({ length: 4 }, (_, i) => ({ prompt: `Cat ${i}`, completion: ' sat.' })), 'four');
+  assert.deepEqual(Object.keys((await lab.session?.describe()).data), ['train'], 'nothing of the task before');
+  const { task, data } = lab;
+  await assert.rejects(lab.useData([{ prompt: 'x '.repeat(3000), completion: ' y' }], 'bad'), { code: 'argument' });
+  assert.deepEqual([lab.task, lab.state.task, lab.own?.title], [task, 'own-data', 'four']);
+  assert.deepEqual(lab.data, data);
+  assert.equal(lab.description.modules.length, 1);
+  lab.set({ task: 'pirate' });
+  await idle();
+  assert.ok(lab.data.some((part) => part.split === 'validation'));
+  lab.set({ task: 'own-data' });
+  await idle();
+  assert.equal(lab.task?.title, 'four');
+  assert.equal(lab.data[0].examples, 4);
+});

@@ -1,5 +1,6 @@
-/** Keeps settings, runs and the open run in the browser's storage, for one tab at a time, and brings them back after a reload. */
-import { load, remove, save, storageProblem } from '../lib/storage.js';
+/** Keeps settings, own text, runs and the open run in the browser's storage, for one tab at a time, and brings them back after a reload. */
+import { OWN, readOwn } from '../lib/own.js';
+import { load, remove, save, storageFull, storageProblem } from '../lib/storage.js';
 
 /** @typedef {{run: import('../lib/runs.js').Run, bytes: Uint8Array, step: number}} OpenRun */
 
@@ -26,34 +27,47 @@ function takeLock() {
  */
 export async function startAutosave(lab) {
     const lock = takeLock();
-    const [session, left] = await Promise.all([load('session'), load('open')]).catch(() => [null, null]);
+    const [session, left, own] = await Promise.all([load('session'), load('open'), load('own')]).catch(() => [null, null, null]);
+    const kept = readOwn(own);
+    lab.own ??= kept;
     if (session?.v === 1 && Array.isArray(session.runs)) lab.adopt(session.runs);
     if (storageProblem) lab.emit('notice', 'notice.storage');
     const open = lock.then((mine) => {
-        if (mine) follow(lab);
+        if (mine) follow(lab, kept);
         else lab.emit('notice', 'notice.other_tab');
-        return mine && left?.bytes ? left : null;
+        const usable = left?.bytes && (left.run.task !== OWN || kept); // without its text a run cannot go on
+        return mine && usable ? left : null;
     });
     return { settings: session?.state ?? null, open };
 }
 
-/** @param {import('../lib/lab.js').Lab} lab */
-function follow(lab) {
+/** @param {import('../lib/lab.js').Lab} lab @param {import('../lib/own.js').OwnData | null} stored own text that is in the storage already */
+function follow(lab, stored) {
     let timer = 0;
-    const told = (/** @type {boolean} */ kept) => { if (!kept) lab.emit('notice', 'notice.storage'); };
-    const write = () => {
+    let own = stored;
+    let ownKept = Boolean(stored);
+    const told = (/** @type {boolean} */ kept) => { if (!kept) lab.emit('notice', storageFull ? 'notice.storage_full' : 'notice.storage'); };
+    /** Own text first: a run on it is nothing without it. */
+    const keepOwn = async () => {
+        if (own !== lab.own) {
+            own = lab.own;
+            ownKept = await save('own', own);
+            told(ownKept);
+        }
+        return ownKept;
+    };
+    const write = async () => {
         timer = 0;
-        // Own data are not kept: the next visit begins with a task of ours.
-        const task = lab.state.task === 'own-data' ? undefined : lab.state.task;
+        const lost = lab.state.task === OWN && !(await keepOwn()); // then the next visit begins with a task of ours
         const runs = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped').slice(-KEPT_RUNS);
-        save('session', { v: 1, state: { ...lab.state, ...(task === undefined ? { task: 'pirate' } : {}) }, runs }).then(told);
+        told(await save('session', { v: 1, state: { ...lab.state, ...(lost && { task: 'pirate' }) }, runs }));
     };
     const soon = () => { timer ||= window.setTimeout(write, SAVE_MS); };
     for (const type of ['state', 'runs']) lab.addEventListener(type, soon);
     addEventListener('pagehide', () => { if (timer) write(); });
     lab.addEventListener('snapshot', (event) => {
         const { step, bytes } = /** @type {CustomEvent} */ (event).detail;
-        if (lab.run && lab.state.task !== 'own-data') save('open', { run: lab.run, bytes, step, state: lab.state }).then(told);
+        if (lab.run) save('open', { run: lab.run, bytes, step }).then(told);
     });
     lab.addEventListener('run', (event) => {
         const run = /** @type {CustomEvent} */ (event).detail;

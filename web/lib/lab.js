@@ -8,9 +8,9 @@
  */
 import { evaluateTask, loadIndex, loadTask, PeftLab, PeftLabError } from '../engine/index.js';
 import { measuredMerge } from './measure.js';
-import { usualTraining } from './runs.js';
+import { loadSplits, OWN, ownTask } from './own.js';
 import { defaults, FIELDS, read } from './store.js';
-import { Trainer } from './trainer.js';
+import { Trainer, trainOptions } from './trainer.js';
 
 /** @typedef {'idle' | 'loading' | 'ready' | 'training' | 'paused' | 'busy' | 'failed'} Status */
 /** @typedef {import('./runs.js').Run} Run */
@@ -34,6 +34,8 @@ export class Lab extends EventTarget {
     index = { models: [], tasks: [] };
     /** @type {import('../engine/tasks.js').Task | null} */
     task = null;
+    /** @type {import('./own.js').OwnData | null} the user's own examples, once there are any */
+    own = null;
     /** @type {any[]} statistics of the data, by split */
     data = [];
     /** @type {Run[]} newest last */
@@ -45,7 +47,7 @@ export class Lab extends EventTarget {
     /** @type {any} report of the last merge, null when nothing is merged */
     merged = null;
     sample = { prompt: '', before: '', after: '' };
-    snapshotSeconds = 10;
+    snapshotSeconds = 5;
     #base;
     #options;
     #trainer = new Trainer(this);
@@ -65,9 +67,7 @@ export class Lab extends EventTarget {
     }
 
     /** @param {string} type @param {any} [detail] */
-    emit(type, detail) {
-        this.dispatchEvent(new CustomEvent(type, { detail }));
-    }
+    emit(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
     /** @param {Status} status */
     setStatus(status) {
@@ -112,6 +112,7 @@ export class Lab extends EventTarget {
     fork() {
         const lab = new Lab({ base: this.#base, load: this.#options });
         Object.assign(lab.state, structuredClone(this.state));
+        lab.own = this.own;
         return lab;
     }
 
@@ -150,9 +151,7 @@ export class Lab extends EventTarget {
         if (this.#past.length > 50) this.#past.shift();
     }
 
-    get canUndo() {
-        return this.#past.length > 0 && this.status !== 'training';
-    }
+    get canUndo() { return this.#past.length > 0 && this.status !== 'training'; }
 
     /** Back to the settings, and the trained weights, before the last change. */
     async undo() {
@@ -176,13 +175,7 @@ export class Lab extends EventTarget {
     }
 
     /** @returns {Record<string, any>} training options: the preset's, overridden */
-    get train_options() {
-        const { method: _, options: __, ...preset } = this.preset;
-        const own = Object.fromEntries(['steps', 'lr', 'batch_size'].filter((key) => this.state[key]).map((key) => [key, this.state[key]]));
-        const train = /** @type {Record<string, any>} */ ({ ...usualTraining(this.state.method), ...preset, ...own, seed: this.state.seed });
-        // A preset's warm-up may be longer than a run the user made short.
-        return train.warmup_steps > train.steps ? { ...train, warmup_steps: train.steps } : train;
-    }
+    get train_options() { return trainOptions(this.preset, this.state); }
 
     /** Engines that share each step: what was asked for, else two where the machine has them. */
     get workers() {
@@ -205,7 +198,7 @@ export class Lab extends EventTarget {
             const chosen = models.find((m) => m.name === this.state.model) ?? models.find((m) => m.default) ?? models.find((m) => m.name === 'stories-1m') ?? models[0];
             if (!chosen) throw new PeftLabError('load', 'No model is installed.');
             this.state.model = chosen.name;
-            if (!tasks.some((t) => t.name === this.state.task)) this.state.task = (tasks.find((t) => t.name === FIELDS.task.initial) ?? tasks[0])?.name ?? '';
+            if (!(this.own && this.state.task === OWN) && !tasks.some((t) => t.name === this.state.task)) this.state.task = (tasks.find((t) => t.name === FIELDS.task.initial) ?? tasks[0])?.name ?? '';
             await Promise.all([this.#loadModel(chosen.name), this.#loadTask(this.state.task)]);
             await this.#prepare();
         }).then(() => this.emit('ready'));
@@ -224,7 +217,9 @@ export class Lab extends EventTarget {
 
     /** @param {string} name */
     async #loadTask(name) {
-        this.task = await this.readTask(name);
+        if (name !== OWN) this.task = await this.readTask(name);
+        else if (this.own) this.task = ownTask(this.own);
+        else this.state.task = this.task?.name ?? ''; // there is no such text
     }
 
     /** Where a ready adapter of the index lies. @param {string} name */
@@ -233,18 +228,22 @@ export class Lab extends EventTarget {
     /** A task's texts, without putting it to use. @param {string} name */
     readTask(name) { return loadTask(`${this.#base}tasks/${name}/`, { splits: ['train', 'validation', 'test'] }); }
 
-    /** Replaces the task by the user's own examples; the last of every ten is held out. @param {import('../engine/data.js').Example[]} examples @param {string} title */
+    /** Replaces the task by the user's own examples; if none can be used, everything stays as it is. @param {import('../engine/data.js').Example[]} examples @param {string} title */
     async useData(examples, title) {
-        const isHeld = (/** @type {number} */ i) => examples.length >= 10 && i % 10 === 9;
-        const held = examples.filter((_, i) => isHeld(i));
-        this.task = /** @type {any} */ ({
-            name: 'own-data', title, story: '', metric: { id: 'none', name: '' }, presets: this.task?.presets ?? [], files: {},
-            generation: { max_new_tokens: SAMPLE_TOKENS, temperature: 0.7 },
-            splits: { train: examples.filter((_, i) => !isHeld(i)), ...(held.length && { validation: held }) }, items: {},
-        });
-        this.state.task = 'own-data';
+        const { task, own } = this;
+        const { task: name } = this.state;
+        this.own = { title, examples, presets: task?.presets ?? [] };
+        try {
+            this.task = ownTask(this.own);
+            this.state.task = OWN;
+            await this.during('busy', () => this.#prepare());
+        } catch (error) {
+            Object.assign(this, { task, own });
+            this.state.task = name;
+            await this.during('busy', () => this.#prepare()).catch(() => {});
+            throw error;
+        }
         this.baseLosses.delete(this.baseKey);
-        await this.during('busy', () => this.#prepare());
         this.emit('state', ['task']);
         return this.data;
     }
@@ -254,8 +253,7 @@ export class Lab extends EventTarget {
         const { session, task } = this;
         if (!session || !task) return;
         await session.clear();
-        this.data = [];
-        for (const [split, examples] of Object.entries(task.splits)) this.data.push({ split, ...(await session.setData(split, examples)) });
+        this.data = await loadSplits(session, task);
         await this.setModule();
         await this.#sampleAgain();
         this.emit('data', this.data);
@@ -287,7 +285,7 @@ export class Lab extends EventTarget {
         await this.during(status, async () => {
             if (!this.session) return undefined;
             if (has('model')) await this.#loadModel(this.state.model);
-            if (has('task') && this.state.task !== 'own-data') await this.#loadTask(this.state.task);
+            if (has('task')) await this.#loadTask(this.state.task);
             if (has('model') || has('task')) return this.#prepare();
             if (ticket !== this.#changed) return undefined;
             if (has('method') || has('options') || has('seed')) await this.setModule();

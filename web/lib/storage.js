@@ -6,6 +6,8 @@ let store;
 const memory = new Map();
 /** Why values will not survive a reload, or ''. */
 export let storageProblem = '';
+/** The browser would store, but there is no room left. */
+export let storageFull = false;
 
 async function database() {
     if (store !== undefined) return store;
@@ -23,8 +25,8 @@ async function database() {
 /** @param {string} key @returns {Promise<any>} */
 export async function load(key) {
     const found = await database();
-    if (found) return get(key, found).catch(() => memory.get(key));
-    return memory.get(key);
+    if (memory.has(key) || !found) return memory.get(key); // newer than what was stored before the storage was full
+    return get(key, found).catch(() => undefined);
 }
 
 /** @param {string} key @param {any} value @returns {Promise<boolean>} whether it will survive a reload */
@@ -33,8 +35,10 @@ export async function save(key, value) {
     try {
         if (!found) throw new Error(storageProblem);
         await set(key, value, found);
+        memory.delete(key);
         return true;
     } catch (error) {
+        storageFull = error instanceof Error && error.name === 'QuotaExceededError';
         storageProblem = error instanceof Error ? error.message : String(error);
         memory.set(key, value);
         return false;

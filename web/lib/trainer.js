@@ -1,6 +1,6 @@
 /** The training part of a Lab: runs from beginning to end, with pause, single steps, samples on the way, snapshots and recovery. */
 import { PeftLabError } from '../engine/index.js';
-import { makeRun } from './runs.js';
+import { makeRun, usualTraining } from './runs.js';
 
 /** @typedef {import('./runs.js').Run} Run */
 /** @typedef {import('../engine/session.js').Session} Session */
@@ -9,6 +9,14 @@ import { makeRun } from './runs.js';
 const VALIDATIONS = 8;
 const SAMPLES = 4;
 
+/** What a run is given: the usual, the preset's, what the user set. @param {Record<string, any>} preset @param {Record<string, any>} state @returns {Record<string, any>} */
+export function trainOptions({ method: _, options: __, ...preset }, state) {
+    const own = Object.fromEntries(['steps', 'lr', 'batch_size'].filter((key) => state[key]).map((key) => [key, state[key]]));
+    const train = /** @type {Record<string, any>} */ ({ ...usualTraining(state.method), ...preset, ...own, seed: state.seed });
+    // A preset's warm-up may be longer than a run the user made short.
+    return train.warmup_steps > train.steps ? { ...train, warmup_steps: train.steps } : train;
+}
+
 export class Trainer {
     /** @type {import('./lab.js').Lab} */
     #lab;
@@ -16,8 +24,6 @@ export class Trainer {
     #abort = null;
     #stopping = false;
     #nextRun = 1;
-    /** Seconds a step takes here, from the steps seen. */
-    #stepSeconds = 0.2;
 
     /** @param {import('./lab.js').Lab} lab */
     constructor(lab) {
@@ -138,11 +144,10 @@ export class Trainer {
                 const result = await work({ ...this.#hooks(run), until });
                 run.seconds += result.ms / 1000;
                 at = result.step;
-                if (at > 0 && result.ms > 0) this.#stepSeconds = run.seconds / at;
                 if (result.done) return await this.#finish(run, 'done');
                 if (at < last) await this.#look(run, at);
             }
-            return this.#pauseRun(run);
+            return await this.#keep(run);
         } catch (thrown) {
             const error = PeftLabError.from(thrown);
             if (error.code !== 'aborted') {
@@ -151,7 +156,7 @@ export class Trainer {
                 throw error;
             }
             run.seconds = Math.max(run.seconds, (performance.now() - began) / 1000);
-            return this.#stopping ? await this.#finish(run, 'stopped') : this.#pauseRun(run);
+            return this.#stopping ? await this.#finish(run, 'stopped') : await this.#keep(run);
         }
     }
 
@@ -161,7 +166,7 @@ export class Trainer {
         return {
             signal: this.#abort?.signal,
             eval_every: Math.max(1, Math.round(run.train.steps / VALIDATIONS)),
-            snapshot_every: Math.max(5, Math.round(lab.snapshotSeconds / this.#stepSeconds)),
+            snapshot_seconds: lab.snapshotSeconds,
             onStep: (/** @type {any} */ report) => {
                 run.losses.push({ step: report.step, loss: report.loss });
                 lab.emit('step', report);
@@ -182,6 +187,14 @@ export class Trainer {
         run.sample = { ...lab.sample };
         lab.emit('sample', { when: 'during', text, step });
         if (this.#abort?.signal.aborted) throw PeftLabError.aborted();
+    }
+
+    /** A paused run outlives the tab. @param {Run} run */
+    async #keep(run) {
+        const step = run.losses.at(-1)?.step ?? 0;
+        const bytes = step > 0 ? await this.#session.snapshot().catch(() => null) : null;
+        if (bytes) this.#lab.emit('snapshot', { step, bytes });
+        return this.#pauseRun(run);
     }
 
     /** @param {Run} run */

@@ -1,0 +1,136 @@
+// Work is never lost: an engine that hangs or is ended in mid-training, and a reload in mid-training with own text or with full fine-tuning. Each time the run
+// goes on from its last snapshot and takes exactly the course of a run that nobody interrupted.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launchChromium, screenshot } from './lib/browser.mjs';
+import { buildSite, lab, until } from './lib/qa-site.mjs';
+
+/** @type {Awaited<ReturnType<typeof buildSite>>} */
+let built;
+/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof launchChromium>>} */
+let browser;
+before(async () => {
+  built = await buildSite();
+  site = await built.serve();
+  browser = await launchChromium();
+}, { timeout: 120_000 });
+after(async () => {
+  await browser?.close();
+  await built?.close();
+});
+
+const LINK = '#v=1&model=stories-300k&task=pirate&n=160&bs=2&lr=0.005&seed=3&w=1';
+
+/** @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} [prepare] */
+async function open(context, hash, prepare = async () => {}) {
+  const watched = await browser.open(`${site.url}embed.html?element=none`);
+  context.after(() => watched.page.context().close());
+  watched.page.setDefaultTimeout(20_000);
+  await prepare(watched.page);
+  await watched.page.goto(`${site.url}${hash}`);
+  await until(watched.page, 'lab.status === "ready"');
+  return watched;
+}
+
+/** Begins a training and waits for a snapshot of it to be stored. @param {import('playwright-core').Page} page */
+const trainToSnapshot = (page) => page.evaluate(() => {
+  const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
+  inside.snapshotSeconds = 0.5;
+  return new Promise((resolve) => {
+    inside.addEventListener('snapshot', () => setTimeout(resolve, 300));
+    inside.train().catch(() => {});
+  });
+});
+
+/** Resumes by the button, to the end; then the same run without any interruption must have gone the same way. @param {import('playwright-core').Page} page */
+async function goesOnAsIfNothingHappened(page) {
+  await page.locator('#resume').click();
+  await until(page, 'lab.run?.status === "done"', 60_000);
+  const resumed = await lab(page, '({ losses: lab.run.losses, validations: lab.run.validations, after: lab.run.sample.after })');
+  await lab(page, 'void await lab.train()');
+  const whole = await lab(page, '({ losses: lab.run.losses, validations: lab.run.validations, after: lab.run.sample.after })');
+  assert.equal(resumed.losses.length, whole.losses.length);
+  assert.deepEqual(resumed, whole);
+}
+
+for (const how of ['loops for ever', 'is ended by the browser']) {
+  test(`the engine ${how} in mid-training: said within three seconds, and the run goes on from its snapshot`, { timeout: 150_000 }, async (context) => {
+    const { page } = await open(context, LINK);
+    await trainToSnapshot(page);
+    const [worker] = page.workers();
+    const began = Date.now();
+    worker.evaluate(how === 'loops for ever' ? () => { for (;;); } : () => close()).catch(() => {});
+    const item = page.locator('peft-notices .item', { hasText: 'worker' });
+    await item.waitFor();
+    const took = Date.now() - began;
+    context.diagnostic(`noticed after ${took} ms`);
+    assert.ok(took < 5000, `${took} ms`);
+    assert.match(await item.innerText(), how === 'loops for ever' ? /silent for \d\.\d s \((training step|evaluating|generating)/ : /browser ended it/);
+    await page.locator('#resume').waitFor();
+    if (how === 'loops for ever') {
+      for (const theme of ['light', 'dark']) {
+        await page.evaluate((value) => { document.documentElement.dataset.theme = value; }, theme);
+        await screenshot(page, `qa-lost-engine-${theme}`);
+      }
+      await page.setViewportSize({ width: 390, height: 800 });
+      await screenshot(page, 'qa-lost-engine-phone');
+    }
+    await goesOnAsIfNothingHappened(page);
+  });
+}
+
+test('a reload in mid-training on own text: the text is still there and the run goes on', { timeout: 150_000 }, async (context) => {
+  const { page, assertClean } = await open(context, LINK);
+  await page.evaluate(async () => {
+    const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
+    await inside.useData(Array.from({ length: 30 }, (_, i) => ({ prompt: `Dog number ${i} saw`, completion: ` ${i + 1} ducks and <b>ran</b> away.`, line: i + 1 })), 'ducks.jsonl');
+  });
+  await trainToSnapshot(page);
+  await page.reload();
+  await until(page, 'lab.status === "ready"');
+  assert.deepEqual(await lab(page, '[lab.state.task, lab.task.title, lab.task.splits.train.length, lab.task.splits.validation.length, lab.task.splits.train[5].completion]'), ['own-data', 'ducks.jsonl', 27, 3, ' 6 ducks and <b>ran</b> away.']);
+  await goesOnAsIfNothingHappened(page);
+  assertClean();
+});
+
+test('a reload in mid-training with full fine-tuning: the weights are still there and the run goes on', { timeout: 150_000 }, async (context) => {
+  const { page, assertClean } = await open(context, `${LINK}&m=full`);
+  await trainToSnapshot(page);
+  await page.reload();
+  await until(page, 'lab.status === "ready"');
+  await goesOnAsIfNothingHappened(page);
+  assertClean();
+});
+
+test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 60_000 }, async (context) => {
+  const { page } = await open(context, LINK);
+  await page.evaluate(() => {
+    const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
+    inside.addEventListener('step', () => { if (inside.run.losses.length === 5) inside.pause(); });
+    return inside.train();
+  });
+  const paused = await lab(page, 'lab.run.losses');
+  await page.waitForTimeout(300);
+  await page.reload();
+  await page.locator('#resume').click();
+  await until(page, `lab.run?.losses.length > ${paused.length}`);
+  assert.deepEqual((await lab(page, 'lab.run.losses')).slice(0, paused.length), paused);
+});
+
+test('no room for own text: said, training goes on, and the next visit begins with a task of ours', { timeout: 60_000 }, async (context) => {
+  const { page } = await open(context, LINK, (p) => p.addInitScript(() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function full(value, ...key) {
+      if (value?.examples) throw new DOMException('The disk is full.', 'QuotaExceededError');
+      return put.call(this, value, ...key);
+    };
+  }));
+  await lab(page, 'void (lab.set({ steps: 4 }), await lab.useData(Array.from({ length: 12 }, (_, i) => ({ text: `Line ${i} of mine.` })), "mine.txt"), await lab.train())');
+  await page.locator('peft-notices .item', { hasText: 'storage is full' }).waitFor();
+  assert.equal(await lab(page, 'lab.run.status'), 'done');
+  await page.reload();
+  await until(page, 'lab.status === "ready"');
+  assert.equal(await lab(page, 'lab.state.task'), 'pirate');
+});
