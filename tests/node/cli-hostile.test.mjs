@@ -103,6 +103,17 @@ test('Ctrl-C while training: the step is finished, the snapshot written, no half
     assert.equal(JSON.parse(more.out.trim().split('\n').at(-1) ?? '').step, step + 1);
 });
 
+test('a place that cannot be written is refused before training, also where permissions do not tell', { skip: process.platform === 'linux' ? false : 'needs /proc' }, async () => {
+    for (const [option, place] of [['--out', '/proc/peftlab-nowhere'], ['--out', '/proc/a/b'], ['--snapshot', '/proc/peftlab-snapshot']]) {
+        const { code, out, err } = await cli(['train', '--model', MODEL, '--task', 'pirate', '--steps', '100000', '--json', option, place]);
+        assert.deepEqual([code, out], [2, ''], err);
+        assert.match(err, /cannot be written/);
+    }
+    const { code, err } = await cli(['train', '--model', MODEL, '--task', 'pirate', '--steps', '1', '--batch-size', '2', '--no-metrics', '--out', at('deep/er/adapter')]);
+    assert.equal(code, 0, err);
+    assert.deepEqual((await readdir(folder)).filter((name) => name.startsWith('.peftlab')), []);
+});
+
 test('a reader that leaves early (| head) is no failure', async () => {
     const { code, err } = await cli(['train', '--model', MODEL, '--task', 'pirate', '--steps', '100000', '--batch-size', '2', '--no-metrics', '--json'], (child) => child.stdout.destroy());
     assert.equal(err, '');

@@ -1,9 +1,9 @@
 /** What the commands share: finding models, tasks and adapters, opening sessions, printing. */
-import { access, constants, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { decodeText, formatOf, loadIndex, loadTask, parseData, PeftLab } from '../engine/index.js';
+import { decodeText, formatOf, loadIndex, loadTask, parseData, PeftLab, PeftLabError } from '../engine/index.js';
 import { usage } from './args.mjs';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -101,14 +101,24 @@ export async function prepareFolder(dir) {
     let existing = resolve(dir);
     while (!(await stat(existing).catch(() => null)) && dirname(existing) !== existing) existing = dirname(existing);
     if (!(await isFolder(existing))) throw usage(`${dir} cannot be a folder: ${existing} is a file`);
-    await access(existing, constants.W_OK);
+    await tryOut(existing, dir);
 }
 
 /** The same for a file. @param {string} path */
 export async function prepareFile(path) {
     if (await isFolder(path)) throw usage(`${path} is a folder, not a file`);
     if (!(await isFolder(dirname(path)))) throw usage(`there is no folder ${dirname(path)} to write ${basename(path)} into`);
-    await access(dirname(path), constants.W_OK);
+    await tryOut(dirname(path), path);
+}
+
+/** Writes something into a folder and takes it away again: permissions say little about /proc, a full disk or a read-only mount. @param {string} folder @param {string} wish */
+async function tryOut(folder, wish) {
+    try {
+        const made = await mkdtemp(join(folder, '.peftlab-'));
+        await writeFile(join(made, 'try'), 'x').finally(() => rm(made, { recursive: true, force: true }));
+    } catch (cause) {
+        throw usage(`${wish} cannot be written: ${PeftLabError.from(cause).message}`);
+    }
 }
 
 /** mkdir -p; Node's own recursive one never ends on /proc. @param {string} dir @returns {Promise<void>} */
