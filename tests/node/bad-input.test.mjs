@@ -232,6 +232,21 @@ test('examples that do not fit are reported with their line; the others are used
     session.close();
 });
 
+test('data without a single usable example are refused, and what was loaded stays', async () => {
+    const session = await stories();
+    await session.setData('train', [{ prompt: 'The cat', completion: ' sat.' }]);
+    const before = await session.describe();
+    for (const examples of [[], [{ prompt: 'x '.repeat(3000), completion: ' y', line: 7 }]]) {
+        await assert.rejects(session.setData('train', examples), (/** @type {any} */ error) => error.code === 'argument' && (examples.length ? /None of the 1 examples.*line 7: .*prompt alone/ : /no examples for "train"/).test(error.message));
+    }
+    assert.deepEqual((await session.describe()).data, before.data);
+    await session.addModule('lora', { rank: 2 });
+    assert.equal((await session.train({ steps: 1, batch_size: 1 })).done, true);
+    await session.dropData('train');
+    assert.deepEqual((await session.describe()).data, {});
+    session.close();
+});
+
 test('a folder without files, and a pickle, say what is missing', async () => {
     assert.equal(await codeOf(PeftLab.load('/nowhere/at/all', { inThread: true })), 'load');
     await assert.rejects(PeftLab.load({ 'config.json': utf8('{}'), 'pytorch_model.bin': utf8('x') }, { inThread: true }), /pickle/);

@@ -3,15 +3,14 @@
  * a request can be cancelled. One side serves a Service, the other holds a Remote.
  *
  *   -> {id, command, args}          <- {id, event}*          <- {id, result} | {id, error}
- *   -> {id, cancel: true}           -> {ping}                <- {pong}
+ *   -> {id, cancel: true}           -> {ping}                <- {pong} | {doing, usual} (signs of life, pulse.js) | {lock} (held while the worker lives)
  */
 import { PeftLabError } from './errors.js';
+import { Pace, Pulse, Watch } from './pulse.js';
 
 /** @typedef {{postMessage(message: unknown, transfer?: any[]): void} & Record<string, any>} Port */
 
-/** How long a busy worker may stay silent before it counts as lost, ms. A step of the largest model takes a few seconds on a slow phone. */
-const SILENCE_MS = 60_000;
-const PING_MS = 2_000;
+const HINT = 'Reload the model; the last snapshot is still valid.';
 
 /** @param {Port} port @param {(message: any) => void} handler */
 export function listen(port, handler) {
@@ -39,13 +38,31 @@ export const tick = (() => {
 /** What a command sees of the caller. */
 export class Context {
     aborted = false;
-    /** @param {(event: object) => void} emit */
-    constructor(emit) {
+    #pace = new Pace();
+    #pulse;
+    /** @param {(event: object) => void} emit @param {Pulse} [pulse] */
+    constructor(emit, pulse) {
         this.emit = emit;
+        this.#pulse = pulse;
+    }
+
+    /**
+     * About to do a piece of work during which no message gets through. Pieces of one name are alike, so that one which takes far longer is a bad sign.
+     * @param {string} what @param {number} [spread] how many times longer than others a piece may be for good reason
+     */
+    unit(what, spread = 1) {
+        this.#pace.begin(what);
+        this.#pulse?.tell(what, this.usual(what, spread));
+    }
+
+    /** @param {string} what @param {number} [spread] @returns {number} how long such a piece may well take, ms; 0: unknown */
+    usual(what, spread = 1) {
+        return spread * this.#pace.usual(what);
     }
 
     /** Lets messages in; throws when the caller has given up. Call between steps. */
     async breathe() {
+        this.#pace.end();
         await tick();
         this.check();
     }
@@ -70,6 +87,7 @@ function transferable(value) {
 export function serve(port, service) {
     /** @type {Map<number, Context>} */
     const running = new Map();
+    const pulse = new Pulse((message) => port.postMessage(message));
     listen(port, async (message) => {
         if (message?.ping) return port.postMessage({ pong: message.ping });
         if (typeof message?.id !== 'number') return undefined;
@@ -79,8 +97,9 @@ export function serve(port, service) {
             if (context) context.aborted = true;
             return undefined;
         }
-        const context = new Context((event) => port.postMessage({ id, event }));
+        const context = new Context((event) => port.postMessage({ id, event }), pulse);
         running.set(id, context);
+        pulse.tell(command, message.expect ?? 0);
         try {
             const result = await service.run(command, args, context);
             port.postMessage({ id, result }, transferable(result));
@@ -93,7 +112,7 @@ export function serve(port, service) {
     });
 }
 
-/** @typedef {{signal?: AbortSignal, onEvent?: (event: any) => void, transfer?: any[]}} RequestOptions */
+/** @typedef {{signal?: AbortSignal, onEvent?: (event: any) => void, transfer?: any[], expect?: number}} RequestOptions expect: how long it may well take, ms */
 
 /** The caller's end. */
 export class Remote {
@@ -101,8 +120,6 @@ export class Remote {
     #next = 1;
     /** @type {Map<number, {resolve: (value: any) => void, reject: (error: PeftLabError) => void, onEvent?: (event: any) => void}>} */
     #pending = new Map();
-    #heard = 0;
-    /** @type {ReturnType<typeof setInterval> | undefined} */
     #watch;
     /** @type {PeftLabError | null} */
     #lost = null;
@@ -117,11 +134,9 @@ export class Remote {
             terminate?.();
             this.fail(new PeftLabError('worker-lost', 'The engine was shut down.'));
         };
+        this.#watch = new Watch({ ping: () => port.postMessage({ ping: 1 }), lost: (why) => this.#died(why) });
         listen(port, (message) => this.#receive(message));
-        const died = (/** @type {any} */ event) => {
-            this.fail(new PeftLabError('worker-lost', `The engine's worker stopped: ${event?.message ?? event}`, { hint: 'Reload the model; the last snapshot is still valid.' }));
-            this.onDied?.(/** @type {PeftLabError} */ (this.#lost));
-        };
+        const died = (/** @type {any} */ event) => this.#died(`The engine's worker stopped: ${event?.message ?? event}`);
         if (typeof port.on === 'function') {
             port.on('error', died);
             port.on('exit', (/** @type {number} */ code) => died(`exit code ${code}`));
@@ -131,39 +146,37 @@ export class Remote {
         }
     }
 
+    /** @param {string} why */
+    #died(why) {
+        if (this.#lost) return;
+        this.fail(new PeftLabError('worker-lost', why, { hint: HINT }));
+        this.onDied?.(/** @type {PeftLabError} */ (/** @type {unknown} */ (this.#lost)));
+    }
+
+    /** The browser gives a worker's lock up when the worker ends, however it ends. @param {string} name */
+    #follow(name) {
+        navigator.locks.request(name, () => this.#died("The engine's worker stopped: the browser ended it, often because memory ran short.")).catch(() => {});
+    }
+
     /** Rejects everything in flight and every later request. @param {PeftLabError} error */
     fail(error) {
         this.#lost ??= error;
         for (const { reject } of this.#pending.values()) reject(error);
         this.#pending.clear();
-        clearInterval(this.#watch);
-        this.#watch = undefined;
+        this.#watch.stop();
     }
 
     /** @param {any} message */
     #receive(message) {
-        this.#heard = Date.now();
+        this.#watch.hear(message);
+        if (typeof message?.lock === 'string') return this.#follow(message.lock);
         const entry = this.#pending.get(message?.id);
         if (!entry) return;
         if ('event' in message) return entry.onEvent?.(message.event);
         this.#pending.delete(message.id);
-        if (this.#pending.size === 0) {
-            clearInterval(this.#watch);
-            this.#watch = undefined;
-        }
+        if (this.#pending.size === 0) this.#watch.stop();
         if (message.error) entry.reject(PeftLabError.from(message.error));
         else entry.resolve(message.result);
-    }
-
-    /** A worker can die without any event (self.close(), an out-of-memory kill): silence is the only sign. */
-    #startWatch() {
-        if (this.#watch !== undefined) return;
-        this.#heard = Date.now();
-        this.#watch = setInterval(() => {
-            if (Date.now() - this.#heard > SILENCE_MS) this.fail(new PeftLabError('worker-lost', `The engine's worker has been silent for ${SILENCE_MS / 1000} s.`));
-            else this.#port.postMessage({ ping: 1 });
-        }, PING_MS);
-        /** @type {any} */ (this.#watch).unref?.();
     }
 
     /**
@@ -172,7 +185,7 @@ export class Remote {
      * @param {RequestOptions} [options]
      * @returns {Promise<any>}
      */
-    request(command, args, { signal, onEvent, transfer } = {}) {
+    request(command, args, { signal, onEvent, transfer, expect } = {}) {
         if (this.#lost) return Promise.reject(this.#lost);
         if (signal?.aborted) return Promise.reject(PeftLabError.aborted());
         const id = this.#next++;
@@ -185,9 +198,9 @@ export class Remote {
             };
             signal?.addEventListener('abort', abort);
             this.#pending.set(id, { resolve: finish(resolve), reject: finish(reject), onEvent });
-            this.#startWatch();
+            this.#watch.start(expect);
             try {
-                this.#port.postMessage({ id, command, args }, transfer ?? []);
+                this.#port.postMessage({ id, command, args, ...(expect && { expect }) }, transfer ?? []);
             } catch (cause) { // a function or another thing that cannot be sent
                 this.#receive({ id, error: { code: 'argument', message: `${command}: an argument cannot be sent to the engine (${/** @type {Error} */ (cause).message})`, hint: '' } });
             }

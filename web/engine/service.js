@@ -21,6 +21,8 @@ export class Service {
     #core = null;
     /** Replicas that compute shards of a training step. @type {Remote[]} */
     peers = [];
+    /** When the run was last saved, or begun. */
+    snapshotAt = 0;
 
     /** @returns {Core} */
     get core() {
@@ -105,6 +107,7 @@ const COMMANDS = {
     generate: (s, args, context) => generate(s, args, context),
 
     setData: (s, args, context) => setData(s, args, context),
+    dropData: (s, { split }) => s.core.call('pl_data_move', split, ''),
     setTokens: (s, { split, examples, labelFrom = 1 }) => {
         s.core.call('pl_data_begin', split, 0);
         for (const ids of examples) s.core.addTokens(split, tokenIds(ids), labelFrom, 0);
@@ -113,11 +116,17 @@ const COMMANDS = {
     dataStats: (s, { split }) => s.core.json('pl_data_stats', split),
     evaluate: (s, args, context) => evaluate(s.core, args, context),
 
-    trainBegin: (s, options) => s.core.ask('pl_train_begin', [], options),
+    trainBegin: (s, options) => {
+        s.snapshotAt = performance.now();
+        return s.core.ask('pl_train_begin', [], options);
+    },
     train: (s, args, context) => trainRun(s, args, context),
     trainEnd: (s) => s.core.call('pl_train_end'),
     snapshot: (s) => s.core.bytes('pl_snapshot'),
-    restore: (s, { bytes }) => s.core.json('pl_restore', bytes, bytes.length),
+    restore: (s, { bytes }) => {
+        s.snapshotAt = performance.now();
+        return s.core.json('pl_restore', bytes, bytes.length);
+    },
     shards: (s, { shards }) => shards.map((/** @type {number} */ shard) => s.core.bytes('pl_train_shard', shard)),
     applyShards: (s, { bytes }) => s.core.json('pl_train_apply', bytes, bytes.length),
 
@@ -156,6 +165,7 @@ async function generate(s, { prompt, tokens, stop = [], ...options }, context) {
         if (stop.some((mark) => text.includes(mark))) break;
         if (performance.now() - yielded > YIELD_MS) {
             await context.breathe();
+            context.unit('generating');
             yielded = performance.now();
         }
     }
@@ -199,12 +209,19 @@ async function setData(s, { split, examples, maxLength = 0 }, context) {
     core.call('pl_data_begin', incoming, maxLength);
     try {
         const skipped = await addExamples(core, incoming, examples, context);
+        if (core.json('pl_data_stats', incoming).examples === 0) throw unusable(split, examples.length, skipped);
         core.call('pl_data_move', incoming, split);
         return { ...core.json('pl_data_stats', split), skipped };
     } catch (error) {
         core.call('pl_data_move', incoming, '');
         throw error;
     }
+}
+
+/** An empty split could not be trained on: what was loaded stays. @param {string} split @param {number} given @param {{line: number, message: string}[]} skipped */
+function unusable(split, given, skipped) {
+    const why = skipped[0] ? `None of the ${given} examples for "${split}" can be used; line ${skipped[0].line}: ${skipped[0].message}.` : `There are no examples for "${split}".`;
+    return new PeftLabError('argument', why, { hint: 'What was loaded before stays.' });
 }
 
 /** @param {Core} core @param {string} split @param {Example[]} examples @param {Context} context @returns {Promise<{line: number, message: string}[]>} those left out */

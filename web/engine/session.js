@@ -39,6 +39,7 @@ import { shardWeights } from './shards.js';
  * @property {string} [eval_split]
  * @property {number} [eval_limit] validate on the first examples only
  * @property {number} [snapshot_every] steps between onSnapshot calls
+ * @property {number} [snapshot_seconds] seconds between onSnapshot calls
  * @property {number} [until] pause when this step is reached
  * @property {AbortSignal} [signal] pauses after the step in progress; the run stays open
  * @property {(report: StepReport) => void} [onStep]
@@ -192,6 +193,12 @@ export class Session {
         return stats;
     }
 
+    /** Forgets a split. @param {string} split */
+    async dropData(split) {
+        await this.request('dropData', { split });
+        this.#data.delete(split);
+    }
+
     /** @param {{split?: string, limit?: number, onProgress?: (done: number, total: number) => void} & Signal} [options] @returns {Promise<{loss: number, perplexity: number, bits_per_byte: number, labels: number, bytes: number, examples: number}>} */
     evaluate({ onProgress, signal, ...args } = {}) {
         return this.request('evaluate', args, { signal, onEvent: (event) => onProgress?.(event.done, event.total) });
@@ -298,7 +305,7 @@ function checkWorkers(workers) {
     if (!Number.isInteger(workers) || workers < 1 || workers > 64) throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${workers}`);
 }
 
-const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot'];
+const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'snapshot_seconds', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot'];
 
 /** @param {Record<string, any>} options @returns {{run: any, engine: any}} */
 function splitOptions(options) {

@@ -2,7 +2,7 @@
  * The training loop around the C state machine: steps, periodic validation, snapshots, and (when replicas are attached) data-parallel steps. Shards are
  * added in shard order by every replica, so the weights are the same bits for any number of workers.
  */
-import { evaluate } from './evaluate.js';
+import { evaluate, spreadOf } from './evaluate.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
 /** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} Report */
@@ -13,17 +13,18 @@ const REPORT_MS = 66;
 /**
  * Runs the open run (trainBegin) to its end, or until the caller aborts; then the run stays open and can be continued or ended.
  * @param {import('./service.js').Service} service
- * @param {{eval_every?: number, eval_split?: string, eval_limit?: number, snapshot_every?: number, until?: number}} args
+ * @param {{eval_every?: number, eval_split?: string, eval_limit?: number, snapshot_every?: number, snapshot_seconds?: number, until?: number}} args
  *   eval_every: steps between validations, 0 = only at the end (when the split exists); snapshot_every: steps between snapshot events, 0 = none;
- *   until: stop (without ending the run) when this step is reached
+ *   snapshot_seconds: seconds between them, 0 = none; until: stop (without ending the run) when this step is reached
  * @param {Context} context emits {type:'steps', steps:[Report]}, {type:'validation', step, …}, {type:'snapshot', step, bytes}
  * @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>}
  */
-export async function trainRun(service, { eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, until }, context) {
+export async function trainRun(service, { eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, until }, context) {
     const { core } = service;
     const { run, data } = core.json('pl_describe');
     const last = Math.min(until ?? run.steps, run.steps);
     const validates = Boolean(data[eval_split]);
+    const spread = spreadOf(data[run.split] ?? { examples: 0, tokens: 0, longest: 0 });
     const bundle = new Bundle(context);
     const began = performance.now();
     let { step } = run;
@@ -31,7 +32,8 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
     try {
         while (step < last) {
             context.check();
-            const report = service.peers.length ? await parallelStep(service) : core.json('pl_train_step');
+            context.unit('training step', spread);
+            const report = service.peers.length ? await parallelStep(service, context.usual('training step', spread)) : core.json('pl_train_step');
             step = report.step;
             tokens += report.tokens;
             bundle.add(report);
@@ -40,7 +42,12 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
                 const result = await evaluate(core, { split: eval_split, limit: eval_limit }, quiet(context));
                 context.emit({ type: 'validation', step, ...result });
             }
-            if (snapshot_every && step % snapshot_every === 0) context.emit({ type: 'snapshot', step, bytes: core.bytes('pl_snapshot') });
+            const due = snapshot_seconds && performance.now() - service.snapshotAt >= 1000 * snapshot_seconds;
+            if (due || (snapshot_every && step % snapshot_every === 0)) {
+                context.unit('snapshot');
+                service.snapshotAt = performance.now();
+                context.emit({ type: 'snapshot', step, bytes: core.bytes('pl_snapshot') });
+            }
             await context.breathe();
         }
     } finally {
@@ -74,7 +81,9 @@ class Bundle {
 
 /** The caller's context without progress events. @param {Context} context */
 function quiet(context) {
-    return /** @type {Context} */ (/** @type {unknown} */ ({ emit() {}, breathe: () => context.breathe(), check: () => context.check() }));
+    return /** @type {Context} */ (/** @type {unknown} */ ({
+        emit() {}, breathe: () => context.breathe(), check: () => context.check(), unit: (/** @type {string} */ what, /** @type {number} */ spread) => context.unit(what, spread),
+    }));
 }
 
 /**
@@ -96,11 +105,12 @@ export function shareShards(costs, workers) {
 /**
  * One step shared with the replicas. Once it has begun it is finished on all of them: an abort between would leave replicas apart.
  * @param {import('./service.js').Service} service
+ * @param {number} expect how long a step may well take, ms; 0: unknown
  * @returns {Promise<Report>}
  */
-async function parallelStep({ core, peers }) {
+async function parallelStep({ core, peers }, expect) {
     const [mine, ...theirs] = shareShards(core.json('pl_train_shard_costs'), peers.length + 1);
-    const asked = peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }) : []));
+    const asked = peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }, { expect }) : []));
     /** @type {Uint8Array[]} */
     const parts = [];
     for (const shard of mine) parts[shard] = core.bytes('pl_train_shard', shard);
@@ -111,7 +121,7 @@ async function parallelStep({ core, peers }) {
         bytes.set(part, at);
         at += part.length;
     }
-    const applied = peers.map((peer) => peer.request('applyShards', { bytes }));
+    const applied = peers.map((peer) => peer.request('applyShards', { bytes }, { expect }));
     const report = core.json('pl_train_apply', bytes, bytes.length);
     await Promise.all(applied);
     return report;

@@ -24,4 +24,10 @@ if (isNode) {
         setTimeout(() => { throw event.reason; });
     });
     serve(scope, { run });
+    // A lock ends with the worker that holds it; no event tells the page otherwise. Where locks are denied, silence has to tell.
+    const lock = `peftlab-engine-${Math.random()}`;
+    scope.navigator?.locks?.request(lock, () => {
+        scope.postMessage({ lock });
+        return new Promise(() => {});
+    }).catch(() => {});
 }
