@@ -3,7 +3,8 @@
  * table. Usage:
  *     <peft-chart .label=${'Loss by step'} .summary=${'Loss fell from 3.1 to 1.4 in 80 steps.'} .height=${220}
  *       .plot=${(Plot, {width, height}) => Plot.plot({width, height, marks: […]})} .table=${{columns: ['step', 'loss'], rows: [[1, 3.1], …]}}></peft-chart>
- * Colours may be CSS variables: Plot passes them through. Redraws are joined to at most 15 per second.
+ * Colours may be CSS variables: Plot passes them through. Redraws are joined to at most 15 per second. .cursor: a value of x where a rule stands (null: none);
+ * pointing at the plot fires peft-point {x} (null when the pointer leaves), so that what belongs to the same x can be shown elsewhere.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { significant } from '../lib/format.js';
@@ -21,14 +22,16 @@ const TABLE_ROWS = 200;
 
 class PeftChart extends LabElement {
     static styles = [LabElement.styles, css`
-        .plot { min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden; direction: ltr; }
+        .plot { position: relative; min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden; direction: ltr; }
+        .cursor { position: absolute; inset-block: 22px 34px; width: 0; border-inline-start: 1.5px solid var(--text); pointer-events: none; }
         .plot svg { display: block; max-width: 100%; height: auto; background: none; overflow: visible; --plot-background: var(--surface); font-family: var(--font); }
         figcaption { font-size: 0.85rem; color: var(--muted); display: flex; gap: 8px; flex-wrap: wrap; justify-content: space-between; align-items: baseline; margin-top: 4px; }
+        figcaption > .grow { flex: 1 1 200px; }
         .table { max-height: 300px; overflow: auto; }
     `];
     static properties = {
         label: { attribute: false }, summary: { attribute: false }, plot: { attribute: false }, table: { attribute: false },
-        height: { type: Number }, open: { state: true },
+        height: { type: Number }, cursor: { attribute: false }, open: { state: true },
     };
     static watch = /** @type {readonly string[]} */ ([]);
 
@@ -37,6 +40,8 @@ class PeftChart extends LabElement {
     #timer;
     /** @type {ResizeObserver | undefined} */
     #resize;
+    /** The plot's horizontal scale. @type {any} */
+    #scale = null;
 
     constructor() {
         super();
@@ -47,6 +52,8 @@ class PeftChart extends LabElement {
         /** @type {null | {columns: string[], rows: (string | number | null)[][]}} */
         this.table = null;
         this.height = 200;
+        /** @type {number | null} */
+        this.cursor = null;
         this.open = false;
     }
 
@@ -63,8 +70,27 @@ class PeftChart extends LabElement {
         this.#timer = undefined;
     }
 
-    updated() {
-        this.#schedule();
+    /** @param {Map<string, unknown>} changed */
+    updated(changed) {
+        if (changed.size === 1 && changed.has('cursor')) this.#rule();
+        else this.#schedule();
+    }
+
+    /** Puts the rule where the cursor is; the plot itself stays. */
+    #rule() {
+        const rule = /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('.cursor'));
+        const at = this.cursor === null ? NaN : this.#scale?.apply(this.cursor);
+        if (!rule) return;
+        rule.hidden = !Number.isFinite(at);
+        if (!rule.hidden) rule.style.left = `${at}px`;
+    }
+
+    /** @param {PointerEvent} event */
+    #point(event) {
+        const [from, to] = this.#scale?.range ?? [0, 0];
+        const left = /** @type {Element} */ (event.currentTarget).getBoundingClientRect().left;
+        const at = event.clientX - left;
+        this.fire('peft-point', { x: this.#scale?.invert && at >= from - 6 && at <= to + 6 ? this.#scale.invert(at) : null });
     }
 
     #schedule() {
@@ -81,7 +107,10 @@ class PeftChart extends LabElement {
         const drawing = this.plot(Plot, { width, height: this.height });
         drawing.setAttribute('aria-hidden', 'true');
         drawing.setAttribute('part', 'svg');
-        place.replaceChildren(drawing);
+        this.#scale = /** @type {any} */ (drawing).scale?.('x') ?? null;
+        const rule = Object.assign(document.createElement('div'), { className: 'cursor', hidden: true });
+        place.replaceChildren(drawing, rule);
+        this.#rule();
     }
 
     /** The drawing as a stand-alone SVG file, with the colours of the theme in use. @returns {string} */
@@ -103,7 +132,7 @@ class PeftChart extends LabElement {
 
     render() {
         return html`<figure aria-label=${this.label}>
-            ${this.open ? this.#table() : html`<div class="plot" style=${`--chart-height: ${this.height}px`}></div>`}
+            ${this.open ? this.#table() : html`<div class="plot" style=${`--chart-height: ${this.height}px`} @pointermove=${this.#point} @pointerleave=${() => this.fire('peft-point', { x: null })}></div>`}
             <figcaption><span class="grow">${this.summary}</span>
                 ${this.table ? html`<button class="link" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}</button>` : nothing}
             </figcaption></figure>`;

@@ -1,8 +1,19 @@
 /** <peft-counter>: how many numbers the settings train, in the loaded model (the engine's count) and in a large one (calculated). */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { engineWords } from '../lib/engine-words.js';
 import { byteSize, count, percent } from '../lib/format.js';
 import { methodColor } from './look.js';
 import { recorded } from './recorded.js';
+import { usePanelTexts } from './texts.js';
+
+/** The number runs to its new value in this time. */
+const TWEEN_MS = 350;
+
+/** The engine's sentence, in the page's language where we have it. @param {string} sentence */
+const said = (sentence) => {
+    const { text, ours } = engineWords(sentence);
+    return html`<li lang=${ours ? nothing : 'en'}>${text}</li>`;
+};
 
 class PeftCounter extends LabElement {
     static styles = [LabElement.styles, css`
@@ -11,6 +22,7 @@ class PeftCounter extends LabElement {
         @container (min-width: 1000px) { .card { grid-template-columns: 1fr 1fr; align-items: start; } }
         .side { display: grid; gap: 4px; align-content: start; }
         .big { font-size: 1.35rem; font-weight: 700; }
+        .run:not(.on) { display: none; } .run.on + span { position: absolute; clip-path: inset(50%); }
         .line { display: flex; flex-wrap: wrap; gap: 4px 8px; align-items: baseline; }
         .bar { height: 8px; border-radius: 4px; background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px); border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 120px; align-self: center; min-width: 80px; }
         .bar i { display: block; height: 100%; background: var(--mc); min-width: 3px; transition: width .35s; }
@@ -20,6 +32,10 @@ class PeftCounter extends LabElement {
     `];
     static watch = ['counts', 'state', 'ready'];
     static properties = { large: { state: true } };
+
+    /** The count shown, and where it comes from. @type {{to: number, share: number} | null} */
+    #shown = null;
+    #frame = 0;
 
     constructor() {
         super();
@@ -31,6 +47,36 @@ class PeftCounter extends LabElement {
     onLab(type, detail) {
         super.onLab(type, detail);
         if (type === 'counts' || type === 'ready' || (type === 'state' && detail.includes('shape'))) this.#calculate();
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        cancelAnimationFrame(this.#frame);
+    }
+
+    updated() {
+        const counts = this.lab.description?.counts;
+        if (!counts || counts.trainable === this.#shown?.to) return;
+        const from = this.#shown;
+        this.#shown = { to: counts.trainable, share: counts.percent };
+        if (from && this.isConnected && !matchMedia('(prefers-reduced-motion: reduce)').matches) this.#run(from, this.#shown);
+    }
+
+    /** Lets the number run from the old value to the new one, so that the eye sees which way and how far. Screen readers are told the new one only. @param {{to: number, share: number}} from @param {{to: number, share: number}} to */
+    #run(from, to) {
+        const began = performance.now();
+        const frame = () => {
+            const place = /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('.run'));
+            if (!place || this.#shown !== to) return;
+            const share = Math.min(1, (performance.now() - began) / TWEEN_MS + 0.05);
+            const eased = 1 - (1 - share) ** 3;
+            // By ratio: methods differ by powers of ten.
+            place.textContent = share < 1 && from.to > 0 && to.to > 0 ? count(Math.round(from.to * (to.to / from.to) ** eased)) : '';
+            place.classList.toggle('on', share < 1);
+            if (share < 1) this.#frame = requestAnimationFrame(frame);
+        };
+        cancelAnimationFrame(this.#frame);
+        frame();
     }
 
     firstUpdated() {
@@ -53,7 +99,7 @@ class PeftCounter extends LabElement {
         if (!counts) return html`<section class="card muted">${t('counter.loading')}</section>`;
         const kind = lab.description ? 'measured' : 'recorded';
         return html`<section class="card" aria-label=${t('counter.title')} style="--mc: ${methodColor(lab.state.method)}">
-            <div class="side"><div class="line"><span class="big num" part="count">${count(counts.trainable)}</span>
+            <div class="side"><div class="line"><span class="big num"><span class="run" aria-hidden="true"></span><span part="count">${count(counts.trainable)}</span></span>
                 <span>${t('counter.here', { total: count(counts.total) })} <strong class="num">${percent(counts.percent)}</strong></span>
                 <span class="bar" aria-hidden="true"><i style="width: ${Math.min(100, counts.percent)}%"></i></span>${badge(kind)}</div>
             ${lab.merged ? nothing : html`<p class="small muted">${counts.added ? t('counter.added', { n: counts.added }) : t('counter.none_added')}</p>`}</div>
@@ -68,7 +114,7 @@ class PeftCounter extends LabElement {
             <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${s.label}</option>`)}</select></label>
             <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
             ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing} ${badge('calculated')}</div>
-            ${large.assumptions?.length ? html`<details><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ text) => html`<li>${text}</li>`)}</ul></details>` : nothing}`;
+            ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map(said)}</ul></details>` : nothing}`;
     }
 }
 define('peft-counter', PeftCounter);

@@ -29,11 +29,11 @@ function kindOf(name) {
 
 /**
  * @param {any} description of the session
- * @returns {{layers: number, width: number, virtual: number, memory: number, merged: boolean, method: string, blocks: Map<string, {parts: Part[], kind: Block['kind']}>, perLayer: Map<string, number>}}
- *   blocks: what is trained in the first layer that has it, by place; perLayer: trained numbers per place over all layers
+ * @returns {{layers: number, width: number, virtual: number, memory: number, merged: boolean, method: string, methods: string[], blocks: Map<string, {parts: Part[], kind: Block['kind'], method: string}>, perLayer: Map<string, number>}}
+ *   methods: of the active modules, each once; blocks: what is trained in the first layer that has it, by place, and by which method; perLayer: trained numbers per place over all layers
  */
 export function partsOf(description) {
-    /** @type {Map<string, {parts: Part[], kind: Block['kind'], layer: number}>} */
+    /** @type {Map<string, {parts: Part[], kind: Block['kind'], layer: number, method: string}>} */
     const blocks = new Map();
     /** @type {Map<string, number>} */
     const perLayer = new Map();
@@ -43,7 +43,7 @@ export function partsOf(description) {
             const place = placeOf(name);
             const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
             perLayer.set(place, (perLayer.get(place) ?? 0) + count);
-            const block = blocks.get(place) ?? { parts: /** @type {Part[]} */ ([]), kind: kindOf(name), layer };
+            const block = blocks.get(place) ?? { parts: /** @type {Part[]} */ ([]), kind: kindOf(name), layer, method: module.method };
             blocks.set(place, block);
             if (layer === block.layer) block.parts.push({ name: name.replace(/^.*\.(?=[^.]+\.[^.]+$)/, '').replace('.weight', ''), shape, count });
         }
@@ -51,6 +51,6 @@ export function partsOf(description) {
     const sum = (/** @type {string} */ key) => modules.reduce((/** @type {number} */ n, /** @type {any} */ m) => n + (m[key] ?? 0), 0);
     return {
         layers: description.model.num_hidden_layers, width: description.model.hidden_size, virtual: sum('virtual_tokens'), memory: sum('memory_tokens'),
-        merged: Boolean(description.model.merged), method: modules[0]?.method ?? '', blocks, perLayer,
+        merged: Boolean(description.model.merged), method: modules[0]?.method ?? '', methods: [...new Set(/** @type {string[]} */ (modules.map((/** @type {any} */ m) => m.method)))], blocks, perLayer,
     };
 }

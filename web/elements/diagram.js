@@ -46,12 +46,13 @@ class PeftDiagram extends LabElement {
         const { lab } = this;
         if (!lab.description) return html`<h2>${t('diagram.title')}</h2><p class="muted small">${t('diagram.loading')}</p>`;
         const parts = partsOf(lab.description);
-        const method = t(`method.${parts.method || lab.state.method}`);
+        const methods = parts.methods.length ? parts.methods : [lab.state.method];
+        const method = methods.map((name) => t(`method.${name}`)).join(' + ');
         const summary = t('diagram.summary', { layers: parts.layers, width: parts.width, method, parts: this.#names(parts) });
         return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>
             <div style="--mc: ${methodColor(parts.method)}" class=${lab.status === 'training' ? 'training' : ''}>
             ${this.#drawing(parts, summary)}
-            <p class="legend"><span><b aria-hidden="true">${methodShape(parts.method)}</b> ${t('diagram.lit')}</span><span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>
+            <p class="legend">${methods.map((name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`)}<span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>
             ${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : nothing}</p><p class="small muted read num" role="status">${this.read}</p></div>`;
     }
 
@@ -74,15 +75,16 @@ class PeftDiagram extends LabElement {
     #drawing(parts, summary) {
         const rows = Math.min(parts.virtual, 10);
         const memory = Math.min(parts.memory, 12);
+        const rowsOf = (/** @type {string} */ method) => `--mc: ${methodColor(method)}`; // learned rows before the text are prompts, those in the layers prefixes
         return html`<svg viewBox="0 0 ${WIDTH} 372" role="group" aria-label=${summary}>
             <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" style="fill: var(--raised)"></rect><line x1="0" y1="0" x2="0" y2="6" style="stroke: var(--line)"></line></pattern></defs>
-            ${parts.virtual ? svg`<g>${Array.from({ length: rows }, (_, i) => svg`<rect class="row" x=${28 + i * 11} y="6" width="9" height="18" rx="2"></rect>`)}<text class="dim" x="28" y="37">${t('diagram.virtual', { n: parts.virtual })}</text></g>` : nothing}
+            ${parts.virtual ? svg`<g style=${rowsOf('prompt')}>${Array.from({ length: rows }, (_, i) => svg`<rect class="row" x=${28 + i * 11} y="6" width="9" height="18" rx="2"></rect>`)}<text class="dim" x="28" y="37">${t('diagram.virtual', { n: parts.virtual })}</text></g>` : nothing}
             <text x=${parts.virtual ? 34 + rows * 11 : 170} y="20" text-anchor=${parts.virtual ? 'start' : 'middle'}>${t('diagram.text')} …</text>
             <path class="flow" d="M170 ${parts.virtual ? 40 : 26} V48 M170 72 V86 M170 306 V316 M170 336 V346"></path>
             ${this.#block(parts, 'embed', t('diagram.embed'), 90, 48, 160, 24)}
             <rect class="frame" x="16" y="86" width="308" height="220" rx="8"></rect>
             <text class="dim" x="28" y="99">${t('diagram.layers', { n: parts.layers })}</text>
-            ${parts.memory ? svg`<g>${Array.from({ length: memory }, (_, i) => svg`<rect class="row" x=${180 + i * 11} y="89" width="9" height="12" rx="2"></rect>`)}<title>${t('diagram.memory', { n: parts.memory })}</title></g>` : nothing}
+            ${parts.memory ? svg`<g style=${rowsOf('prefix')}>${Array.from({ length: memory }, (_, i) => svg`<rect class="row" x=${180 + i * 11} y="89" width="9" height="12" rx="2"></rect>`)}<title>${t('diagram.memory', { n: parts.memory })}</title></g>` : nothing}
             ${LAYER.map(([place, name, x, y, w, h]) => (place.endsWith('_bottleneck') && !parts.blocks.has(place) ? svg`<path class="flow" d="M170 ${y} V${y + h}"></path>` : this.#block(parts, place, name === 'norm' || name === 'bottleneck' ? t(`diagram.${name}`) : name, x, y, w, h)))}
             ${this.#block(parts, 'norm', t('diagram.norm'), 90, 316, 160, 20)}
             <text x="170" y="360" text-anchor="middle">${t('diagram.out')}</text></svg>`;
@@ -98,8 +100,8 @@ class PeftDiagram extends LabElement {
         const show = () => { this.read = text; };
         const select = () => this.fire('peft-select', { site: place });
         const detour = trained.kind === 'detour' && h > 30;
-        return svg`<g class="block lit ${own ? 'own' : ''}" role="button" tabindex="0" aria-label=${text} @mouseenter=${show} @focus=${show} @click=${() => { show(); select(); }}
-            @keydown=${(/** @type {KeyboardEvent} */ e) => { if (e.key === 'Enter') select(); }}><rect x=${x} y=${y} width=${w} height=${h} rx="4"></rect>
+        return svg`<g class="block lit ${own ? 'own' : ''}" style="--mc: ${methodColor(trained.method)}" data-method=${trained.method} role="button" tabindex="0" aria-label=${text} @mouseenter=${show} @focus=${show} @click=${() => { show(); select(); }}
+            @keydown=${(/** @type {KeyboardEvent} */ e) => { if (e.key !== 'Enter' && e.key !== ' ') return; e.preventDefault(); select(); }}><rect x=${x} y=${y} width=${w} height=${h} rx="4"></rect>
             ${detour ? svg`<rect class="piece" x=${x + w - 31} y=${y + 5} width="11" height=${h - 10} rx="2"></rect><rect class="piece" x=${x + w - 16} y=${y + 11} width="11" height=${h - 22} rx="2"></rect>`
         : trained.kind === 'factor' ? svg`<rect class="piece" x=${x + w - 12} y=${y + 4} width="7" height=${h - 8} rx="2"></rect>` : nothing}
             <text x=${x + (detour ? (w - 34) / 2 : w / 2)} y=${y + h / 2 + 4} text-anchor="middle">${label}</text></g>`;

@@ -1,12 +1,13 @@
-/** <peft-loss>: training and held-out loss by step, live; the model alone as a dashed line; earlier runs as ghosts. */
+/** <peft-loss>: training and held-out loss by step, live; the model alone as a dashed line; earlier runs as ghosts; a cursor shared with the texts. */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { fixed } from '../lib/format.js';
 import { bestValidation, smooth } from '../lib/runs.js';
-import { methodColor } from './look.js';
+import { methodColor, methodDash } from './look.js';
 import { recorded } from './recorded.js';
 
-const GHOSTS = 4;
+/** Earlier runs drawn behind; pinned ones come on top. */
+const GHOSTS = 5;
 
 class PeftLoss extends LabElement {
     static styles = [LabElement.styles, css`
@@ -14,19 +15,22 @@ class PeftLoss extends LabElement {
         .keys svg { width: 22px; height: 10px; vertical-align: middle; }
         header { display: flex; justify-content: space-between; gap: 8px; align-items: baseline; flex-wrap: wrap; }
     `];
-    static watch = ['step', 'validation', 'run', 'runs', 'state', 'ready'];
-    static properties = { log: { state: true } };
+    static watch = ['step', 'validation', 'run', 'runs', 'state', 'ready', 'cursor', 'status'];
+    static properties = { log: { state: true }, cursor: { state: true } };
 
     #timer = 0;
 
     constructor() {
         super();
         this.log = false;
+        /** @type {number | null} */
+        this.cursor = null;
     }
 
-    /** @param {string} type */
-    onLab(type) {
-        if (type !== 'step') this.requestUpdate();
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        if (type === 'cursor') this.cursor = detail;
+        else if (type !== 'step') this.requestUpdate();
         else this.#timer ||= window.setTimeout(() => { this.#timer = 0; this.requestUpdate(); }, 66);
     }
 
@@ -39,13 +43,25 @@ class PeftLoss extends LabElement {
     render() {
         const run = this.#run;
         if (!run) return html`<h2>${t('loss.title')}</h2><p class="small muted">${t('loss.summary.none')}</p>`;
-        const ghosts = this.lab.runs.filter((other) => other !== run && other.task === run.task && other.model === run.model);
-        const kept = [...ghosts.filter((other) => other.pinned), ...ghosts.filter((other) => !other.pinned).slice(-GHOSTS)];
+        const kept = this.#ghosts(run);
         return html`<header><h2>${t('loss.title')} ${badge(run.recorded ? 'recorded' : 'measured')}</h2>
             ${this.lab.state.level === 'student' ? nothing : html`<label class="small"><input type="checkbox" .checked=${this.log} @change=${(/** @type {any} */ e) => { this.log = e.target.checked; }}> ${t('loss.log')}</label>`}</header>
-            <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)} .height=${185} .table=${this.#table(run)}
+            <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)} .height=${185} .cursor=${this.cursor} @peft-point=${this.#point} .table=${this.#table(run)}
                 .plot=${(/** @type {any} */ Plot, /** @type {any} */ size) => this.#plot(Plot, size, run, kept)}></peft-chart>
             ${this.#keys(run, kept.length > 0)}`;
+    }
+
+    /** Pinned runs of the same task and model, and the last few others. @param {import('../lib/runs.js').Run} run */
+    #ghosts(run) {
+        const others = this.lab.runs.filter((other) => other !== run && other.validations.length > 0 && other.task === run.task && other.model === run.model);
+        return [...others.filter((other) => other.pinned), ...others.filter((other) => !other.pinned).slice(-GHOSTS)];
+    }
+
+    /** The whole step under the pointer, for the texts beside. @param {CustomEvent} event */
+    #point(event) {
+        const last = this.#run?.losses.at(-1)?.step ?? 0;
+        const { x } = event.detail;
+        this.lab.emit('cursor', x === null || !last ? null : Math.max(0, Math.min(last, Math.round(x))));
     }
 
     /** @param {import('../lib/runs.js').Run} run */
@@ -76,11 +92,13 @@ class PeftLoss extends LabElement {
             y: { label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false },
             marks: [
                 run.base_loss === null ? null : Plot.ruleY([run.base_loss], { stroke: 'var(--muted)', strokeDasharray: '6 4' }),
-                ...ghosts.map((ghost) => Plot.line(ghost.validations, { ...at, stroke: methodColor(ghost.method), strokeOpacity: 0.45, strokeWidth: 1.5 })),
+                ...ghosts.map((ghost) => Plot.line(ghost.validations, { ...at, stroke: methodColor(ghost.method), strokeOpacity: 0.55, strokeWidth: 1.5, strokeDasharray: methodDash(ghost.method), className: `ghost run-${ghost.id}` })),
                 Plot.line(run.losses, { ...at, stroke: color, strokeOpacity: 0.3, strokeWidth: 1 }),
                 Plot.line(smooth(run.losses), { ...at, stroke: color, strokeWidth: 2.5 }),
                 Plot.line(run.validations, { ...at, stroke: 'var(--text)', strokeWidth: 1.5 }),
                 Plot.dot(run.validations, { ...at, r: 3.5, fill: 'var(--surface)', stroke: 'var(--text)', strokeWidth: 1.5 }),
+                run.pauses?.length ? Plot.ruleX(run.pauses, { stroke: 'var(--muted)', strokeWidth: 1, strokeDasharray: '1 3' }) : null,
+                run.pauses?.length ? Plot.text(run.pauses, { x: (/** @type {number} */ step) => step, frameAnchor: 'top', text: () => t('loss.paused'), textAnchor: 'start', dx: 3, dy: 2, fill: 'var(--muted)' }) : null,
                 best && best.step > 0 ? Plot.dot([best], { ...at, r: 6, stroke: 'var(--text)', symbol: 'star', fill: color }) : null,
             ],
         });

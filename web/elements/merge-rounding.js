@@ -2,6 +2,7 @@
 import { percent, significant } from '../lib/format.js';
 import { realised, toBf16, toF16 } from '../lib/merging.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { onSliderKey } from './options.js';
 
 const FORMATS = /** @type {const} */ ([['fp32', Math.fround], ['fp16', toF16], ['bf16', toBf16]]);
 
@@ -49,7 +50,8 @@ class PeftMergeRounding extends LabElement {
         const scale = 10 ** exponent;
         return html`<div class="stack"><p>${t('merge.rounding.about')}</p>
             ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
-            ${maps ? html`<label>${t('merge.rounding.scale', { scale: significant(scale, 2) })}<input id="scale" type="range" min="-4" max="0" step="0.25" .value=${String(exponent)} @input=${(/** @type {any} */ e) => { this.exponent = Number(e.target.value); }}></label>
+            ${maps ? html`<label>${t('merge.rounding.scale', { scale: significant(scale, 2) })}<input id="scale" type="range" min="-4" max="0" step="0.05" .value=${String(exponent)} @input=${(/** @type {any} */ e) => { this.exponent = Number(e.target.value); }}
+                @keydown=${(/** @type {KeyboardEvent} */ e) => onSliderKey(e, { value: exponent, min: -4, max: 0, step: 0.25, fine: 0.05, big: 1 }, (value) => { this.exponent = value; })}></label>
             <div class="scroll" tabindex="0" role="region" aria-label=${t('merge.rounding')}><table><thead><tr><th scope="col">${t('merge.rounding.format')}</th><th scope="col" class="num">${t('merge.rounding.error')}</th><th scope="col" class="num">${t('merge.rounding.unchanged')}</th></tr></thead>
             <tbody>${FORMATS.map(([name, round]) => {
         const { error, unchanged } = realised(maps, round, scale);

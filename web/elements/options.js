@@ -15,17 +15,40 @@ export const optionLabel = (option) => (hasText(`option.${option.name}`) ? t(`op
 /** @param {Option} option */
 export const optionHelp = (option) => (hasText(`option.${option.name}.about`) ? t(`option.${option.name}.about`) : (option.help ?? ''));
 
+/**
+ * The value that a key asks a slider for: arrows one step, with Shift a fine one, Page Up and Down a big one, Home and End the ends; undefined: no key of ours.
+ * Native sliders know no fine step, and their big one is a tenth of the range, whatever that means for the value.
+ * @param {KeyboardEvent} event @param {{value: number, min: number, max: number, step: number, fine: number, big: number}} slider @returns {number | undefined}
+ */
+export function sliderKey({ key, shiftKey, ctrlKey, metaKey, altKey }, { value, min, max, step, fine, big }) {
+    if (ctrlKey || metaKey || altKey) return undefined;
+    const right = typeof document !== 'undefined' && document.documentElement.dir === 'rtl' ? -1 : 1;
+    const by = shiftKey ? fine : step;
+    const to = /** @type {Record<string, number>} */ ({ ArrowUp: value + by, ArrowDown: value - by, ArrowRight: value + right * by, ArrowLeft: value - right * by, PageUp: value + big, PageDown: value - big, Home: min, End: max })[key];
+    return to === undefined ? undefined : Math.min(max, Math.max(min, Math.round(to * 1e6) / 1e6));
+}
+
+/** Acts on a slider's key. @param {KeyboardEvent} event @param {Parameters<typeof sliderKey>[1]} slider @param {(value: number) => void} set */
+export function onSliderKey(event, slider, set) {
+    const to = sliderKey(event, slider);
+    if (to === undefined) return;
+    event.preventDefault();
+    if (to !== slider.value) set(to);
+}
+
 /** @param {Control} control */
 function numberControl({ option, value, disabled, set, id }) {
     const { name, type, min = 0, max = 1 } = option;
     const top = Math.min(max, SLIDER_MAX[name] ?? max);
     const bottom = type === 'int' ? min : Math.max(0, Math.floor(min * 100) / 100);
     const step = option.step ?? (type === 'int' ? 1 : (top - bottom) / 100);
+    // Counts double more often than they grow by one: a big step is an eighth of the slider, a fine one a tenth of a step where fractions exist.
+    const slider = { value: Number(value), min: bottom, max: top, step, fine: type === 'int' ? 1 : step / 10, big: type === 'int' ? Math.max(step, Math.round(top / 8)) : 10 * step };
     const take = (/** @type {any} */ e) => {
         const typed = Number(e.target.value);
         if (e.target.value !== '' && Number.isFinite(typed)) set(Math.min(max, Math.max(min, type === 'int' ? Math.round(typed) : typed)));
     };
-    return html`<div class="pair"><input type="range" aria-labelledby="${id}-l" aria-describedby="${id}-h" min=${bottom} max=${top} step=${step} .value=${String(value)} ?disabled=${disabled} @input=${take}>
+    return html`<div class="pair"><input type="range" aria-labelledby="${id}-l" aria-describedby="${id}-h" min=${bottom} max=${top} step=${step} .value=${String(value)} ?disabled=${disabled} @input=${take} @keydown=${(/** @type {KeyboardEvent} */ e) => onSliderKey(e, slider, set)}>
         <input type="number" id=${id} aria-describedby="${id}-h" min=${min} max=${max} step=${type === 'int' ? 1 : 'any'} .value=${String(value)} ?disabled=${disabled} @change=${take}></div>`;
 }
 

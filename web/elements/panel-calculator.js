@@ -1,4 +1,5 @@
 /** <peft-calculator>: parameters, files and memory for any model shape, with every assumption in view. Attributes: model, method, dtype, optimizer, assumptions="chapter". */
+import { engineWords } from '../lib/engine-words.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { memoryBar } from './calculator-bar.js';
 import { chapterNumbers, memoryTable, methodsTable } from './calculator-chapter.js';
@@ -185,7 +186,7 @@ class PeftPanelCalculator extends LabElement {
             <p>${t('calc.file', { fp32: byteSize(counts.file_bytes.fp32), fp16: byteSize(counts.file_bytes.fp16) })} · ${t('calc.flops', { percent: percent(counts.flops_per_token.extra_percent) })}</p>
             <h3>${t('calc.memory')}</h3>${memoryBar(this, memory, this.method === 'full' ? null : full)}
             <p class="small">${t('calc.inference', { size: byteSize(memory.inference), cache: byteSize(memory.kv_cache) })}</p>
-            <details><summary>${t('calc.assumed')}</summary><ul class="small">${notes.map((note) => html`<li>${note}</li>`)}</ul></details>${this.#terms()}</div>`;
+            <details><summary>${t('calc.assumed')}</summary><ul class="small">${notes.map(engineWords).map(({ text, ours }) => html`<li lang=${ours ? nothing : 'en'}>${text}</li>`)}</ul></details>${this.#terms()}</div>`;
     }
 
     #chapter() {

@@ -11,6 +11,8 @@ import { Work } from './work.js';
 import { whyNotMerged } from './reasons.js';
 
 const ROUNDS = 30;
+/** B·A slides into W in this time; longer would be a show, not an explanation. */
+const SLIDE_MS = 380;
 
 class PeftPanelMerge extends LabElement {
     static styles = [LabElement.styles, css`
@@ -24,7 +26,7 @@ class PeftPanelMerge extends LabElement {
         .steps > li:nth-child(3) { transition-delay: 0.24s; }
         .steps > li.lit { border-color: var(--good); box-shadow: inset 0 3px 0 var(--good); }
         .maps { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
-        .sign { font-size: 1.3rem; }
+        .sign { font-size: 1.3rem; } .steps peft-heatmap { position: relative; }
         .big { font-size: 1.2rem; font-weight: 700; }
         .gone { text-decoration: line-through; color: var(--muted); }
         table { max-width: 760px; } details { border-top: 1px solid var(--line); padding-top: 8px; } summary { cursor: pointer; font-weight: 650; min-height: 28px; }
@@ -93,8 +95,20 @@ class PeftPanelMerge extends LabElement {
             await lab.describe();
             return;
         }
+        await this.updateComplete;
+        this.#slide();
         this.say(t('merge.say', { difference: significant(report.max_logit_difference) }));
         this.fire('peft-merge', { max_logit_difference: report.max_logit_difference });
+    }
+
+    /** ΔW moves onto W, to show what was added to what. Not for those who asked for less motion. */
+    #slide() {
+        if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
+        const [delta, weights] = ['ΔW', 'W'].map((name) => /** @type {HTMLElement | null} */ (this.renderRoot.querySelector(`peft-heatmap[data-map="${name}"]`)));
+        if (!delta || !weights) return;
+        const [from, to] = [delta.getBoundingClientRect(), weights.getBoundingClientRect()];
+        const there = `translate(${to.left - from.left}px, ${to.top - from.top}px)`;
+        delta.animate([{ transform: 'none', opacity: 1, zIndex: 2 }, { transform: there, opacity: 0.75, zIndex: 2, offset: 0.8 }, { transform: there, opacity: 0, zIndex: 2 }], { duration: SLIDE_MS, easing: 'ease-in-out', id: 'slide' });
     }
 
     async #unmerge() {
@@ -119,16 +133,29 @@ class PeftPanelMerge extends LabElement {
                 <span class="muted small">${!trained && lab.status === 'ready' ? t('merge.untrained', { method: name }) : ''}</span></div>
             ${this.work.bar()}
             ${lab.merged ? this.#report(lab.merged, module) : nothing}
+            ${lab.merged && this.#nextStep ? html`<div><button class="link" id="take" @click=${() => this.#up()}>↑ ${t('take.up')}</button></div>` : nothing}
             ${trained ? details('merge.rounding', html`<peft-merge-rounding theme=${part.theme} .lab=${lab}></peft-merge-rounding>`) : nothing}`}
             ${details('merge.others', html`<peft-merge-overhead theme=${part.theme} .lab=${lab}></peft-merge-overhead>`, can === false)}
             ${details('merge.distil', html`<peft-merge-distil theme=${part.theme} .lab=${lab}></peft-merge-distil>`, can === false)}</section>`;
+    }
+
+    /** Where the page around says what the merge has shown. @returns {HTMLElement | null} */
+    get #nextStep() {
+        const around = /** @type {ShadowRoot | Document} */ (this.getRootNode());
+        return around.querySelector('peft-next-step');
+    }
+
+    #up() {
+        const place = this.#nextStep;
+        place?.scrollIntoView({ block: 'center', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
+        /** @type {HTMLElement | null | undefined} */ (place?.shadowRoot?.querySelector('peft-takeaway')?.shadowRoot?.querySelector('button'))?.focus({ preventScroll: true });
     }
 
     /** @param {any} module */
     #steps(module) {
         const { maps, lab } = this;
         const lit = lab.merged ? 'lit' : '';
-        const map = (/** @type {string} */ label, /** @type {Float32Array | null} */ values, /** @type {number} */ rows, /** @type {number} */ cols) => (values ? html`<peft-heatmap theme=${this.theme ?? nothing} .lab=${lab} .label=${label} .values=${values} .rows=${rows} .cols=${cols} .side=${128} plain></peft-heatmap>` : nothing);
+        const map = (/** @type {string} */ label, /** @type {Float32Array | null} */ values, /** @type {number} */ rows, /** @type {number} */ cols) => (values ? html`<peft-heatmap theme=${this.theme ?? nothing} .lab=${lab} .label=${label} .values=${values} .rows=${rows} .cols=${cols} .side=${128} data-map=${label} plain></peft-heatmap>` : nothing);
         const sign = (/** @type {string} */ text) => html`<span class="sign" aria-hidden="true">${text}</span>`;
         const r = maps?.b ? maps.b.length / maps.rows : 0;
         return html`<ol class="steps ${lab.merged ? 'done' : ''}">

@@ -1,14 +1,18 @@
 /** Mix: two or three trained LoRAs, a weight for each, the text and the losses of the mixture, and what the mixing rules cost. */
 import { aside } from '../lib/aside.js';
+import { mixSummary } from '../lib/engine-words.js';
 import { fixed, percent, significant } from '../lib/format.js';
 import { Mixer, sources, SUM, trainLora } from '../lib/mixing.js';
 import { makeRun } from '../lib/runs.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { stripPlot, stripTable } from './mix-plot.js';
+import { onSliderKey } from './options.js';
 import { taskTitle, Work } from './work.js';
 
 const STEP = 0.05;
+const FINE = 0.01;
+const [LOW, HIGH] = [-1, 1.5];
 const POINTS = 11;
 const LETTERS = ['A', 'B', 'C'];
 /** Rules a student sees; the others come with the level. */
@@ -170,8 +174,7 @@ class PeftPanelMix extends LabElement {
     /** @param {number} i @param {number} value */
     #weigh(i, value) {
         if (!Number.isFinite(value)) return;
-        const kept = Math.max(-1, Math.min(1.5, Math.round(value / STEP) * STEP));
-        this.weights = this.weights.with(i, Math.round(kept * 100) / 100);
+        this.weights = this.weights.with(i, Math.round(Math.max(LOW, Math.min(HIGH, value)) / FINE) / (1 / FINE));
         this.#touch();
     }
 
@@ -269,7 +272,7 @@ class PeftPanelMix extends LabElement {
     #mixing() {
         const { lab, used, all, work, applied } = this;
         const rules = [SUM, ...(lab.engine?.mix_types ?? []).map((/** @type {any} */ m) => m.name)].filter((name) => lab.state.level !== 'student' || STUDENT_RULES.includes(name));
-        const summary = this.rule === SUM ? t('mix.rule.sum.about') : lab.engine?.mix_types.find((/** @type {any} */ m) => m.name === this.rule)?.summary;
+        const summary = this.rule === SUM ? t('mix.rule.sum.about') : mixSummary(lab.engine?.mix_types, this.rule);
         const choose = (/** @type {number} */ i, /** @type {string} */ key) => { this.chosen = [...used.map((s) => s.key), '', ''].slice(0, 3).with(i, key); };
         return html`<div class="sources">${LETTERS.map((letter, i) => this.#source(letter, i, all, used[i], choose))}</div>
             <div class="two"><label>${t('mix.rule')}<select id="rule" ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.rule = e.target.value; this.#touch(); }}>${rules.map((name) => html`<option value=${name} ?selected=${name === this.rule}>${name === SUM ? t('mix.rule.sum') : name}</option>`)}</select></label>
@@ -289,8 +292,9 @@ class PeftPanelMix extends LabElement {
         const label = t('mix.weight', { letter });
         return html`<div class="card stack"><label>${t('mix.source', { letter })}<select ?disabled=${busy} @change=${(/** @type {any} */ e) => choose(i, e.target.value)}>
                 ${i === 2 ? html`<option value="" ?selected=${!source}>${t('word.none')}</option>` : nothing}${all.map((s) => html`<option value=${s.key} ?selected=${s === source || s.key === source?.key}>${s.name}</option>`)}</select></label>
-            ${source ? html`<div class="slide"><input type="range" min="-1" max="1.5" step=${STEP} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @input=${(/** @type {any} */ e) => this.#weigh(i, Number(e.target.value))}>
-                <input type="number" min="-1" max="1.5" step=${STEP} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @change=${(/** @type {any} */ e) => this.#weigh(i, Number(e.target.value))}></div>` : nothing}</div>`;
+            ${source ? html`<div class="slide"><input type="range" min="-1" max="1.5" step=${FINE} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @input=${(/** @type {any} */ e) => this.#weigh(i, Math.round(Number(e.target.value) / STEP) * STEP)}
+                @keydown=${(/** @type {KeyboardEvent} */ e) => onSliderKey(e, { value: this.weights[i], min: LOW, max: HIGH, step: STEP, fine: FINE, big: 0.25 }, (value) => this.#weigh(i, value))}>
+                <input type="number" min="-1" max="1.5" step=${FINE} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @change=${(/** @type {any} */ e) => this.#weigh(i, Number(e.target.value))}></div>` : nothing}</div>`;
     }
 
     #results() {
@@ -302,7 +306,7 @@ class PeftPanelMix extends LabElement {
             ${strip ? html`<h3>${t('mix.strip')} ${badge('measured')}</h3><peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('mix.strip')} .summary=${this.#stripSummary(strip, names)} .height=${240} .plot=${stripPlot(strip, names)} .table=${stripTable(strip, names)}></peft-chart>
                 ${at(t('mix.strip.texts'), html`<table class="strip"><thead><tr><th scope="col" class="num">A</th><th scope="col" class="num">B</th><th scope="col">${t('mix.text')}</th></tr></thead><tbody>${strip.map((p) => html`<tr><td class="num">${fixed(1 - p.weight, 1)}</td><td class="num">${fixed(p.weight, 1)}</td><td class="small">${p.text}</td></tr>`)}</tbody></table>`)}` : nothing}
             ${errors ? html`<h3>${t('mix.rules')} ${badge('measured')}</h3>${at(t('mix.rules'), html`<table id="errors"><thead><tr><th scope="col">${t('mix.rule')}</th><th scope="col" class="num">${t('mix.rules.error')}</th><th scope="col" class="num">${t('mix.rules.rank')}</th><th scope="col">${t('mix.rules.what')}</th></tr></thead>
-                <tbody>${errors.map((row) => html`<tr><th scope="row">${row.type}</th><td class="num">${row.message ? '–' : row.exact ? t('mix.rules.exact') : percent(row.error * 100)}</td><td class="num">${row.rank || '–'}</td><td class="small">${row.message || this.lab.engine?.mix_types.find((/** @type {any} */ m) => m.name === row.type)?.summary}</td></tr>`)}</tbody></table>`)}
+                <tbody>${errors.map((row) => html`<tr><th scope="row">${row.type}</th><td class="num">${row.message ? '–' : row.exact ? t('mix.rules.exact') : percent(row.error * 100)}</td><td class="num">${row.rank || '–'}</td><td class="small">${row.message || mixSummary(this.lab.engine?.mix_types, row.type)}</td></tr>`)}</tbody></table>`)}
                 <p class="small muted">${t('mix.rules.about')}</p>` : nothing}`;
     }
 

@@ -125,7 +125,7 @@ class PeftPlayground extends LabElement {
         else delete document.documentElement.dataset.theme;
     }
 
-    /** panel-coach.js has its place in the result, not among the panels. */
+    /** panel-coach.js has its place beside the result, not among the panels. */
     async #bringCoach() {
         if (this.#coach || !hasPanel('coach') || this.lab.state.hide.includes('coach')) return;
         this.#coach = Object.assign(document.createElement(await loadPanel('coach')), { lab: this.lab });
@@ -190,15 +190,16 @@ class PeftPlayground extends LabElement {
                 ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
                 <div class="right card stack">
                     ${showsRecorded(lab) ? html`<div class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></div>` : nothing}
-                    <peft-sample .lab=${lab}></peft-sample>${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}${shown('coach', this.#coach ?? nothing)}</div>
+                    <peft-sample .lab=${lab}></peft-sample>${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
+                ${this.#coach && !hide.includes('coach') ? html`<div class="coach">${this.#coach}</div>` : nothing}
             </div>
             ${shown('panels', html`<nav class="next" aria-label=${t('next.title')}><h2>${t('next.title')}</h2>
-                ${panelNames().filter((name) => !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}
+                ${panelNames().filter((name) => name !== 'proof' && !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}
             ${this.panelTag ? html`<section id="panel" class="card panel" aria-label=${t(`panel.${panel}`)}>
                 <button class="close" aria-label=${t('next.close')} @click=${() => lab.set({ panel: '' })}>✕</button>
                 ${this.panelTag === 'loading' ? html`<p class="muted">${t('next.loading')}</p>` : this.#panel}</section>` : nothing}
             ${shown('runs', html`<div class="card runs"><peft-runs .lab=${lab}></peft-runs></div>`)}
-            <footer class="small muted">${t('app.footer')}</footer>
+            <footer class="small muted row"><span>${t('app.footer')}</span>${shown('proof', html`<button class="link" aria-expanded=${panel === 'proof'} @click=${() => lab.set({ panel: panel === 'proof' ? '' : 'proof' })}>${t('panel.proof.ask')}</button>`)}</footer>
             ${shown('train', html`<div class="bottom"><peft-train compact .lab=${lab}></peft-train></div>`)}
             <div class="sr" role="status" aria-live="polite">${this.message}</div></div>`;
     }

@@ -1,6 +1,8 @@
-/** <peft-sample>: what the model says before and after, from the same prompt and seed, with changed words marked; the task's score on demand. */
+/**
+ * <peft-sample>: what the model says before and after, from the same prompt and seed, with changed words marked; the texts on the way, with a cursor shared with the loss chart; the
+ * task's score on demand. */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
-import { percent } from '../lib/format.js';
+import { count, percent } from '../lib/format.js';
 import { changedWords } from '../lib/words.js';
 import { recorded, showsRecorded } from './recorded.js';
 
@@ -13,19 +15,25 @@ class PeftSample extends LabElement {
         .after { border-color: var(--line-strong); }
         h3 { margin-bottom: 3px; }
         form { display: flex; gap: 6px; } input { flex: 1; min-width: 0; }
+        .way { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; font-size: .85rem; } .way button { min-height: 28px; padding: 0 9px; border-radius: 99px; font-size: .82rem; }
+        @media (pointer: coarse) { .way button { min-height: 44px; min-width: 44px; } }
     `];
-    static watch = ['sample', 'run', 'runs', 'state', 'ready', 'status', 'merge'];
-    static properties = { progress: { state: true }, step: { state: true } };
+    static watch = ['sample', 'run', 'runs', 'state', 'ready', 'status', 'merge', 'cursor'];
+    static properties = { progress: { state: true }, step: { state: true }, cursor: { state: true } };
 
     constructor() {
         super();
         /** @type {null | {done: number, total: number}} */
         this.progress = null;
         this.step = 0;
+        /** The step looked at, chosen here or in the loss chart. @type {number | null} */
+        this.cursor = null;
     }
 
     /** @param {string} type @param {any} detail */
     onLab(type, detail) {
+        if (type === 'cursor') this.cursor = detail;
+        if (type === 'run' && this.cursor !== null) this.lab.emit('cursor', null);
         if (type === 'sample') this.step = detail.when === 'during' ? detail.step : 0;
         super.onLab(type, detail);
     }
@@ -33,6 +41,19 @@ class PeftSample extends LabElement {
     get #shown() {
         const { sample, session } = this.lab;
         return session && sample.prompt && !showsRecorded(this.lab) ? { ...sample, kind: /** @type {'measured'} */ ('measured') } : { ...recorded.run.sample, kind: /** @type {'recorded'} */ ('recorded') };
+    }
+
+    /** What the run said on the way. */
+    get #way() {
+        const { status, merged, run, sample } = this.lab;
+        return (status === 'training' || merged || run?.sample.prompt !== sample.prompt ? [] : run?.samples) ?? [];
+    }
+
+    /** The text at the cursor: the last one said up to that step; step 0 is before training. @returns {{step: number, text: string} | null} */
+    get #past() {
+        const way = this.#way;
+        if (this.cursor === null || way.length < 2) return null;
+        return way.findLast(({ step }) => step <= /** @type {number} */ (this.cursor)) ?? { step: 0, text: this.lab.sample.before };
     }
 
     async #score() {
@@ -46,6 +67,8 @@ class PeftSample extends LabElement {
         const { lab } = this;
         const { prompt, before, after, kind } = this.#shown;
         const training = lab.status === 'training';
+        const past = kind === 'measured' ? this.#past : null;
+        const said = past ? past.text : after;
         return html`<section class="stack">
             <h2>${t('sample.title')} ${badge(kind)}</h2>
             ${lab.state.level === 'student' || !lab.session ? html`<p class="small"><span class="muted">${t('sample.prompt')}:</span> <bdi>${prompt}</bdi></p>` : html`<form @submit=${(/** @type {any} */ e) => {
@@ -53,9 +76,19 @@ class PeftSample extends LabElement {
         lab.set({ prompt: e.target.elements.prompt.value });
     }}><input type="text" name="prompt" dir="auto" aria-label=${t('sample.yours')} maxlength="400" .value=${prompt} ?disabled=${training}><button ?disabled=${training || lab.status === 'loading'}>${t('sample.try')}</button></form>`}
             <div class="two"><div><h3>${t('sample.before')}</h3><blockquote dir="auto">${before.trim() || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
-                <div><h3>${this.step && training ? t('sample.during', { step: this.step }) : t('sample.after')}</h3>
-                <blockquote dir="auto" class="after">${after.trim() ? changedWords(before, after).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text)) : html`<span class="muted">${t(training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none')}</span>`}</blockquote></div></div>
+                <div><h3>${past ? t('sample.during', { step: past.step }) : this.step && training ? t('sample.during', { step: this.step }) : t('sample.after')}</h3>
+                <blockquote dir="auto" class="after">${said.trim() ? changedWords(before, said).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text)) : html`<span class="muted">${t(training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none')}</span>`}</blockquote></div></div>
+            ${kind === 'measured' ? this.#wayList(past) : nothing}
             <div class="row"><span class="small muted grow">${t('sample.same')}</span>${lab.session ? this.#metric() : nothing}</div></section>`;
+    }
+
+    /** The steps at which it was asked; pointing at one, or choosing it, moves the cursor of the chart too. @param {{step: number} | null} past */
+    #wayList(past) {
+        const way = this.#way;
+        if (way.length < 2) return nothing;
+        const go = (/** @type {number | null} */ step) => this.lab.emit('cursor', step);
+        return html`<div class="way" role="group" aria-label=${t('sample.way')}><span class="muted">${t('sample.way')}</span>${[{ step: 0 }, ...way].map(({ step }) => html`<button class="num" aria-pressed=${past?.step === step} aria-label=${t('sample.during', { step })}
+            @click=${() => go(past?.step === step ? null : step)}>${count(step)}</button>`)}</div>`;
     }
 
     #metric() {

@@ -3,7 +3,7 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { LANGUAGES, language } from '../lib/i18n.js';
 import { LEVELS, toLink } from '../lib/store.js';
 
-const SHORTCUTS = ['train', 'step', 'merge', 'methods', 'undo', 'help'];
+const SHORTCUTS = ['train', 'step', 'merge', 'methods', 'undo', 'sliders', 'help'];
 
 class PeftToolbar extends LabElement {
     static styles = [LabElement.styles, css`

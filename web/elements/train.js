@@ -3,6 +3,11 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { count, duration, fixed, percent } from '../lib/format.js';
 import { lastValidation, smooth } from '../lib/runs.js';
 
+/** A trial step waits until nobody changes settings. */
+const TRIAL_WAIT_MS = 600;
+/** Update, held-out loss and samples on the way come on top of forward and backward passes. */
+const TRIAL_FACTOR = 1.3;
+
 class PeftTrain extends LabElement {
     static styles = [LabElement.styles, css`
         .buttons { display: flex; flex-wrap: wrap; gap: 8px; }
@@ -15,23 +20,32 @@ class PeftTrain extends LabElement {
         @keyframes pulse { 50% { box-shadow: 0 0 0 6px var(--accent-soft); } }
     `];
     static watch = ['status', 'state', 'ready', 'run', 'step', 'validation', 'data', 'counts'];
-    static properties = { compact: { type: Boolean, reflect: true }, steps: { type: Number }, stopping: { state: true } };
+    static properties = { compact: { type: Boolean, reflect: true }, steps: { type: Number }, stopping: { state: true }, pace: { state: true } };
 
     #began = 0;
     #first = 0;
     #frame = 0;
     #said = 0;
+    #trial = 0;
+    #tried = '';
 
     constructor() {
         super();
         this.compact = false;
         this.steps = 0;
         this.stopping = false;
+        /** Seconds of one step here, by a trial; 0: not known. */
+        this.pace = 0;
     }
 
     connectedCallback() {
         super.connectedCallback();
         if (this.steps) this.lab.set({ steps: this.steps });
+    }
+
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        clearTimeout(this.#trial);
     }
 
     /** @param {string} type @param {any} detail */
@@ -41,6 +55,8 @@ class PeftTrain extends LabElement {
             this.#first = this.lab.run?.losses.length ?? 0;
             this.stopping = false;
         }
+        if (type === 'state' && this.pace && this.#tried !== this.#recipe) this.pace = 0;
+        if (['status', 'ready', 'counts'].includes(type)) this.#try();
         if (!this.compact) this.#announce(type, detail);
         // Steps arrive faster than a person can read: at most one drawing per frame and 15 per second.
         if (type === 'step') {
@@ -82,9 +98,34 @@ class PeftTrain extends LabElement {
         return () => Promise.resolve(work()).catch(() => {});
     }
 
+    /** Seconds the run will take: by the pace of earlier runs here, else by one trial step. */
     #expected() {
         const last = [...this.lab.runs].reverse().find((run) => run.losses.length > 3 && run.model === this.lab.state.model && run.train.batch_size === this.lab.train_options.batch_size);
-        return last ? (last.seconds / last.losses.length) * this.lab.train_options.steps : null;
+        return last ? (last.seconds / last.losses.length) * this.lab.train_options.steps : this.pace ? this.pace * this.lab.train_options.steps : null;
+    }
+
+    /** What the pace depends on. */
+    get #recipe() {
+        const { model, task, method } = this.lab.state;
+        return `${model} ${task} ${method} ${this.lab.train_options.batch_size}`;
+    }
+
+    /** Before the first run: a step without its update, timed, so that the button can say how long training takes on this machine. */
+    #try() {
+        clearTimeout(this.#trial);
+        if (this.compact || this.lab.status !== 'ready' || this.lab.run || this.#tried === this.#recipe) return;
+        this.#trial = window.setTimeout(() => this.lab.during(null, async () => {
+            const { session, run, status, workers, train_options: train } = this.lab;
+            if (!session || run || status !== 'ready') return;
+            this.#tried = this.#recipe;
+            try {
+                const ask = () => session.request('gradients', { split: 'train', from: 0, to: train.batch_size });
+                await ask(); // takes memory
+                const began = performance.now();
+                await ask();
+                this.pace = (TRIAL_FACTOR * (performance.now() - began)) / 1000 / (train.shards === 1 ? 1 : workers ** 0.7);
+            } catch { /* no estimate then: training says what is wrong */ }
+        }), TRIAL_WAIT_MS);
     }
 
     render() {

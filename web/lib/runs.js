@@ -15,6 +15,8 @@
  * @property {{step: number, loss: number}[]} losses
  * @property {{step: number, loss: number, bits_per_byte: number}[]} validations
  * @property {{before: string, after: string, prompt: string}} sample
+ * @property {{step: number, text: string}[]} [samples] what the model said on the way, to the same prompt and seed
+ * @property {number[]} [pauses] steps after which it was paused
  * @property {number} seconds
  * @property {number | null} score
  * @property {'running' | 'paused' | 'done' | 'stopped' | 'failed'} status
@@ -39,6 +41,11 @@ export function makeRun({ id, state, module, counts, train, sample, base }) {
         trainable: counts.trainable, total: counts.total, base_loss: base, losses: [], validations: [], sample: { ...sample, after: '' },
         seconds: 0, score: null, status: 'running', adapter: null,
     };
+}
+
+/** @param {Run} run @param {number} step @param {string} text what the model says after this step */
+export function keepSample(run, step, text) {
+    run.samples = [...(run.samples ?? []).filter((at) => at.step < step), { step, text }];
 }
 
 /** @param {Run} run @returns {{step: number, loss: number} | null} the lowest validation */

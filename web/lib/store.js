@@ -6,7 +6,7 @@
 /** @typedef {{kind: 'word' | 'int' | 'real' | 'choice' | 'words' | 'text' | 'bool', initial: any, min?: number, max?: number, choices?: readonly string[], link?: string}} Field */
 
 export const LEVELS = Object.freeze(['student', 'explorer', 'developer']);
-export const PANELS = Object.freeze(['', 'inspect', 'merge', 'compare', 'mix', 'combine', 'choose', 'calculator', 'chapter', 'data', 'export', 'lessons']);
+export const PANELS = Object.freeze(['', 'inspect', 'merge', 'compare', 'mix', 'combine', 'choose', 'calculator', 'chapter', 'data', 'export', 'lessons', 'proof']);
 export const LINK_VERSION = 1;
 export const LINK_MAX = 2000;
 

@@ -1,6 +1,6 @@
 /** The training part of a Lab: runs from beginning to end, with pause, single steps, samples on the way, snapshots and recovery. */
 import { PeftLabError } from '../engine/index.js';
-import { makeRun, usualTraining } from './runs.js';
+import { keepSample, makeRun, usualTraining } from './runs.js';
 
 /** @typedef {import('./runs.js').Run} Run */
 /** @typedef {import('../engine/session.js').Session} Session */
@@ -185,6 +185,7 @@ export class Trainer {
         const text = await lab.generate(lab.sample.prompt);
         lab.sample = { ...lab.sample, after: text };
         run.sample = { ...lab.sample };
+        keepSample(run, step, text);
         lab.emit('sample', { when: 'during', text, step });
         if (this.#abort?.signal.aborted) throw PeftLabError.aborted();
     }
@@ -200,6 +201,7 @@ export class Trainer {
     /** @param {Run} run */
     #pauseRun(run) {
         run.status = 'paused';
+        run.pauses = [...(run.pauses ?? []), run.losses.at(-1)?.step ?? 0];
         this.#lab.setStatus('paused');
         this.#lab.emit('run', run);
         return run;
@@ -211,6 +213,7 @@ export class Trainer {
         await this.#session.endRun();
         lab.sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
         run.sample = { ...lab.sample };
+        keepSample(run, run.losses.at(-1)?.step ?? 0, lab.sample.after);
         run.status = status;
         const module = (await lab.describe()).modules[0];
         if (module && run.method !== 'full') run.adapter = await this.#session.exportAdapter(module.id);
@@ -257,6 +260,7 @@ export class Trainer {
             const step = lab.description.run?.step ?? 0;
             run.losses = run.losses.filter((at) => at.step <= step);
             run.validations = run.validations.filter((at) => at.step <= step);
+            run.samples = run.samples?.filter((at) => at.step <= step);
             lab.run = run;
             if (!lab.runs.includes(run)) lab.runs = [...lab.runs.filter((other) => other.id !== run.id), run];
         });
