@@ -16,6 +16,17 @@ test('LoRA, prompt and both: counts add, rows are trained alike, the pair goes i
   assert.equal(await page.locator('#method1').count(), 0, 'a student has one pair');
   await page.locator('peft-diagram .block.lit').first().waitFor();
   assert.ok(await page.locator('peft-diagram .row').count() > 0, 'the prompt is lit too');
+  // Each in its own method's colour, and the legend names both.
+  const colours = await page.evaluate(() => {
+    const root = globalThis.panel.renderRoot.querySelector('peft-diagram').renderRoot;
+    const style = (selector, name) => getComputedStyle(root.querySelector(selector))[name];
+    const token = (name) => { const probe = document.createElement('i'); probe.style.color = `var(${name})`; root.append(probe); const { color } = getComputedStyle(probe); probe.remove(); return color; };
+    return { lora: [style('.block.lit[data-method="lora"] > rect', 'stroke'), token('--m-lora')], prompt: [style('rect.row', 'fill'), token('--m-prompt')], legend: root.querySelector('.legend').textContent };
+  });
+  assert.equal(colours.lora[0], colours.lora[1]);
+  assert.equal(colours.prompt[0], colours.prompt[1]);
+  assert.notEqual(colours.lora[0], colours.prompt[0]);
+  assert.match(colours.legend, /LoRA: trains[\s\S]*Prompt: trains/);
 
   await page.evaluate(() => { Object.assign(globalThis.panel, { steps: 6, seeds: 2 }); });
   await page.locator('#run').click();

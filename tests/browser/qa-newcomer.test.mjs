@@ -36,6 +36,11 @@ test('the first minute: recorded run, training, before and after, an even smalle
   const train = page.locator('.left #train');
   const box = await train.boundingBox();
   assert.ok(box && box.y + box.height <= 900, 'the train button is on the first screen');
+  const expected = page.locator('.left peft-train .line', { hasText: /^about .* on this machine/ });
+  await expected.waitFor();
+  const about = await expected.innerText(); // told before the first run, from a trial step
+  await page.evaluate(() => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); /** @type {any} */ (globalThis).texts = []; lab.addEventListener('sample', (/** @type {any} */ e) => { if (e.detail.when === 'during') /** @type {any} */ (globalThis).texts.push(e.detail.step); }); });
+  assert.equal(await train.innerText(), `Train ${await lab(page, 'lab.preset.steps')} steps`, 'the preset says how long');
   await train.click();
   await until(page, 'lab.run?.losses.length > 0');
   mark('loss moves');
@@ -46,6 +51,7 @@ test('the first minute: recorded run, training, before and after, an even smalle
   const run = await lab(page, '({ steps: lab.run.losses.length, base: lab.run.base_loss, held: lab.run.validations.at(-1).loss, seconds: lab.run.seconds, trainable: lab.run.trainable })');
   assert.ok(run.held < run.base - 0.3, `held-out loss ${run.held} of ${run.base}`);
   assert.ok(await page.locator('peft-sample mark').count() > 0, 'changed words are marked');
+  assert.ok((await page.evaluate('texts.length')) >= 3, 'the text was refreshed on the way');
   await page.locator('peft-coach').waitFor();
   await page.locator('peft-next-step button').first().waitFor();
   await page.locator('peft-next-step button', { hasText: /merge/i }).click();
@@ -53,14 +59,20 @@ test('the first minute: recorded run, training, before and after, an even smalle
   await page.locator('#difference').waitFor();
   mark('merged');
   assert.ok(Number(await page.locator('#difference').getAttribute('data-value')) < 1e-3);
-  assert.ok(await page.locator('peft-next-step button', { hasText: /Check what you know/ }).isVisible(), 'a checked question is one click away');
+  const take = page.locator('peft-next-step peft-takeaway');
+  assert.equal(await take.locator('li').count(), 3, 'three lines say what it showed');
+  await take.getByText('Which method leaves no extra inference work once merged?').waitFor();
+  await take.getByRole('button', { name: 'LoRA' }).click();
+  await take.getByText('Right.').waitFor();
+  assert.ok(await page.locator('peft-next-step button', { hasText: 'Next: compare all five' }).isVisible());
+  mark('question answered');
   await page.locator('peft-next-step button', { hasText: /even less/i }).click();
   await until(page, 'lab.description.modules[0]?.method === "prompt"');
   assert.ok((await lab(page, 'lab.description.counts.trainable')) < run.trainable, 'a prompt trains fewer numbers');
   assert.equal(await page.locator('peft-runs', { hasText: 'In the model' }).count(), 0, 'the trained LoRA is not in the model any more, and the list does not say so');
   mark('even less');
   await screenshot(page, 'qa-newcomer', { fullPage: true });
-  context.diagnostic(`${times.map(([what, at]) => `${what} ${at.toFixed(1)} s`).join(', ')}; ${run.steps} steps in ${run.seconds.toFixed(1)} s, held-out loss ${run.base.toFixed(2)} -> ${run.held.toFixed(2)}`);
+  context.diagnostic(`${about}; ${times.map(([what, at]) => `${what} ${at.toFixed(1)} s`).join(', ')}; ${run.steps} steps in ${run.seconds.toFixed(1)} s, held-out loss ${run.base.toFixed(2)} -> ${run.held.toFixed(2)}`);
   const at = Object.fromEntries(times);
   if (process.env.PEFTLAB_BUDGETS) {
     assert.ok(at['LoRA trained'] < 30, `trained after ${at['LoRA trained']} s`);
