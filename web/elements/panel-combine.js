@@ -157,7 +157,7 @@ class PeftPanelCombine extends LabElement {
         const known = (lab.engine?.methods ?? []).map((/** @type {any} */ m) => m.name).filter((/** @type {string} */ name) => name !== 'full');
         const number = (/** @type {string} */ id, /** @type {string} */ key, /** @type {number} */ value, /** @type {number} */ min, /** @type {number} */ max, /** @type {(v: number) => void} */ set) => html`<label>${t(key)}<input id=${id} type="number" min=${min} max=${max} .value=${String(value)} ?disabled=${busy} @change=${(/** @type {any} */ e) => set(Math.max(min, Math.min(max, Math.round(Number(e.target.value)) || min)))}></label>`;
         return html`<div class="row">${lab.state.level === 'student' ? nothing : html`${methods.map((method, i) => html`<label>${t(`combine.method${i + 1}`)}<select id=${`method${i + 1}`} ?disabled=${busy} @change=${(/** @type {any} */ e) => { this.methods = /** @type {any} */ (methods.with(i, e.target.value)); }}>${known.map((/** @type {string} */ name) => html`<option value=${name} ?selected=${name === method} ?disabled=${name === methods[1 - i]}>${methodShape(name)} ${t(`method.${name}`)}</option>`)}</select></label>`)}`}
-            ${number('steps', 'compare.steps', this.steps, 0, 2000, (v) => { this.steps = v; })}${number('seeds', 'compare.seeds', this.seeds, 1, 5, (v) => { this.seeds = v; })}</div>`;
+            ${number('steps', 'compare.steps', this.plan[0].train.steps, 0, 2000, (v) => { this.steps = v; })}${number('seeds', 'compare.seeds', this.seeds, 1, 5, (v) => { this.seeds = v; })}</div>`;
     }
 
     /** Both lit, and the counter that adds. */
