@@ -128,9 +128,14 @@ test('text at 200 %, and 320 px wide with every panel: nothing is cut off, nothi
     await lab(page, `void lab.set({ panel: ${JSON.stringify(panel)} })`);
     if (panel) await page.locator(`peft-panel-${panel}`).waitFor();
     await page.waitForTimeout(400);
-    for (const [name, width, size] of /** @type {const} */ ([['320', 320, ''], ['200 %', 1280, '200%'], ['zoom', 640, '']])) {
+    // Wide letters: the spacing that WCAG 1.4.12 demands and a monospaced font stand for any that is wider than ours.
+    for (const [name, width, size, wide] of /** @type {const} */ ([['320', 320, '', false], ['320, wide letters', 320, '', true], ['200 %', 1280, '200%', false], ['200 %, wide letters', 1280, '200%', true], ['zoom', 640, '', false]])) {
       await page.setViewportSize({ width, height: 800 });
-      await page.evaluate((value) => { document.documentElement.style.fontSize = value; }, size);
+      await page.evaluate(([value, spacing, words, font]) => {
+        const { style } = document.documentElement;
+        Object.assign(style, { fontSize: value, letterSpacing: spacing, wordSpacing: words });
+        style.setProperty('--peft-font', font); // what has no spacing of its own, buttons and fields
+      }, [size, ...(wide ? ['.12em', '.16em', 'monospace'] : ['', '', ''])]);
       await page.waitForTimeout(120);
       problems.push(...(await overflow(page)).map((where) => `${panel || 'page'} at ${name}: ${where}`));
     }

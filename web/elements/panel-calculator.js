@@ -27,7 +27,7 @@ class PeftPanelCalculator extends LabElement {
         .dims label, .field { display: grid; gap: 2px; font-size: .85rem; }
         .dims input[type="number"] { width: 100%; }
         .chips { padding: 8px; border: 1px dashed var(--line-strong); border-radius: var(--radius); gap: 6px 12px; }
-        .chips label { display: inline-flex; gap: 6px; align-items: center; font-size: .85rem; }
+        .chips label { display: inline-flex; flex-wrap: wrap; gap: 6px; align-items: center; max-width: 100%; font-size: .85rem; }
         .chips input[type="number"] { width: 5.5em; }
         .big { font-size: 1.3rem; font-weight: 650; }
         .bar { width: 100%; height: 34px; display: block; font-size: 15px; }

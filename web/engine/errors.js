@@ -40,7 +40,7 @@ export class PeftLabError extends Error {
             if (typeof plain.code === 'string') return new PeftLabError(plain.code, String(plain.message), { hint: String(plain.hint ?? '') });
         }
         if (value instanceof WebAssembly.RuntimeError) {
-            return new PeftLabError('worker-lost', `The engine stopped unexpectedly (${value.message}).`, { hint: 'Reload the model; the last snapshot is still valid.', cause: value });
+            return new PeftLabError('worker-lost', `The engine stopped unexpectedly (${value.message}).`, { hint: 'Start the engine again; an interrupted run goes on from its last snapshot.', cause: value });
         }
         return new PeftLabError('internal', value instanceof Error ? value.message : String(value), { cause: value });
     }

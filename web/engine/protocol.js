@@ -10,7 +10,7 @@ import { Pace, Pulse, Watch } from './pulse.js';
 
 /** @typedef {{postMessage(message: unknown, transfer?: any[]): void} & Record<string, any>} Port */
 
-const HINT = 'Reload the model; the last snapshot is still valid.';
+const HINT = 'Start the engine again; an interrupted run goes on from its last snapshot.';
 
 /** @param {Port} port @param {(message: any) => void} handler */
 export function listen(port, handler) {
