@@ -31,6 +31,24 @@ static bool listed(const char *list, const char *word) {
     return false;
 }
 
+/* " a b c " as ", or one of a, b, c"; task also has the chapter's tasks. */
+static void other_words(int32_t index, char *text, size_t size) {
+    const char *const lists[] = {index == PL_TREE_TASK ? "classification instruction domain style code" : "",
+                                 PL_TREE[index].yes_words, PL_TREE[index].no_words};
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        for (const char *at = lists[i]; *at && used < size;) {
+            const size_t length = strcspn(at, " ");
+            const bool twice = i > 0 && index == PL_TREE_TASK && length == strlen("classification") &&
+                               strncmp(at, "classification", length) == 0;
+            if (length > 0 && !twice)
+                used += (size_t)snprintf(text + used, size - used, "%s%.*s", used ? ", " : ", or one of ",
+                                         (int)length, at);
+            at += length + (at[length] == ' ' ? 1 : 0);
+        }
+}
+
 static pl_status understand(int32_t index, const char *word, pl_advice *advice, pl_error *error) {
     const pl_tree_node *node = &PL_TREE[index];
     pl_answer *answer = &advice->answers[index];
@@ -45,12 +63,12 @@ static pl_status understand(int32_t index, const char *word, pl_advice *advice, 
     else if (strcasecmp(word, "no") == 0 || strcasecmp(word, "false") == 0 || listed(node->no_words, word) ||
              (advice->task && index == PL_TREE_TASK))
         *answer = PL_ANSWER_NO;
-    else
-        return pl_fail(error, PL_ERR_ARGUMENT, "%s: '%.40s' is not understood; answer yes or no%s%s%s",
-                       node->key, word,
-                       index == PL_TREE_TASK ? ", or one of classification, instruction, domain, style, code,"
-                                             : ", or one of",
-                       node->yes_words, node->no_words + 1);
+    else {
+        char words[200];
+        other_words(index, words, sizeof words);
+        return pl_fail(error, PL_ERR_ARGUMENT, "%s: '%.40s' is not understood; answer yes or no%s", node->key,
+                       word, words);
+    }
     return PL_OK;
 }
 

@@ -155,3 +155,30 @@ pl_status pl_json_get_bool(const pl_json *object, const char *what, const char *
     *value = pl_json_bool(member);
     return PL_OK;
 }
+
+pl_status pl_json_get_word(const pl_json *object, const char *what, const char *key, const char **value,
+                           pl_error *error) {
+    pl_status status;
+    const pl_json *member = member_of(object, what, key, false, &status, error);
+    if (!member)
+        return PL_OK;
+    if (!pl_json_is_string(member)) {
+        char text[SHOWN_SIZE];
+        return pl_fail(error, PL_ERR_FORMAT, "%s: %s must be a text in quotes, not %s", what, key,
+                       shown(member, text));
+    }
+    *value = pl_json_string(member);
+    return PL_OK;
+}
+
+pl_status pl_json_get_list(const pl_json *object, const char *what, const char *key, const pl_json **first,
+                           pl_error *error) {
+    pl_status status;
+    const pl_json *member = member_of(object, what, key, false, &status, error);
+    *first = pl_json_first(member);
+    if (!member || pl_json_is_array(member))
+        return PL_OK;
+    char text[SHOWN_SIZE];
+    return pl_fail(error, PL_ERR_FORMAT, "%s: %s must be a list in brackets, not %s", what, key,
+                   shown(member, text));
+}

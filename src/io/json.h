@@ -47,6 +47,12 @@ pl_status pl_json_get_number(const pl_json *object, const char *what, const char
                              double minimum, double maximum, double *value, pl_error *error);
 pl_status pl_json_get_bool(const pl_json *object, const char *what, const char *key, bool required,
                            bool *value, pl_error *error);
+/* A text that may be left out; it lives as long as the root. */
+pl_status pl_json_get_word(const pl_json *object, const char *what, const char *key, const char **value,
+                           pl_error *error);
+/* An array that may be left out: *first is its first member, or NULL. */
+pl_status pl_json_get_list(const pl_json *object, const char *what, const char *key, const pl_json **first,
+                           pl_error *error);
 
 /* ---- writer ---- */
 

@@ -161,7 +161,7 @@ pl_status pl_options_check(const pl_options *options, const pl_config *config, p
 
 /* ---- setting ----------------------------------------------------------------------------------------------------- */
 
-static pl_status find_option(const pl_options *options, const char *name, int32_t *index, pl_error *error) {
+pl_status pl_options_find(const pl_options *options, const char *name, int32_t *index, pl_error *error) {
     const struct pl_method *method = options->method;
     *index = pl_option_index(method, name);
     if (*index != PL_NONE)
@@ -173,13 +173,13 @@ static pl_status find_option(const pl_options *options, const char *name, int32_
             snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", method->options[i].name);
         used += wrote > 0 ? (size_t)wrote : 0;
     }
-    return pl_fail(error, PL_ERR_ARGUMENT, "%s has no option '%s'; it knows %s", method->label, name,
+    return pl_fail(error, PL_ERR_ARGUMENT, "%s has no option \"%s\"; it has: %s", method->label, name,
                    method->option_count ? known : "none");
 }
 
 pl_status pl_options_set_number(pl_options *options, const char *name, double value, pl_error *error) {
     int32_t index;
-    PL_TRY(find_option(options, name, &index, error));
+    PL_TRY(pl_options_find(options, name, &index, error));
     const pl_option *option = &options->method->options[index];
     if (!has_number(option))
         return pl_fail(error, PL_ERR_ARGUMENT, "%s takes words, not the number %g", name, value);
@@ -220,7 +220,7 @@ static pl_status set_parsed(pl_options *options, int32_t index, const char *valu
 pl_status pl_options_set_text(pl_options *options, const pl_config *config, const char *name,
                               const char *value, pl_error *error) {
     int32_t index;
-    PL_TRY(find_option(options, name, &index, error));
+    PL_TRY(pl_options_find(options, name, &index, error));
     uint8_t targets[PL_LAYERS_MAX] = {0};
     switch (options->method->options[index].type) {
     case PL_OPTION_CHOICE:
@@ -242,7 +242,7 @@ pl_status pl_options_set_text(pl_options *options, const pl_config *config, cons
 pl_status pl_options_set_pattern(pl_options *options, const pl_config *config, const char *name,
                                  const char *key, double value, pl_error *error) {
     int32_t index;
-    PL_TRY(find_option(options, name, &index, error));
+    PL_TRY(pl_options_find(options, name, &index, error));
     const pl_option *option = &options->method->options[index];
     if (option->type != PL_OPTION_PATTERN)
         return pl_fail(error, PL_ERR_ARGUMENT, "%s is one value, not a list of names with numbers", name);

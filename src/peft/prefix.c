@@ -22,15 +22,9 @@ enum {
 enum { INIT_RANDOM, INIT_ZERO, INIT_VOCAB, INIT_TEXT };
 
 static const pl_option OPTIONS[OPTION_COUNT] = {
-    {.name = "num_virtual_tokens",
-     .type = PL_OPTION_INT,
-     .minimum = 1,
-     .maximum = 1024,
-     .step = 1,
-     .initial = 10,
-     .label = "Virtual tokens per layer",
-     .help = "How many learned key/value rows every layer gets. Each costs 2 x layers x key/value width "
-             "numbers."},
+    PL_VIRTUAL_TOKENS_OPTION(10, "Virtual tokens per layer",
+                             "How many learned key/value rows every layer gets. Each costs 2 x layers x "
+                             "key/value width numbers."),
     {.name = "prefix_init",
      .type = PL_OPTION_CHOICE,
      .maximum = 3,
@@ -43,13 +37,8 @@ static const pl_option OPTIONS[OPTION_COUNT] = {
              "of size 1, peft's default; zero: zeros (not without effect: each zero key still takes "
              "attention). With the projection "
              "network on, only random applies."},
-    {.name = "init_text",
-     .type = PL_OPTION_TEXT,
-     .initial_text = "",
-     .label = "Initial text",
-     .help =
-         "Only for start = text: cut to the number of virtual tokens, or repeated until it is long enough.",
-     .level = 1},
+    PL_VIRTUAL_TEXT_OPTION(
+        "Only for start = text: cut to the number of virtual tokens, or repeated until it is long enough."),
     {.name = "prefix_projection",
      .type = PL_OPTION_BOOL,
      .maximum = 1,
@@ -98,13 +87,8 @@ int64_t pl_prefix_columns(const pl_config *config) {
 }
 
 static pl_status check(const pl_options *options, const pl_config *config, pl_error *error) {
-    int32_t n = tokens_of(options), limit = config->max_position_embeddings - 1,
-            init = (int32_t)options->number[OPTION_INIT];
-    if (n > limit)
-        return pl_fail(error, PL_ERR_RANGE,
-                       "num_virtual_tokens %d leaves no room for a token: this model has %d positions; "
-                       "choose at most %d",
-                       n, limit + 1, limit);
+    int32_t init = (int32_t)options->number[OPTION_INIT];
+    PL_TRY(pl_virtual_check(tokens_of(options), config, error));
     if (projects(options) && (init == INIT_TEXT || init == INIT_ZERO))
         return pl_fail(
             error, PL_ERR_ARGUMENT,

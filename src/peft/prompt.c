@@ -11,15 +11,9 @@ enum { OPTION_TOKENS, OPTION_INIT, OPTION_TEXT, OPTION_COUNT };
 enum { INIT_RANDOM, INIT_SCALED, INIT_VOCAB, INIT_TEXT };
 
 static const pl_option OPTIONS[OPTION_COUNT] = {
-    {.name = "num_virtual_tokens",
-     .type = PL_OPTION_INT,
-     .minimum = 1,
-     .maximum = 1024,
-     .step = 1,
-     .initial = 20,
-     .label = "Virtual tokens",
-     .help = "How many learned rows stand in front of the text. More rows hold more, and make every sequence "
-             "longer."},
+    PL_VIRTUAL_TOKENS_OPTION(20, "Virtual tokens",
+                             "How many learned rows stand in front of the text. More rows hold more, and "
+                             "make every sequence longer."),
     {.name = "prompt_tuning_init",
      .type = PL_OPTION_CHOICE,
      .maximum = 3,
@@ -30,24 +24,23 @@ static const pl_option OPTIONS[OPTION_COUNT] = {
      .help = "vocab: rows of random tokens; text: the rows of a text you give, cut or repeated; random: "
              "normal numbers of size 1 as "
              "peft does; scaled: normal numbers of the size of this model's embeddings."},
-    {.name = "init_text",
-     .type = PL_OPTION_TEXT,
-     .initial_text = "",
-     .label = "Initial text",
-     .help = "Only for start = text: what the learned rows begin as.",
-     .level = 1},
+    PL_VIRTUAL_TEXT_OPTION("Only for start = text: what the learned rows begin as."),
 };
 
 static int32_t tokens_of(const pl_options *options) { return (int32_t)options->number[OPTION_TOKENS]; }
 
-static pl_status check(const pl_options *options, const pl_config *config, pl_error *error) {
-    int32_t n = tokens_of(options), limit = config->max_position_embeddings - 1;
+pl_status pl_virtual_check(int32_t n, const pl_config *config, pl_error *error) {
+    int32_t limit = config->max_position_embeddings - 1;
     if (n > limit)
         return pl_fail(error, PL_ERR_RANGE,
                        "num_virtual_tokens %d leaves no room for a token: this model has %d positions; "
                        "choose at most %d",
                        n, limit + 1, limit);
     return PL_OK;
+}
+
+static pl_status check(const pl_options *options, const pl_config *config, pl_error *error) {
+    return pl_virtual_check(tokens_of(options), config, error);
 }
 
 static pl_status declare(const pl_options *options, const pl_config *config, pl_layout *layout) {

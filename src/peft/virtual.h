@@ -13,6 +13,22 @@ extern const pl_method PL_METHOD_PROMPT;
  * cache entries: no RoPE is applied to them any more. */
 extern const pl_method PL_METHOD_PREFIX;
 
+/* ---- prompt.c: what both methods share ------------------------------------------------------------------------------------------ */
+
+/* Rows of the option tables. */
+#define PL_VIRTUAL_TOKENS_OPTION(count, title, text)                                                         \
+    {                                                                                                        \
+        .name = "num_virtual_tokens", .type = PL_OPTION_INT, .minimum = 1, .maximum = 1024, .step = 1,       \
+        .initial = (count), .label = (title), .help = (text)                                                 \
+    }
+#define PL_VIRTUAL_TEXT_OPTION(text)                                                                         \
+    {                                                                                                        \
+        .name = "init_text", .type = PL_OPTION_TEXT, .initial_text = "", .label = "Initial text",            \
+        .help = (text), .level = 1                                                                           \
+    }
+/* Refuses n virtual tokens that leave no position for a token. */
+pl_status pl_virtual_check(int32_t n, const pl_config *config, pl_error *error);
+
 /* ---- prefix.c ------------------------------------------------------------------------------------------------------------------- */
 
 /* Columns of the table: layers * 2 * num_key_value_heads * head_dim. */

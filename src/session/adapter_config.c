@@ -8,11 +8,12 @@
 
 /* A float that looks like one: AdapterHub refuses an integer scaling. */
 static void write_key_float(pl_text *out, const char *key, double value) {
-    char digits[40];
-    int length = snprintf(digits, sizeof digits, value == (double)(int64_t)value ? "%.1f" : "%.9g", value);
+    size_t before;
     pl_write_key(out, key);
-    pl_text_bytes(out, digits, (size_t)length);
-    out->comma = true;
+    before = out->length;
+    pl_write_number(out, value);
+    if (!out->failed && !strpbrk(out->data + before, ".en")) /* also "null", which needs no point */
+        pl_text_bytes(out, ".0", 2);
 }
 
 static void write_key_null(pl_text *out, const char *key) {
@@ -30,49 +31,14 @@ static const char *choice(const pl_options *options, const char *name, char word
     return word;
 }
 
-static void write_targets(pl_text *out, const pl_options *options, const pl_config *model) {
-    uint8_t all = 0;
-    bool uniform = true;
-    for (int32_t l = 0; l < model->num_hidden_layers; l++) {
-        uniform = uniform && (options->targets[l] == 0 || all == 0 || options->targets[l] == all);
-        all |= options->targets[l];
-    }
-    pl_write_key(out, "target_modules");
-    pl_write_begin(out, '[');
-    for (int32_t site = 0; uniform && site < PL_SITE_COUNT; site++)
-        if (all & (1U << site))
-            pl_write_string(out, pl_site_name((pl_site)site));
-    for (int32_t l = 0; !uniform && l < model->num_hidden_layers; l++) {
-        for (int32_t site = 0; site < PL_SITE_COUNT; site++) {
-            char path[PL_NAME_SIZE];
-            pl_site_path(l, (pl_site)site, path);
-            if (pl_options_targets(options, l, (pl_site)site))
-                pl_write_string(out, path);
-        }
-    }
-    pl_write_end(out, ']');
-}
-
 /* null when every layer has targets (or full paths are listed). */
 static void write_layers(pl_text *out, const pl_options *options, const pl_config *model) {
-    uint8_t mask = 0;
-    int32_t with = 0;
-    bool uniform = true;
-    for (int32_t l = 0; l < model->num_hidden_layers; l++) {
-        with += options->targets[l] ? 1 : 0;
-        uniform = uniform && (options->targets[l] == 0 || mask == 0 || options->targets[l] == mask);
-        mask |= options->targets[l];
-    }
-    pl_write_key(out, "layers_to_transform");
-    if (!uniform || with == model->num_hidden_layers) {
-        pl_write_null(out);
-        return;
-    }
-    pl_write_begin(out, '[');
-    for (int32_t l = 0; l < model->num_hidden_layers; l++)
-        if (options->targets[l])
-            pl_write_int(out, l);
-    pl_write_end(out, ']');
+    uint8_t mask;
+    int32_t layers;
+    if (session_targets_uniform(options, model, &mask, &layers) && layers < model->num_hidden_layers)
+        session_write_target_layers(out, options, model);
+    else
+        write_key_null(out, "layers_to_transform");
 }
 
 static void write_patterns(pl_text *out, const pl_options *options, const char *name) {
@@ -109,7 +75,7 @@ static void write_lora(pl_text *out, const pl_options *o, const pl_config *model
     pl_write_key_int(out, "r", (int64_t)pl_option_number(o, "rank"));
     write_patterns(out, o, "rank_pattern");
     write_key_null(out, "revision");
-    write_targets(out, o, model);
+    session_write_target_names(out, o, model);
     pl_write_key_string(out, "task_type", "CAUSAL_LM");
     pl_write_key_bool(out, "use_dora", pl_option_number(o, "use_dora") != 0.0);
     pl_write_key_bool(out, "use_rslora", pl_option_number(o, "use_rslora") != 0.0);
@@ -140,7 +106,7 @@ static void write_ia3(pl_text *out, const pl_options *o, const pl_config *model)
     write_key_null(out, "modules_to_save");
     pl_write_key_string(out, "peft_type", "IA3");
     write_key_null(out, "revision");
-    write_targets(out, o, model);
+    session_write_target_names(out, o, model);
     pl_write_key_string(out, "task_type", "CAUSAL_LM");
 }
 
@@ -226,7 +192,7 @@ static void write_per_linear(pl_text *out, const pl_options *o, const pl_config 
     pl_write_key_string(out, "non_linearity", activation_word(o));
     pl_write_key_string(out, "peft_type", "BOTTLENECK");
     write_key_float(out, "scaling", pl_bottleneck_scale(o));
-    write_targets(out, o, model);
+    session_write_target_names(out, o, model);
     pl_write_key_string(out, "task_type", "CAUSAL_LM");
     pl_write_key_bool(out, "use_adapterp", false);
     pl_write_key_bool(out, "use_parallel_adapter",

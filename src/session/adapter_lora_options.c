@@ -2,6 +2,7 @@
  * target_modules may be a regular expression, which is never run here (a hostile one can take forever). */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "io/tensor_names.h"
 #include "session/adapter_file.h"
@@ -56,7 +57,8 @@ static pl_status read_init(const pl_json *config, pl_options *options, const pl_
         return pl_options_set_text(options, model, "init", "gaussian", error);
     static const char *const changes_base[] = {"pissa", "olora", "corda", "lora_ga", "loftq"};
     for (size_t i = 0; i < sizeof changes_base / sizeof changes_base[0]; i++)
-        if (strncmp(word, changes_base[i], strlen(changes_base[i])) == 0)
+        if (strncasecmp(word, changes_base[i], strlen(changes_base[i])) ==
+            0) /* as peft: "OLoRA", "pissa_niter_4" */
             return pl_fail(error, PL_ERR_UNSUPPORTED,
                            "adapter_config.json: init_lora_weights \"%s\" changes the base model too; "
                            "convert the adapter to plain LoRA "
@@ -88,6 +90,9 @@ static bool is_plain(const char *key) { return strpbrk(key, "\\^$*+?()[]{}|") ==
 static pl_status read_patterns(const pl_json *config, const char *name, pl_options *options,
                                const pl_config *model, bool *regex, pl_error *error) {
     const pl_json *patterns = pl_json_get(config, name);
+    if (patterns && !pl_json_is_null(patterns) && !pl_json_is_object(patterns))
+        return pl_fail(error, PL_ERR_FORMAT,
+                       "adapter_config.json: %s must be an object of module names and numbers", name);
     for (const pl_json *item = pl_json_first(patterns); item; item = pl_json_next(item)) {
         if (!pl_json_is_number(item))
             return pl_fail(error, PL_ERR_FORMAT, "adapter_config.json: %s.%s must be a number", name,
@@ -107,6 +112,19 @@ static pl_status read_patterns(const pl_json *config, const char *name, pl_optio
     return PL_OK;
 }
 
+/* The first pattern that fits counts, and what was read off a tensor has to go before the file's own words. */
+static void put_last_pattern_first(pl_options *options) {
+    const int32_t last = options->pattern_count - 1;
+    const pl_pattern pattern = options->patterns[last];
+    const int32_t option = options->pattern_option[last];
+    for (int32_t i = last; i > 0; i--) {
+        options->patterns[i] = options->patterns[i - 1];
+        options->pattern_option[i] = options->pattern_option[i - 1];
+    }
+    options->patterns[0] = pattern;
+    options->pattern_option[0] = option;
+}
+
 static pl_status check_rank(pl_options *options, const pl_config *model, int32_t layer, pl_site site,
                             int64_t rank, bool regex, pl_error *error) {
     char path[PL_NAME_SIZE];
@@ -114,8 +132,11 @@ static pl_status check_rank(pl_options *options, const pl_config *model, int32_t
     pl_site_path(layer, site, path);
     if ((int64_t)said == rank)
         return PL_OK;
-    if (regex)
-        return pl_options_set_pattern(options, model, "rank_pattern", path, (double)rank, error);
+    if (regex) {
+        PL_TRY(pl_options_set_pattern(options, model, "rank_pattern", path, (double)rank, error));
+        put_last_pattern_first(options);
+        return PL_OK;
+    }
     return pl_fail(error, PL_ERR_MISMATCH,
                    "%s: lora_A has rank %lld in the weights but adapter_config.json says %d; the two files "
                    "do not belong together",

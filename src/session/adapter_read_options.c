@@ -104,14 +104,18 @@ static pl_status hub_variant(const pl_json *config, const char **variant, pl_err
 
 static pl_status hub_layers(const pl_json *config, const pl_config *model, pl_options *options,
                             pl_error *error) {
-    const pl_json *left_out = pl_json_get(config, "leave_out");
+    const pl_json *left_out;
+    PL_TRY(pl_json_get_list(config, "adapter_config.json", "leave_out", &left_out, error));
     for (int32_t l = 0; l < model->num_hidden_layers; l++)
         options->targets[l] = (uint8_t)((1U << PL_SITE_COUNT) - 1);
-    for (const pl_json *item = pl_json_first(left_out); item; item = pl_json_next(item)) {
-        double layer = pl_json_number(item);
-        if (layer < 0 || layer >= model->num_hidden_layers)
-            return pl_fail(error, PL_ERR_MISMATCH, "adapter_config.json: leave_out names layer %g of %d",
-                           layer, model->num_hidden_layers);
+    for (const pl_json *item = left_out; item; item = pl_json_next(item)) {
+        double layer = pl_json_is_number(item) ? pl_json_number(item) : -1.0;
+        if (!(layer >= 0 && layer < model->num_hidden_layers) || layer != (double)(int32_t)layer)
+            return pl_fail(
+                error, PL_ERR_MISMATCH,
+                "adapter_config.json: leave_out must name layers of this model, whole numbers from 0 to "
+                "%d",
+                model->num_hidden_layers - 1);
         options->targets[(int32_t)layer] = 0;
     }
     return PL_OK;
@@ -128,8 +132,15 @@ static pl_status read_hub(const pl_json *root, const pl_safetensors *file, const
                                           "adapter_residual_before_ln",
                                           "stochastic_depth"};
     const pl_json *config = pl_json_get(root, "config");
-    const char *variant, *file_name = pl_json_string(pl_json_get(root, "name"));
+    const char *variant = NULL, *file_name = pl_json_string(pl_json_get(root, "name")), *architecture = NULL;
     int64_t hidden = model->hidden_size;
+    PL_TRY(pl_json_get_word(config, "adapter_config.json", "architecture", &architecture, error));
+    if (architecture)
+        return pl_fail(
+            error, PL_ERR_UNSUPPORTED,
+            "adapter_config.json: architecture \"%s\" of AdapterHub is not supported; bottleneck adapters "
+            "are, and LoRA in peft's format",
+            architecture);
     PL_TRY(pl_json_get_int(root, "adapter_config.json", "hidden_size", false, 1, 1 << 20, &hidden, error));
     if (hidden != model->hidden_size)
         return pl_fail(error, PL_ERR_MISMATCH,
@@ -161,6 +172,21 @@ static pl_status read_hub(const pl_json *root, const pl_safetensors *file, const
     if (file_name)
         (void)snprintf(name, 64, "%.48s", file_name);
     return hub_layers(config, model, options, error);
+}
+
+/* A list of names, or peft's default where there is none. A text would be a regular expression, which is never run here. */
+static pl_status read_names(const pl_json *root, const pl_config *model, const char *key,
+                            session_options *kept, pl_error *error) {
+    const pl_json *names = pl_json_get(root, key);
+    if (!names || pl_json_is_null(names))
+        return PL_OK;
+    if (!pl_json_is_array(names))
+        return pl_fail(
+            error, PL_ERR_UNSUPPORTED,
+            "adapter_config.json: %s must be a list of module names; as a text it is a regular expression, "
+            "which is not run here",
+            key);
+    return session_set_list(kept, names, model, key, error);
 }
 
 pl_status adapter_read_options(const pl_json *root, const pl_safetensors *file, const pl_config *model,
@@ -198,11 +224,8 @@ pl_status adapter_read_options(const pl_json *root, const pl_safetensors *file, 
     if (method == &PL_METHOD_BOTTLENECK)
         return read_per_linear(root, file, model, options, error);
     if (strcmp(method->name, "ia3") == 0) {
-        if (pl_json_is_array(pl_json_get(root, "feedforward_modules")))
-            PL_TRY(session_set_list(kept, pl_json_get(root, "feedforward_modules"), model,
-                                    "feedforward_modules", error));
+        PL_TRY(read_names(root, model, "feedforward_modules", kept, error));
         return targets_from_keys(file, model, "ia3_l", options, error);
     }
-    const pl_json *norms = pl_json_get(root, "target_modules");
-    return pl_json_is_array(norms) ? session_set_list(kept, norms, model, "target_modules", error) : PL_OK;
+    return read_names(root, model, "target_modules", kept, error);
 }

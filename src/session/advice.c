@@ -1,4 +1,6 @@
 /* The chapter's advice and the coach, as JSON. */
+#include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "account/account.h"
@@ -66,7 +68,9 @@ static pl_status advise(pl_session *s, const pl_json *root, int32_t id) {
     pl_advice advice;
     for (int32_t i = 0; i < PL_TREE_QUESTIONS; i++) {
         const pl_json *node = pl_json_get(root, PL_TREE[i].key);
-        answers[i] = pl_json_is_bool(node) ? (pl_json_bool(node) ? "yes" : "no") : pl_json_string(node);
+        answers[i] = pl_json_is_bool(node) ? (pl_json_bool(node) ? "yes" : "no") : NULL;
+        if (!answers[i])
+            PL_TRY(pl_json_get_word(root, "request", PL_TREE[i].key, &answers[i], &s->error));
     }
     PL_TRY(pl_advise_tree(answers, &advice, &s->error));
     const pl_config *config = s->model ? &s->model->config : &pl_shape_find("llama-2-7b")->config;
@@ -80,17 +84,10 @@ int32_t pl_advise(pl_session *s, const char *json, int32_t length) {
 /* ---- the chapter's tables ---- */
 
 static void write_rows(pl_text *out, const char *key, const pl_table_row *rows, int32_t count) {
-    pl_write_key(out, key);
-    pl_write_begin(out, '[');
-    for (int32_t i = 0; i < count; i++) {
-        pl_write_begin(out, '{');
-        pl_write_key_string(out, "when", rows[i].when);
-        pl_write_key_string(out, "use", rows[i].use);
-        if (rows[i].why)
-            pl_write_key_string(out, "why", rows[i].why);
-        pl_write_end(out, '}');
-    }
-    pl_write_end(out, ']');
+    static const session_column columns[] = {{"when", SESSION_TEXT, offsetof(pl_table_row, when)},
+                                             {"use", SESSION_TEXT, offsetof(pl_table_row, use)},
+                                             {"why", SESSION_TEXT_IF_ANY, offsetof(pl_table_row, why)}};
+    session_write_table(out, key, columns, 3, rows, sizeof *rows, count);
 }
 
 static pl_status write_tree(pl_session *s, const pl_config *config) {
@@ -185,23 +182,35 @@ static void write_coach(pl_text *out, const pl_coach_report *report) {
     pl_write_end(out, '}');
 }
 
-static pl_status coach_parsed(pl_session *s, const pl_json *root, pl_coach_point *points,
-                              const pl_config *config) {
-    const pl_json *history = pl_json_get(root, "history");
-    const char *name = pl_json_string(pl_json_get(root, "method"));
-    const pl_method *method = name ? pl_method_find(name) : NULL;
+/* A loss that was not a number arrives as null: JSON has no NaN. */
+static pl_status read_point(const pl_json *item, pl_coach_point *point, pl_error *error) {
+    const pl_json *loss = pl_json_get(item, "loss"), *held_out = pl_json_get(item, "val_loss");
+    int64_t step = 0;
+    if (!pl_json_is_number(loss) && !pl_json_is_null(loss))
+        return pl_fail(error, PL_ERR_FORMAT,
+                       "history: each point needs a loss, like {\"step\":1,\"loss\":2.5}");
+    PL_TRY(pl_json_get_int(item, "history", "step", false, 0, 1 << 30, &step, error));
+    *point = (pl_coach_point){.step = (int32_t)step,
+                              .loss = pl_json_is_null(loss) ? (double)NAN : pl_json_number(loss),
+                              .has_val_loss = pl_json_is_number(held_out),
+                              .val_loss = pl_json_number(held_out)};
+    return PL_OK;
+}
+
+static pl_status coach_parsed(pl_session *s, const pl_json *root, const pl_json *history,
+                              pl_coach_point *points, const pl_config *config) {
+    const char *name = NULL;
     pl_coach_input input = {.points = points};
     int64_t steps = 0;
-    for (const pl_json *item = pl_json_first(history); item; item = pl_json_next(item)) {
-        const pl_json *held_out = pl_json_get(item, "val_loss");
-        points[input.count++] = (pl_coach_point){.step = (int32_t)pl_json_number(pl_json_get(item, "step")),
-                                                 .loss = pl_json_number(pl_json_get(item, "loss")),
-                                                 .has_val_loss = pl_json_is_number(held_out),
-                                                 .val_loss = pl_json_number(held_out)};
-    }
+    for (const pl_json *item = history; item; item = pl_json_next(item))
+        PL_TRY(read_point(item, &points[input.count++], &s->error));
     PL_TRY(pl_json_get_int(root, "request", "steps", false, 0, 1 << 30, &steps, &s->error));
     PL_TRY(pl_json_get_number(root, "request", "lr", false, 0, 1000, &input.lr, &s->error));
+    PL_TRY(pl_json_get_word(root, "request", "method", &name, &s->error));
     input.steps = (int32_t)steps;
+    const pl_method *method = NULL;
+    if (name)
+        PL_TRY(session_find_method(s, name, &method));
     session_options options = {0};
     pl_status status = PL_OK;
     if (method)
@@ -219,10 +228,12 @@ static pl_status coach_parsed(pl_session *s, const pl_json *root, pl_coach_point
 
 static pl_status coach(pl_session *s, const pl_json *root, int32_t id) {
     (void)id;
+    const pl_json *history;
+    PL_TRY(pl_json_get_list(root, "request", "history", &history, &s->error));
     int32_t count = pl_json_size(pl_json_get(root, "history"));
     pl_coach_point *points = pl_memory_alloc(&s->memory, (size_t)count, sizeof *points);
     const pl_config *config = s->model ? &s->model->config : &pl_shape_find("llama-2-7b")->config;
-    pl_status status = points ? coach_parsed(s, root, points, config)
+    pl_status status = points ? coach_parsed(s, root, history, points, config)
                               : pl_fail(&s->error, PL_ERR_MEMORY, "no memory for %d points", count);
     pl_memory_free(&s->memory, points);
     return status;

@@ -1,5 +1,6 @@
 /* The calculators: counts, file sizes, FLOPs and memory for any dimensions, from the same declarations as the engine. No model is needed. */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "account/account.h"
@@ -17,8 +18,9 @@ typedef struct calc_request {
 
 static pl_status read_shape(pl_session *s, const pl_json *root, pl_config *config) {
     const pl_json *given = pl_json_get(root, "config");
-    const char *name = pl_json_string(pl_json_get(root, "shape"));
-    if (pl_json_is_object(given))
+    const char *name = NULL;
+    PL_TRY(pl_json_get_word(root, "request", "shape", &name, &s->error));
+    if (given && !pl_json_is_null(given))
         return session_read_config(given, config, &s->error);
     if (name) {
         const pl_shape *shape = pl_shape_find(name);
@@ -39,9 +41,8 @@ static pl_status read_shape(pl_session *s, const pl_json *root, pl_config *confi
 
 static pl_status read_method(pl_session *s, const pl_json *node, calc_request *r) {
     const char *name = pl_json_string(pl_json_get(node, "method"));
-    const pl_method *method = name ? pl_method_find(name) : NULL;
-    if (!method)
-        return pl_fail(&s->error, PL_ERR_ARGUMENT, "method \"%s\" is unknown", name ? name : "(none)");
+    const pl_method *method;
+    PL_TRY(session_find_method(s, name, &method));
     if (r->count == PL_CALC_METHODS_MAX)
         return pl_fail(&s->error, PL_ERR_RANGE, "at most %d methods can be counted together",
                        PL_CALC_METHODS_MAX);
@@ -64,11 +65,13 @@ static calc_request *read_request(pl_session *s, const pl_json *root, pl_status 
         *status = pl_fail(&s->error, PL_ERR_MEMORY, "no memory for a calculation");
         return NULL;
     }
-    const pl_json *methods = pl_json_get(root, "methods");
-    *status = read_shape(s, root, &r->config);
+    const pl_json *methods = NULL;
+    *status = pl_json_get_list(root, "request", "methods", &methods, &s->error);
+    if (*status == PL_OK)
+        *status = read_shape(s, root, &r->config);
     if (*status == PL_OK && !methods && pl_json_get(root, "method"))
         *status = read_method(s, root, r);
-    for (const pl_json *item = pl_json_first(methods); item && *status == PL_OK; item = pl_json_next(item))
+    for (const pl_json *item = methods; item && *status == PL_OK; item = pl_json_next(item))
         *status = read_method(s, item, r);
     return r;
 }
@@ -133,9 +136,10 @@ static pl_status write_count(pl_session *s, const pl_json *root, const calc_requ
 
 static pl_status read_memory_request(pl_session *s, const pl_json *root, const calc_request *r,
                                      pl_memory_request *m) {
-    const char *format = pl_json_string(pl_json_get(root, "dtype")),
-               *optimizer = pl_json_string(pl_json_get(root, "optimizer"));
+    const char *format = NULL, *optimizer = NULL;
     int64_t batch = 1, seq = 2048;
+    PL_TRY(pl_json_get_word(root, "request", "dtype", &format, &s->error));
+    PL_TRY(pl_json_get_word(root, "request", "optimizer", &optimizer, &s->error));
     *m = (pl_memory_request){
         .config = &r->config, .methods = r->methods, .method_count = r->count, .format = PL_FORMAT_BF16};
     if (format && !pl_format_find(format, &m->format))
@@ -163,7 +167,7 @@ static void write_estimate(pl_text *out, const pl_memory_estimate *e) {
                  {"kv_cache", e->kv_cache},         {"inference", e->inference}};
     pl_write_begin(out, '{');
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        pl_write_key_int(out, parts[i].key, (int64_t)floor(parts[i].value + 0.5));
+        pl_write_key_number(out, parts[i].key, floor(parts[i].value + 0.5));
     pl_write_key_int(out, "trainable", e->counts.trainable);
     pl_write_key_int(out, "total", e->counts.base);
     write_sentences(out, &e->assumptions);
@@ -172,7 +176,8 @@ static void write_estimate(pl_text *out, const pl_memory_estimate *e) {
 
 static pl_status write_memory(pl_session *s, const pl_json *root, const calc_request *r) {
     pl_memory_request request;
-    const char *assume = pl_json_string(pl_json_get(root, "assume"));
+    const char *assume = NULL;
+    PL_TRY(pl_json_get_word(root, "request", "assume", &assume, &s->error));
     PL_TRY(read_memory_request(s, root, r, &request));
     if (assume && strcmp(assume, "chapter") != 0)
         return pl_fail(&s->error, PL_ERR_ARGUMENT, "assume \"%s\" is unknown: only \"chapter\"", assume);
@@ -220,43 +225,33 @@ int32_t pl_estimate_memory(pl_session *s, const char *json, int32_t length) {
 
 /* The chapter's tables as printed, with what they assume and where the exact figures differ. */
 int32_t pl_chapter(pl_session *s) {
-    session_begin(s);
+    static const session_column methods[] = {
+        {"label", SESSION_TEXT, offsetof(pl_chapter_method, label)},
+        {"params", SESSION_TEXT, offsetof(pl_chapter_method, params)},
+        {"storage", SESSION_TEXT, offsetof(pl_chapter_method, storage)},
+        {"params_value", SESSION_NUMBER, offsetof(pl_chapter_method, params_value)},
+        {"storage_value", SESSION_NUMBER, offsetof(pl_chapter_method, storage_value)},
+        {"method", SESSION_TEXT, offsetof(pl_chapter_method, method)},
+        {"settings", SESSION_TEXT, offsetof(pl_chapter_method, settings)},
+        {"explanation", SESSION_TEXT, offsetof(pl_chapter_method, explanation)}};
+    static const session_column memory[] = {
+        {"label", SESSION_TEXT, offsetof(pl_chapter_memory, label)},
+        {"shape", SESSION_TEXT, offsetof(pl_chapter_memory, shape)},
+        {"full", SESSION_TEXT, offsetof(pl_chapter_memory, full)},
+        {"lora", SESSION_TEXT, offsetof(pl_chapter_memory, lora)},
+        {"savings", SESSION_TEXT, offsetof(pl_chapter_memory, savings)},
+        {"full_value", SESSION_NUMBER, offsetof(pl_chapter_memory, full_value)},
+        {"lora_value", SESSION_NUMBER, offsetof(pl_chapter_memory, lora_value)},
+        {"lora_dtype", SESSION_FORMAT, offsetof(pl_chapter_memory, lora_format)},
+        {"lora_activations", SESSION_BOOL, offsetof(pl_chapter_memory, lora_activations)},
+        {"explanation", SESSION_TEXT, offsetof(pl_chapter_memory, explanation)}};
     pl_text *out = &s->result;
+    session_begin(s);
     pl_write_begin(out, '{');
-    pl_write_key(out, "methods");
-    pl_write_begin(out, '[');
-    for (int32_t i = 0; i < PL_CHAPTER_METHOD_COUNT; i++) {
-        const pl_chapter_method *row = &PL_CHAPTER_METHODS[i];
-        pl_write_begin(out, '{');
-        pl_write_key_string(out, "label", row->label);
-        pl_write_key_string(out, "params", row->params);
-        pl_write_key_string(out, "storage", row->storage);
-        pl_write_key_number(out, "params_value", row->params_value);
-        pl_write_key_number(out, "storage_value", row->storage_value);
-        pl_write_key_string(out, "method", row->method);
-        pl_write_key_string(out, "settings", row->settings);
-        pl_write_key_string(out, "explanation", row->explanation);
-        pl_write_end(out, '}');
-    }
-    pl_write_end(out, ']');
-    pl_write_key(out, "memory");
-    pl_write_begin(out, '[');
-    for (int32_t i = 0; i < PL_CHAPTER_MEMORY_COUNT; i++) {
-        const pl_chapter_memory *row = &PL_CHAPTER_MEMORY[i];
-        pl_write_begin(out, '{');
-        pl_write_key_string(out, "label", row->label);
-        pl_write_key_string(out, "shape", row->shape);
-        pl_write_key_string(out, "full", row->full);
-        pl_write_key_string(out, "lora", row->lora);
-        pl_write_key_string(out, "savings", row->savings);
-        pl_write_key_number(out, "full_value", row->full_value);
-        pl_write_key_number(out, "lora_value", row->lora_value);
-        pl_write_key_string(out, "lora_dtype", pl_format_name(row->lora_format));
-        pl_write_key_bool(out, "lora_activations", row->lora_activations);
-        pl_write_key_string(out, "explanation", row->explanation);
-        pl_write_end(out, '}');
-    }
-    pl_write_end(out, ']');
+    session_write_table(out, "methods", methods, (int32_t)(sizeof methods / sizeof methods[0]),
+                        PL_CHAPTER_METHODS, sizeof *PL_CHAPTER_METHODS, PL_CHAPTER_METHOD_COUNT);
+    session_write_table(out, "memory", memory, (int32_t)(sizeof memory / sizeof memory[0]), PL_CHAPTER_MEMORY,
+                        sizeof *PL_CHAPTER_MEMORY, PL_CHAPTER_MEMORY_COUNT);
     pl_write_end(out, '}');
     return session_end(s, PL_OK);
 }

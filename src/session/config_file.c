@@ -39,28 +39,36 @@ static pl_status read_dims(const pl_json *root, pl_config *c, pl_error *error) {
 }
 
 static pl_status read_rope(const pl_json *root, pl_config *c, pl_error *error) {
-    const pl_json *scaling = pl_json_get(root, "rope_scaling");
-    const pl_json *parameters = pl_json_get(root, "rope_parameters");
-    const pl_json *node = pl_json_is_object(parameters) ? parameters : scaling;
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"}; /* the later one counts */
+    const pl_json *node = NULL;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const pl_json *given = pl_json_get(root, keys[i]);
+        if (!given || pl_json_is_null(given))
+            continue;
+        if (!pl_json_is_object(given))
+            return pl_fail(error, PL_ERR_FORMAT,
+                           "config.json: %s must be an object like {\"rope_type\":\"default\"}", keys[i]);
+        node = given;
+    }
     c->rope_theta = 10000.0;
     PL_TRY(pl_json_get_number(root, WHAT, "rope_theta", false, 1.0, 1e9, &c->rope_theta, error));
-    if (!pl_json_is_object(node))
+    if (!node)
         return PL_OK;
     PL_TRY(pl_json_get_number(node, WHAT, "rope_theta", false, 1.0, 1e9, &c->rope_theta, error));
-    const char *kind = pl_json_string(pl_json_get(node, "rope_type"));
-    if (!kind)
-        kind = pl_json_string(pl_json_get(node, "type"));
+    const char *kind = NULL;
+    PL_TRY(pl_json_get_word(node, WHAT, "type", &kind, error)); /* the older spelling */
+    PL_TRY(pl_json_get_word(node, WHAT, "rope_type", &kind, error));
     if (!kind || strcmp(kind, "default") == 0)
         return PL_OK;
+    if (strcmp(kind, "linear") != 0 && strcmp(kind, "llama3") != 0)
+        return pl_fail(error, PL_ERR_UNSUPPORTED,
+                       "config.json: RoPE scaling \"%s\" is not supported; default, linear and llama3 are",
+                       kind);
     PL_TRY(pl_json_get_number(node, WHAT, "factor", true, 1.0, 1e4, &c->rope_factor, error));
     if (strcmp(kind, "linear") == 0) {
         c->rope_kind = PL_ROPE_LINEAR;
         return PL_OK;
     }
-    if (strcmp(kind, "llama3") != 0)
-        return pl_fail(error, PL_ERR_UNSUPPORTED,
-                       "config.json: RoPE scaling \"%s\" is not supported; default, linear and llama3 are",
-                       kind);
     c->rope_kind = PL_ROPE_LLAMA3;
     int64_t original = 0;
     PL_TRY(
@@ -75,15 +83,19 @@ static pl_status read_rope(const pl_json *root, pl_config *c, pl_error *error) {
 
 /* What would make the numbers wrong if it were ignored. */
 static pl_status refuse_foreign(const pl_json *root, pl_error *error) {
-    const char *type = pl_json_string(pl_json_get(root, "model_type"));
+    const char *type = NULL, *act = NULL;
+    bool attention_bias = false, mlp_bias = false;
+    PL_TRY(pl_json_get_word(root, WHAT, "model_type", &type, error));
+    PL_TRY(pl_json_get_word(root, WHAT, "hidden_act", &act, error));
+    PL_TRY(pl_json_get_bool(root, WHAT, "attention_bias", false, &attention_bias, error));
+    PL_TRY(pl_json_get_bool(root, WHAT, "mlp_bias", false, &mlp_bias, error));
     if (type && strcmp(type, "llama") != 0)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "config.json: model_type \"%s\" is not supported; only \"llama\" is", type);
-    const char *act = pl_json_string(pl_json_get(root, "hidden_act"));
     if (act && strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "config.json: hidden_act \"%s\" is not supported; only \"silu\" is", act);
-    if (pl_json_bool(pl_json_get(root, "attention_bias")) || pl_json_bool(pl_json_get(root, "mlp_bias")))
+    if (attention_bias || mlp_bias)
         return pl_fail(
             error, PL_ERR_UNSUPPORTED,
             "config.json: attention_bias and mlp_bias must be false: linear maps have no bias here");

@@ -66,7 +66,7 @@ static pl_status prepare_entry(pl_session *s, pl_entry *entry) {
 
 static pl_status matrix(pl_session *s, int32_t id, int32_t layer, const char *site_name, const char *what) {
     pl_entry *entry = session_entry(s, id);
-    pl_site site;
+    pl_site site = PL_SITE_Q;
     if (!entry)
         return s->error.status;
     PL_TRY(session_find_site(s, layer, site_name, &site));
@@ -134,7 +134,7 @@ static void write_spectrum(pl_session *s, const double *values, int32_t layer, p
 
 static pl_status spectrum(pl_session *s, int32_t id, int32_t layer, const char *site_name) {
     pl_entry *entry = session_entry(s, id);
-    pl_site site;
+    pl_site site = PL_SITE_Q;
     if (!entry)
         return s->error.status;
     PL_TRY(session_find_site(s, layer, site_name, &site));

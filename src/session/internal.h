@@ -2,6 +2,7 @@
 #ifndef PL_SESSION_INTERNAL_H
 #define PL_SESSION_INTERNAL_H
 
+#include "account/account.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "model/model.h"
@@ -125,6 +126,15 @@ void session_free_options(session_options *options);
 pl_status session_set_list(session_options *options, const pl_json *node, const pl_config *config,
                            const char *name, pl_error *error);
 void session_write_options(pl_text *out, const pl_options *options, const pl_config *config);
+/* Do all layers that have targets have the same? mask: these; layers: how many have any. */
+bool session_targets_uniform(const pl_options *options, const pl_config *config, uint8_t *mask,
+                             int32_t *layers);
+/* "target_modules":[…]: names of maps where one list fits every targeted layer, else full paths. */
+void session_write_target_names(pl_text *out, const pl_options *options, const pl_config *config);
+/* "layers_to_transform":[…]: the layers that have targets. */
+void session_write_target_layers(pl_text *out, const pl_options *options, const pl_config *config);
+/* The method of that name, or an error that lists those there are. */
+pl_status session_find_method(pl_session *s, const char *name, const pl_method **method);
 
 /* modules.c */
 pl_entry *session_entry(pl_session *s, int32_t id); /* NULL with error set */
@@ -143,6 +153,21 @@ pl_status session_free_name(pl_session *s, const char *wanted, char name[64]); /
 /* data.c */
 pl_dataset *session_split(pl_session *s, const char *name); /* NULL with error set */
 void session_drop_data(pl_session *s);
+
+/* tables.c: rows of a constant table as "key":[{…},…]. A column is a member of the row's struct. */
+typedef struct session_column {
+    const char *key;
+    enum {
+        SESSION_TEXT,
+        SESSION_TEXT_IF_ANY, /* left out where it is NULL */
+        SESSION_NUMBER,
+        SESSION_BOOL,
+        SESSION_FORMAT
+    } type;
+    size_t offset;
+} session_column;
+void session_write_table(pl_text *out, const char *key, const session_column *columns, int32_t column_count,
+                         const void *rows, size_t row_size, int32_t row_count);
 
 /* inspect.c */
 pl_status session_find_site(pl_session *s, int32_t layer, const char *name, pl_site *site);

@@ -133,10 +133,8 @@ static pl_status add_answer(pl_session *s, const pl_json *root, int32_t id) {
         return pl_fail(&s->error, PL_ERR_STATE,
                        "modules are merged into the base: unmerge before adding another");
     const char *name = pl_json_string(pl_json_get(root, "method"));
-    const pl_method *method = name ? pl_method_find(name) : NULL;
-    if (!method)
-        return pl_fail(&s->error, PL_ERR_ARGUMENT, "method \"%s\" is unknown; `describe` lists the methods",
-                       name ? name : "(none)");
+    const pl_method *method;
+    PL_TRY(session_find_method(s, name, &method));
     int64_t seed = 1;
     bool trainable = true;
     PL_TRY(pl_json_get_int(root, "request", "seed", false, 0, (int64_t)1 << 53, &seed, &s->error));

@@ -4,7 +4,7 @@
 
 #include "session/internal.h"
 
-enum { PL_LIST_SIZE = 2048 };
+enum { PL_LIST_SIZE = 1 << 16 /* more than every path of the deepest model */ };
 
 /* peft's LoraConfig word -> ours. */
 static const char *canonical(const char *key) {
@@ -20,39 +20,63 @@ static const char *canonical(const char *key) {
     return key;
 }
 
-/* A string, or an array of strings joined by commas. */
-static pl_status read_list(const pl_json *node, const char *key, char list[PL_LIST_SIZE], pl_error *error) {
-    list[0] = 0;
-    if (pl_json_is_string(node)) {
-        if (strlen(pl_json_string(node)) >= PL_LIST_SIZE)
-            return pl_fail(error, PL_ERR_RANGE, "%s: the list is longer than %d characters", key,
-                           PL_LIST_SIZE);
-        memcpy(list, pl_json_string(node), strlen(pl_json_string(node)) + 1);
+pl_status session_find_method(pl_session *s, const char *name, const pl_method **method) {
+    char known[200] = "";
+    *method = name ? pl_method_find(name) : NULL;
+    if (*method)
         return PL_OK;
+    for (int32_t i = 0; i < PL_METHOD_COUNT; i++) {
+        size_t used = strlen(known);
+        (void)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", PL_METHODS[i]->name);
     }
-    if (!pl_json_is_array(node))
+    return pl_fail(&s->error, PL_ERR_ARGUMENT, "method \"%s\" is unknown; there are %s",
+                   name ? name : "(none)", known);
+}
+
+/* Characters of a text, or of an array of texts joined by commas. */
+static pl_status list_length(const pl_json *node, const char *key, size_t *length, pl_error *error) {
+    *length = 0;
+    if (pl_json_is_string(node))
+        *length = strlen(pl_json_string(node));
+    else if (!pl_json_is_array(node))
         return pl_fail(error, PL_ERR_ARGUMENT, "%s must be a text or a list of texts", key);
-    size_t used = 0;
-    for (const pl_json *item = pl_json_first(node); item; item = pl_json_next(item)) {
-        const char *word = pl_json_string(item);
-        if (!word || used + strlen(word) + 2 > PL_LIST_SIZE)
-            return pl_fail(error, PL_ERR_ARGUMENT, "%s must be a list of module names", key);
-        int written = snprintf(list + used, PL_LIST_SIZE - used, "%s%s", used ? "," : "", word);
-        used += (size_t)written;
+    for (const pl_json *item = pl_json_is_array(node) ? pl_json_first(node) : NULL; item;
+         item = pl_json_next(item)) {
+        if (!pl_json_is_string(item))
+            return pl_fail(error, PL_ERR_ARGUMENT, "%s must be a list of module names, each a text in quotes",
+                           key);
+        *length += strlen(pl_json_string(item)) + 1;
     }
+    if (*length >= PL_LIST_SIZE)
+        return pl_fail(
+            error, PL_ERR_RANGE,
+            "%s: the list has %zu characters, more than the %d it may have; name whole kinds of maps "
+            "(q_proj) instead of every path",
+            key, *length, PL_LIST_SIZE - 1);
     return PL_OK;
 }
 
-static pl_status unknown_option(const pl_method *method, const char *key, pl_error *error) {
-    char known[400] = "";
-    size_t used = 0;
-    for (int32_t i = 0; i < method->option_count && used < sizeof known - 1; i++) {
-        int written =
-            snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", method->options[i].name);
-        used += written > 0 ? (size_t)written : 0;
+/* A text, or an array of texts joined by commas, as a new text. */
+static pl_status read_list(pl_memory *memory, const pl_json *node, const char *key, char **list,
+                           pl_error *error) {
+    size_t length = 0, used = 0;
+    *list = NULL;
+    PL_TRY(list_length(node, key, &length, error));
+    char *joined = pl_memory_alloc(memory, length + 1, 1);
+    if (!joined)
+        return pl_fail(error, PL_ERR_MEMORY, "no memory for the option %s", key);
+    if (pl_json_is_string(node))
+        memcpy(joined, pl_json_string(node), length);
+    for (const pl_json *item = pl_json_is_array(node) ? pl_json_first(node) : NULL; item;
+         item = pl_json_next(item)) {
+        const size_t size = strlen(pl_json_string(item));
+        if (used)
+            joined[used++] = ',';
+        memcpy(joined + used, pl_json_string(item), size);
+        used += size;
     }
-    return pl_fail(error, PL_ERR_ARGUMENT, "%s has no option \"%s\"; it has: %s", method->label, key,
-                   known[0] ? known : "none");
+    *list = joined;
+    return PL_OK;
 }
 
 static pl_status read_pattern(const pl_json *node, const pl_config *config, const char *key,
@@ -69,33 +93,40 @@ static pl_status read_pattern(const pl_json *node, const pl_config *config, cons
 
 pl_status session_set_list(session_options *kept, const pl_json *node, const pl_config *config,
                            const char *name, pl_error *error) {
-    char list[PL_LIST_SIZE];
-    PL_TRY(read_list(node, name, list, error));
+    char *list;
     if (kept->text_count == PL_OPTION_TEXTS_MAX)
         return pl_fail(error, PL_ERR_RANGE, "at most %d lists can be set", PL_OPTION_TEXTS_MAX);
-    char *copy = pl_memory_copy_text(kept->memory, list, strlen(list));
-    if (!copy)
-        return pl_fail(error, PL_ERR_MEMORY, "no memory for the option %s", name);
-    kept->texts[kept->text_count++] = copy;
-    return pl_options_set_text(&kept->values, config, name, copy, error);
+    PL_TRY(read_list(kept->memory, node, name, &list, error));
+    kept->texts[kept->text_count++] = list;
+    return pl_options_set_text(&kept->values, config, name, list, error);
 }
 
+/* seen: bits of the options that were set before, under whatever spelling. */
 static pl_status read_option(const pl_json *node, const pl_config *config, session_options *kept,
-                             pl_error *error) {
+                             uint32_t *seen, pl_error *error) {
     const char *key = canonical(pl_json_key(node));
     pl_options *options = &kept->values;
     int32_t index = pl_option_index(options->method, key);
     if (index == PL_NONE)
-        return unknown_option(options->method, pl_json_key(node), error);
+        return pl_options_find(options, pl_json_key(node), &index, error);
+    if (*seen >> index & 1U)
+        return pl_fail(error, PL_ERR_ARGUMENT,
+                       "option %s is given twice, once as \"%s\": leave one of them out", key,
+                       pl_json_key(node));
+    *seen |= 1U << index;
     switch (options->method->options[index].type) {
     case PL_OPTION_PATTERN:
         return read_pattern(node, config, key, options, error);
     case PL_OPTION_TARGETS:
         return session_set_list(kept, node, config, key, error);
+    case PL_OPTION_CHOICE:
+        if (pl_json_is_number(node))
+            return pl_fail(error, PL_ERR_ARGUMENT, "%s must be one of %s, not the number %g", key,
+                           options->method->options[index].choices, pl_json_number(node));
+        break;
     case PL_OPTION_INT:
     case PL_OPTION_REAL:
     case PL_OPTION_BOOL:
-    case PL_OPTION_CHOICE:
     case PL_OPTION_TEXT:
         break;
     }
@@ -110,32 +141,41 @@ static pl_status read_option(const pl_json *node, const pl_config *config, sessi
     return pl_fail(error, PL_ERR_ARGUMENT, "option %s has a value of the wrong type", pl_json_key(node));
 }
 
+static pl_status read_layer(const pl_json *node, const pl_config *config, int32_t *layer, pl_error *error) {
+    double value = pl_json_is_number(node) ? pl_json_number(node) : -1.0;
+    if (!(value >= 0 && value < config->num_hidden_layers) || value != (double)(int32_t)value)
+        return pl_fail(error, PL_ERR_RANGE,
+                       "layers_to_transform: layers are whole numbers from 0 to %d, one or a list of them",
+                       config->num_hidden_layers - 1);
+    *layer = (int32_t)value;
+    return PL_OK;
+}
+
 /* layers_to_transform and exclude_modules narrow the targets after all options are known. */
-static pl_status read_limits(const pl_json *node, const pl_config *config, pl_options *options,
-                             pl_error *error) {
+static pl_status read_limits(pl_memory *memory, const pl_json *node, const pl_config *config,
+                             pl_options *options, pl_error *error) {
     const pl_json *layers = pl_json_get(node, "layers_to_transform"),
                   *exclude = pl_json_get(node, "exclude_modules");
     int32_t list[PL_LAYERS_MAX], count = 0;
-    char words[PL_LIST_SIZE];
-    bool narrowed = (layers && !pl_json_is_null(layers)) || (exclude && !pl_json_is_null(exclude));
-    if (!narrowed)
+    char *words = NULL;
+    bool limits = layers && !pl_json_is_null(layers), excludes = exclude && !pl_json_is_null(exclude);
+    if (!limits && !excludes)
         return PL_OK;
     if (pl_option_index(options->method, "target_modules") == PL_NONE)
         return pl_fail(error, PL_ERR_ARGUMENT, "%s has no target_modules to narrow", options->method->label);
-    if (pl_json_is_number(layers))
-        list[count++] = (int32_t)pl_json_number(layers);
-    for (const pl_json *item = pl_json_first(layers); item; item = pl_json_next(item)) {
-        double layer = pl_json_is_number(item) ? pl_json_number(item) : -1.0;
-        if (count == PL_LAYERS_MAX || layer < 0 || layer >= config->num_hidden_layers ||
-            layer != (double)(int32_t)layer)
-            return pl_fail(error, PL_ERR_RANGE, "layers_to_transform: layers are whole numbers from 0 to %d",
-                           config->num_hidden_layers - 1);
-        list[count++] = (int32_t)layer;
+    if (limits && !pl_json_is_array(layers))
+        PL_TRY(read_layer(layers, config, &list[count++], error));
+    for (const pl_json *item = pl_json_is_array(layers) ? pl_json_first(layers) : NULL; item;
+         item = pl_json_next(item)) {
+        if (count == PL_LAYERS_MAX)
+            return pl_fail(error, PL_ERR_RANGE, "layers_to_transform: more than %d layers", PL_LAYERS_MAX);
+        PL_TRY(read_layer(item, config, &list[count++], error));
     }
-    bool excludes = exclude && !pl_json_is_null(exclude);
     if (excludes)
-        PL_TRY(read_list(exclude, "exclude_modules", words, error));
-    return pl_options_limit(options, config, list, count, excludes ? words : NULL, error);
+        PL_TRY(read_list(memory, exclude, "exclude_modules", &words, error));
+    pl_status status = pl_options_limit(options, config, list, count, words, error);
+    pl_memory_free(memory, words);
+    return status;
 }
 
 /* The init text of virtual tokens or prefixes as ids. */
@@ -165,6 +205,7 @@ pl_status session_read_options(pl_memory *memory, const pl_json *node, const pl_
                                const pl_config *config, const pl_tokenizer *tokenizer, session_options *kept,
                                pl_error *error) {
     *kept = (session_options){.memory = memory};
+    uint32_t seen = 0;
     pl_options_default(method, config, &kept->values);
     if (node && !pl_json_is_null(node) && !pl_json_is_object(node))
         return pl_fail(error, PL_ERR_ARGUMENT, "options must be an object like {\"rank\": 8}");
@@ -172,24 +213,31 @@ pl_status session_read_options(pl_memory *memory, const pl_json *node, const pl_
         bool limit = strcmp(pl_json_key(item), "layers_to_transform") == 0 ||
                      strcmp(pl_json_key(item), "exclude_modules") == 0;
         if (!limit && !pl_json_is_null(item))
-            PL_TRY(read_option(item, config, kept, error));
+            PL_TRY(read_option(item, config, kept, &seen, error));
     }
-    PL_TRY(read_limits(node, config, &kept->values, error));
+    PL_TRY(read_limits(memory, node, config, &kept->values, error));
     return read_init_text(tokenizer, kept, error);
 }
 
-/* Targets as a list of names where one list fits every targeted layer (plus layers_to_transform where some layers have none), else full paths. */
-static void write_targets(pl_text *out, const pl_options *options, const pl_config *config) {
-    uint8_t mask = 0;
+bool session_targets_uniform(const pl_options *options, const pl_config *config, uint8_t *mask,
+                             int32_t *layers) {
     bool uniform = true;
-    int32_t targeted = 0;
+    *mask = 0;
+    *layers = 0;
     for (int32_t l = 0; l < config->num_hidden_layers; l++) {
         if (!options->targets[l])
             continue;
-        targeted++;
-        uniform = uniform && (mask == 0 || mask == options->targets[l]);
-        mask = options->targets[l];
+        uniform = uniform && (*mask == 0 || *mask == options->targets[l]);
+        *mask = options->targets[l];
+        ++*layers;
     }
+    return uniform;
+}
+
+void session_write_target_names(pl_text *out, const pl_options *options, const pl_config *config) {
+    uint8_t mask;
+    int32_t layers;
+    bool uniform = session_targets_uniform(options, config, &mask, &layers);
     pl_write_key(out, "target_modules");
     pl_write_begin(out, '[');
     for (int32_t site = 0; uniform && site < PL_SITE_COUNT; site++)
@@ -205,14 +253,25 @@ static void write_targets(pl_text *out, const pl_options *options, const pl_conf
         }
     }
     pl_write_end(out, ']');
-    if (!uniform || targeted == config->num_hidden_layers || targeted == 0)
-        return;
+}
+
+void session_write_target_layers(pl_text *out, const pl_options *options, const pl_config *config) {
     pl_write_key(out, "layers_to_transform");
     pl_write_begin(out, '[');
     for (int32_t l = 0; l < config->num_hidden_layers; l++)
         if (options->targets[l])
             pl_write_int(out, l);
     pl_write_end(out, ']');
+}
+
+/* Names of maps, plus layers_to_transform where some layers have none. */
+static void write_targets(pl_text *out, const pl_options *options, const pl_config *config) {
+    uint8_t mask;
+    int32_t layers;
+    session_write_target_names(out, options, config);
+    if (session_targets_uniform(options, config, &mask, &layers) && layers > 0 &&
+        layers < config->num_hidden_layers)
+        session_write_target_layers(out, options, config);
 }
 
 static void write_pattern(pl_text *out, const pl_options *options, int32_t index) {

@@ -4,7 +4,8 @@
 #include "session/internal.h"
 
 static pl_status read_schedule(const pl_json *root, pl_schedule *schedule, pl_error *error) {
-    const char *name = pl_json_string(pl_json_get(root, "schedule"));
+    const char *name = NULL;
+    PL_TRY(pl_json_get_word(root, "training options", "schedule", &name, error));
     if (!name)
         return PL_OK;
     for (int32_t i = 0; i < PL_SCHEDULE_COUNT; i++) {

@@ -133,7 +133,7 @@ TEST(wrong_values_get_a_sentence) {
     pl_options options = defaults("full", &config);
     pl_error error = {0};
     CHECK_INT(pl_options_set_number(&options, "rank", 4, &error), PL_ERR_ARGUMENT);
-    CHECK_STR(error.message, "Full fine-tuning has no option 'rank'; it knows none");
+    CHECK_STR(error.message, "Full fine-tuning has no option \"rank\"; it has: none");
 }
 
 TEST(look_up_by_place) {

@@ -40,6 +40,28 @@ const REQUESTS = [
     { name: 'restore of rubbish', code: 'format', says: /snapshot/, run: (s) => s.restore(new Uint8Array([1, 2, 3])) },
     { name: 'unknown shape', code: 'argument', says: /"llama-9"/, run: (s) => s.countFor({ shape: 'llama-9', method: 'lora' }) },
     { name: 'unknown command', code: 'argument', says: /"fly"/, run: (s) => s.request('fly') },
+    { name: 'the methods there are', code: 'argument', says: /there are prompt, .*lora/, run: (s) => s.addModule('lorra') },
+    { name: 'an option under two names', code: 'argument', says: /rank is given twice/, run: (s) => s.addModule('lora', { r: 4, rank: 8 }) },
+    { name: 'a number for a choice', code: 'argument', says: /init must be one of true\|gaussian\|false, not the number 1/, run: (s) => s.addModule('lora', { init: 1 }) },
+    { name: 'a layer that is no number', code: 'range', says: /layers_to_transform.*whole numbers/, run: (s) => s.addModule('lora', { layers_to_transform: 'all' }) },
+    { name: 'half a layer', code: 'range', says: /layers_to_transform/, run: (s) => s.addModule('lora', { layers_to_transform: 0.5 }) },
+    { name: 'a layer beyond 32 bits', code: 'range', says: /layers_to_transform/, run: (s) => s.addModule('lora', { layers_to_transform: 1e300 }) },
+    { name: 'layers as an object', code: 'range', says: /layers_to_transform/, run: (s) => s.addModule('lora', { layers_to_transform: { a: 0 } }) },
+    { name: 'a list of targets with a number', code: 'argument', says: /target_modules.*text in quotes/, run: (s) => s.addModule('lora', { target_modules: ['q_proj', 3] }) },
+    { name: 'an endless list of targets', code: 'range', says: /target_modules.*characters/, run: (s) => s.addModule('lora', { target_modules: Array(20000).fill('q_proj') }) },
+    { name: 'methods that are no list', code: 'format', says: /methods must be a list/, run: (s) => s.countFor({ methods: 'lora' }) },
+    { name: 'a config that is no object', code: 'format', says: /config\.json/, run: (s) => s.countFor({ config: 'llama', method: 'lora' }) },
+    { name: 'a shape that is no text', code: 'format', says: /shape must be a text/, run: (s) => s.countFor({ shape: 7, method: 'lora' }) },
+    { name: 'a number format that is no text', code: 'format', says: /dtype must be a text/, run: (s) => s.memoryFor({ method: 'lora', dtype: 16 }) },
+    { name: 'an answer nobody understands', code: 'argument', says: /latency: 'maybe'.*yes or no, or one of critical$/, run: (s) => s.advise({ latency: 'maybe' }) },
+    { name: 'another', code: 'argument', says: /or one of limited, extremely-limited, low, enough, plenty, ok, normal$/, run: (s) => s.advise({ compute: 'maybe' }) },
+    { name: 'a task nobody knows', code: 'argument', says: /or one of classification, instruction, domain, style, code, simple, complex, other$/, run: (s) => s.advise({ task: 'juggling' }) },
+    { name: 'an answer that is no text', code: 'format', says: /latency must be a text/, run: (s) => s.advise({ latency: [1] }) },
+    { name: 'a history without losses', code: 'format', says: /needs a loss/, run: (s) => s.coach({ history: [{ step: 1 }] }) },
+    { name: 'a history that is no list', code: 'format', says: /history must be a list/, run: (s) => s.coach({ history: { step: 1 } }) },
+    { name: 'a step beyond 32 bits', code: 'format', says: /step/, run: (s) => s.coach({ history: [{ step: 1e300, loss: 1 }] }) },
+    { name: 'the coach on an unknown method', code: 'argument', says: /"lorra"/, run: (s) => s.coach({ history: [], method: 'lorra' }) },
+    { name: 'a schedule that is no text', code: 'format', says: /schedule must be a text/, run: async (s) => { await addSequences(s); await s.addModule('lora'); return s.train({ steps: 1, schedule: /** @type {any} */ (5) }); } },
 ];
 
 for (const { name, code, says, run } of REQUESTS) {
@@ -147,6 +169,12 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
         ['unknown type', { peft_type: 'LOHA' }, weights, 'unsupported', /"LOHA"/],
         ['truncated weights', {}, weights.slice(0, 100), 'format', /weights/],
         ['alpha_pattern regex', { alpha_pattern: { '.*q_proj$': 4 } }, weights, 'unsupported', /regular expression/],
+        ['patterns as a list', { rank_pattern: [4] }, weights, 'format', /rank_pattern must be an object/],
+        ['OLoRA in capitals, as peft takes it', { init_lora_weights: 'OLoRA' }, weights, 'unsupported', /OLoRA/],
+        ['a regular expression for (IA)3', { peft_type: 'IA3', feedforward_modules: '.*down_proj' }, weights, 'unsupported', /feedforward_modules/],
+        ['an AdapterHub LoRA', { peft_type: undefined, config: { architecture: 'lora', r: 4 } }, weights, 'unsupported', /architecture "lora"/],
+        ['a layer left out by name', { peft_type: undefined, config: { mh_adapter: true, output_adapter: true, leave_out: ['first'] } }, weights, 'mismatch', /leave_out/],
+        ['layers left out in a text', { peft_type: undefined, config: { mh_adapter: true, output_adapter: true, leave_out: '0' } }, weights, 'format', /leave_out must be a list/],
     ];
     for (const [name, change, bytes, code, says] of cases) {
         const files = { 'adapter_config.json': utf8(JSON.stringify({ ...config, ...change })), 'adapter_model.safetensors': bytes };
@@ -250,4 +278,56 @@ test('data without a single usable example are refused, and what was loaded stay
 test('a folder without files, and a pickle, say what is missing', async () => {
     assert.equal(await codeOf(PeftLab.load('/nowhere/at/all', { inThread: true })), 'load');
     await assert.rejects(PeftLab.load({ 'config.json': utf8('{}'), 'pytorch_model.bin': utf8('x') }, { inThread: true }), /pickle/);
+});
+
+test('a rank read off the weights goes before the words of rank_pattern', async () => {
+    const session = await tiny();
+    const { id } = await session.addModule('lora', { rank: 4, rank_pattern: { q_proj: 2 } });
+    const good = await session.exportAdapter(id);
+    const config = JSON.parse(new TextDecoder().decode(good['adapter_config.json']));
+    // In peft the first key that matches counts: here the expression, so that q_proj has rank 2 although a later word says 3.
+    config.rank_pattern = { '.*\\.q_proj': 2, q_proj: 3 };
+    const files = { 'adapter_config.json': utf8(JSON.stringify(config)), 'adapter_model.safetensors': good['adapter_model.safetensors'] };
+    const { module } = await session.importAdapter(files, { name: 'again' });
+    assert.deepEqual(await session.tensor(module.id, 'model.layers.0.self_attn.q_proj.lora_A.weight'), await session.tensor(id, 'model.layers.0.self_attn.q_proj.lora_A.weight'));
+    session.close();
+});
+
+test('a list of every path is no longer than it may be, and comes back from a description', async () => {
+    const session = await tiny();
+    const { options } = await session.addModule('lora', { target_modules: ['layers.0.self_attn.q_proj', 'layers.1.mlp.down_proj'] });
+    assert.deepEqual(options.target_modules, ['model.layers.0.self_attn.q_proj', 'model.layers.1.mlp.down_proj']);
+    const many = await session.addModule('lora', { target_modules: Array(200).fill('model.layers.0.self_attn.q_proj') }); // 6,200 characters
+    assert.deepEqual(many.options.target_modules, ['q_proj']);
+    session.close();
+});
+
+test('the coach takes a loss that was not a number (null in JSON) for what it is', async () => {
+    const session = await tiny();
+    const history = Array.from({ length: 12 }, (_, i) => ({ step: i + 1, loss: i === 11 ? NaN : 3 - i / 10, val_loss: 3 - i / 20 }));
+    assert.equal((await session.coach({ history, steps: 12 })).state, 'diverging');
+    assert.equal((await session.coach({ history: [] })).state, 'too_early');
+    session.close();
+});
+
+test('a scaling that is no short decimal comes back from its file as the same number', async () => {
+    const session = await tiny();
+    const { id } = await session.addModule('adapter', { variant: 'per_linear', scaling: 1 / 3, bottleneck_size: 4 });
+    const { module } = await session.importAdapter(await session.exportAdapter(id), { name: 'again' });
+    assert.equal(module.options.scaling, 1 / 3);
+    assert.match(new TextDecoder().decode((await session.exportAdapter((await session.addModule('adapter', { variant: 'per_linear', scaling: 4, bottleneck_size: 4 })).id))['adapter_config.json']), /"scaling":\s*4\.0/);
+    session.close();
+});
+
+test('config.json: settings of another kind than theirs are refused, not passed over', async () => {
+    for (const key of ['rope_scaling', 'rope_parameters']) {
+        const folder = await changedFolder((_, config) => { config[key] = 'linear'; });
+        await assert.rejects(PeftLab.open(folder, { inThread: true }), new RegExp(`${key} must be an object`));
+    }
+    /** @type {[string, any, RegExp][]} */
+    const others = [
+        ['rope_parameters', { rope_type: 5 }, /rope_type must be a text/], ['rope_parameters', { rope_type: 'longrope' }, /"longrope" is not supported/],
+        ['model_type', 5, /model_type must be a text/], ['hidden_act', ['silu'], /hidden_act must be a text/], ['attention_bias', 'yes', /attention_bias must be true or false/],
+    ];
+    for (const [key, value, says] of others) await assert.rejects(PeftLab.open(await changedFolder((_, config) => { config[key] = value; }), { inThread: true }), says);
 });
