@@ -116,6 +116,9 @@ test('forced colours and reduced motion: everything is seen, nothing moves', { t
   assert.ok(colours > 20, `a map of ${colours} colours`);
   const chosen = await page.locator('peft-methods label.on').evaluate((node) => getComputedStyle(node).borderTopWidth);
   assert.equal(chosen, '4px', 'the chosen method differs by more than colour');
+  const pressed = await page.locator('nav.next button[aria-expanded="true"]').evaluate((node) => getComputedStyle(node).borderTopWidth);
+  const level = await page.locator('peft-toolbar fieldset label.on').evaluate((node) => getComputedStyle(node).borderTopWidth);
+  assert.deepEqual([pressed, level], ['3px', '3px'], 'so do the open panel and the level');
   await screenshot(page, 'qa-forced-colours', { fullPage: true });
   assertClean();
 });

@@ -6,7 +6,7 @@ import { lastValidation, smooth } from '../lib/runs.js';
 /** A trial step waits until nobody changes settings. */
 const TRIAL_WAIT_MS = 600;
 /** Update, held-out loss and samples on the way come on top of forward and backward passes. */
-const TRIAL_FACTOR = 1.3;
+const TRIAL_FACTOR = 1.6;
 
 class PeftTrain extends LabElement {
     static styles = [LabElement.styles, css`
