@@ -58,3 +58,26 @@ test('malformed messages are ignored; a flood is cut off', () => {
     time = 1500;
     assert.ok(handle({ origin: HOST, data: { peft: 1, id: 1, type: 'peft:getState' } }));
 });
+
+test('without a list a host may look and not touch; the user\'s own words are not shown', () => {
+    const lab = fakeLab();
+    lab.state.prompt = 'my secret';
+    lab.state.options = { init_text: 'another secret', num_virtual_tokens: 4 };
+    const handle = messageHandler({ lab: /** @type {any} */ (lab), allow: [] });
+    const seen = /** @type {any} */ (handle({ origin: HOST, data: { peft: 1, id: 1, type: 'peft:getState' } }));
+    assert.equal(seen.state.method, 'lora');
+    assert.ok(!JSON.stringify(seen).includes('secret'));
+    for (const type of ['peft:set', 'peft:setState', 'peft:train', 'peft:stop']) assert.match(/** @type {any} */ (handle({ origin: HOST, data: { peft: 1, id: 1, type, state: {} } })).message, /only be read/);
+    assert.deepEqual(lab.calls, []);
+});
+
+test('setState begins from the defaults, set from what there is', () => {
+    const lab = fakeLab();
+    const handle = messageHandler({ lab: /** @type {any} */ (lab), allow: [HOST] });
+    const ask = (/** @type {string} */ type, /** @type {any} */ state) => handle({ origin: HOST, data: { peft: 1, id: 1, type, state } });
+    ask('peft:set', { seed: 5 });
+    ask('peft:set', { steps: 7 });
+    assert.deepEqual([lab.state.seed, lab.state.steps], [5, 7]);
+    ask('peft:setState', { steps: 9 });
+    assert.deepEqual([lab.state.seed, lab.state.steps], [1, 9]);
+});

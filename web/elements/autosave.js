@@ -10,6 +10,9 @@ const SAVE_MS = 500;
 /** A page that is being reloaded gives its lock up a little later. */
 const LOCK_MS = 2000;
 
+/** Labs that are followed already: an element may leave a page and come back. @type {WeakSet<object>} */
+const followed = new WeakSet();
+
 /** One tab writes; others are told. @returns {Promise<boolean>} whether this tab holds the lock (for as long as it lives) */
 function takeLock() {
     if (!navigator.locks) return Promise.resolve(true);
@@ -26,6 +29,8 @@ function takeLock() {
  * @returns {Promise<{settings: Record<string, any> | null, open: Promise<OpenRun | null>}>} what an earlier visit left; runs go to the lab
  */
 export async function startAutosave(lab) {
+    if (followed.has(lab)) return { settings: null, open: lab.session ? Promise.resolve(null) : lastSnapshot() };
+    followed.add(lab);
     const lock = takeLock();
     const [session, left, own] = await Promise.all([load('session'), load('open'), load('own')]).catch(() => [null, null, null]);
     const kept = readOwn(own);

@@ -28,7 +28,7 @@ import { css, html, LitElement, nothing, svg, unsafeCSS } from 'lit';
 import shared from '../styles/shared.css?inline';
 import tokens from '../styles/tokens.css?inline';
 import { languageEvents, number, t } from '../lib/i18n.js';
-import { getLab } from './labs.js';
+import { enter, getLab, leave } from './labs.js';
 import { attributeSettings } from './attributes.js';
 import { usePanelTexts, useLanguage } from './texts.js';
 
@@ -54,6 +54,10 @@ export class LabElement extends LitElement {
     #lab;
     /** @type {AbortController | undefined} */
     #listening;
+    /** @type {IntersectionObserver | undefined} */
+    #seen;
+    /** Counted as a user of its lab. */
+    #inside = false;
 
     constructor() {
         super();
@@ -71,7 +75,9 @@ export class LabElement extends LitElement {
 
     set lab(lab) {
         if (!lab || lab === this.#lab) return;
+        if (this.#lab && this.#inside) leave(this.#lab);
         this.#lab = lab;
+        if (this.#inside) enter(lab);
         if (this.isConnected) this.#listen();
         this.requestUpdate();
     }
@@ -88,6 +94,9 @@ export class LabElement extends LitElement {
         super.connectedCallback();
         if (this.localName.startsWith('peft-panel-')) usePanelTexts();
         if (!this.#lab && !this.#around() && this.localName !== 'peft-playground') this.#alone();
+        const { lab } = this;
+        this.#inside = true;
+        enter(lab);
         this.#listen();
     }
 
@@ -96,7 +105,7 @@ export class LabElement extends LitElement {
         this.lab.set(attributeSettings(this));
         useLanguage(this.lab.state.lang);
         if (this.getAttribute('autoload') === 'no') return;
-        const seen = new IntersectionObserver((entries) => {
+        const seen = this.#seen = new IntersectionObserver((entries) => {
             if (!entries.some((entry) => entry.isIntersecting)) return;
             seen.disconnect();
             this.lab.ready().catch(() => {});
@@ -107,6 +116,9 @@ export class LabElement extends LitElement {
     disconnectedCallback() {
         super.disconnectedCallback();
         this.#listening?.abort();
+        this.#seen?.disconnect();
+        if (this.#inside) leave(this.lab);
+        this.#inside = false;
     }
 
     #listen() {

@@ -23,3 +23,21 @@ export function dropLab(name) {
     labs.get(name)?.close();
     labs.delete(name);
 }
+
+/** Elements in a page, by lab. @type {WeakMap<Lab, number>} */
+const users = new WeakMap();
+
+/** An element that uses the lab came into the page. @param {Lab} lab */
+export function enter(lab) {
+    users.set(lab, (users.get(lab) ?? 0) + 1);
+}
+
+/** One left. After the last (moved elements are back at once) a training is paused, which keeps it, and the engine ends; ready() starts another. @param {Lab} lab */
+export function leave(lab) {
+    users.set(lab, (users.get(lab) ?? 1) - 1);
+    setTimeout(() => {
+        if (users.get(lab) || !lab.session) return;
+        lab.pause();
+        lab.during(null, async () => { if (!users.get(lab)) lab.close(); }).catch(() => {});
+    });
+}
