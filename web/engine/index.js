@@ -63,12 +63,27 @@ async function moduleFrom(wasm) {
     return compile(typeof wasm === 'string' || wasm instanceof URL ? /** @type {BufferSource} */ (await readWasm(wasm)) : await wasm);
 }
 
+/** The bundler follows this very expression, so both ways of starting the worker share it. @param {typeof globalThis.Worker} Worker */
+const workerOf = (Worker) => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+
+/** A frame with sandbox="allow-scripts" has an origin of its own, where no address may be a worker's, but the text of the bundled worker may. @returns {Promise<Worker>} */
+async function browserWorker() {
+    try {
+        return workerOf(Worker);
+    } catch (error) {
+        if (/** @type {Error} */ (error).name !== 'SecurityError') throw error;
+        let place = '';
+        workerOf(/** @type {any} */ (function (/** @type {URL} */ url) { place = String(url); }));
+        return new Worker(URL.createObjectURL(new Blob([await (await fetch(place)).text()], { type: 'text/javascript' })));
+    }
+}
+
 /** @param {LoadOptions} options @returns {Promise<Remote>} */
 async function spawnWorker({ createWorker }) {
     let worker;
     if (createWorker) worker = await createWorker();
     else if (isNode) worker = new (await import('node:worker_threads')).Worker(new URL('./worker.js', import.meta.url));
-    else worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    else worker = await browserWorker();
     worker.unref?.();
     return new Remote(worker, () => worker.terminate());
 }
