@@ -3,14 +3,14 @@
 // workers are found through `new URL(..., import.meta.url)`, which Vite follows and Node and a plain server understand too.
 import { createReadStream } from 'node:fs';
 import { cp, readdir, stat } from 'node:fs/promises';
-import { dirname, join, normalize, resolve, sep } from 'node:path';
+import { dirname, join, normalize, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const web = dirname(fileURLToPath(import.meta.url));
 const root = dirname(web);
 const models = join(root, 'models');
 /** How the models were made is for the repository, not for the page. */
-const shipped = (/** @type {string} */ path) => !/[\\/](recipes|__pycache__)([\\/]|$)/.test(path);
+const shipped = (/** @type {string} */ path) => !/(^|[\\/])(recipes|__pycache__)([\\/]|$)/.test(relative(models, path));
 
 /** Serves models/ beside the page, and copies it into the built site. @returns {import('vite').Plugin} */
 function modelFolder() {
