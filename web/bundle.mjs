@@ -69,14 +69,30 @@ const embeddedEntry = {
   transformIndexHtml: { order: 'pre', handler: (html) => html.replace('./app.js', './embedded.js') },
 };
 
+/**
+ * light-dark() as it is, for the library: what the bundler writes instead for older browsers needs a page that declares its colour schemes, and in
+ * any other all colours are lost. Browsers without light-dark() get the light ones.
+ * @type {import('vite').Plugin}
+ */
+const ownColours = {
+  name: 'peftlab-own-colours',
+  enforce: 'pre',
+  transform(code, id) {
+    if (!/styles\/tokens\.css/.test(id)) return null;
+    const light = code.replace(/light-dark\(([^,()]+),[^()]+\)/g, '$1');
+    if (light.includes('light-dark(#')) throw new Error('tokens.css: a light-dark() that is not two plain colours');
+    return `${light}\n@supports (color: light-dark(#000, #fff)) {\n${code}\n}`;
+  },
+};
+
 /** @param {string} [out] folder of the products */
 export async function bundle(out = join(root, 'dist')) {
   const plugin = embedded(await embeddedFiles(), await workerScript());
   await mkdir(out, { recursive: true });
   const common = { configFile: /** @type {const} */ (false), root: web, base: './', logLevel: /** @type {const} */ ('warn') };
   await build({
-    ...common, plugins: [plugin],
-    build: { outDir: join(out, 'library'), emptyOutDir: true, target: 'es2022', lib: { entry: join(web, 'embedded.js'), formats: ['es'], fileName: () => 'peftlab-elements.js' }, rollupOptions: { output: { inlineDynamicImports: true }, external: /^node:/ } },
+    ...common, plugins: [plugin, ownColours],
+    build: { outDir: join(out, 'library'), emptyOutDir: true, target: 'es2022', cssTarget: ['chrome123', 'firefox120', 'safari17.5'], lib: { entry: join(web, 'embedded.js'), formats: ['es'], fileName: () => 'peftlab-elements.js' }, rollupOptions: { output: { inlineDynamicImports: true }, external: /^node:/ } },
   });
   await cp(join(out, 'library/peftlab-elements.js'), join(out, 'peftlab-elements.js'));
   await writeFile(join(out, 'anywidget.mjs'), await readFile(join(out, 'library/peftlab-elements.js')));

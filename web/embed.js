@@ -38,7 +38,8 @@ if (parent !== window) {
     });
     let last = 0;
     new ResizeObserver(() => {
-        const height = Math.ceil(document.documentElement.scrollHeight);
+        // The element's own height: the document is never lower than the frame, so a host that follows could only ever grow it.
+        const height = Math.ceil(place.getBoundingClientRect().bottom + scrollY);
         if (Math.abs(height - last) < 2) return;
         last = height;
         // A height tells the host nothing it cannot see, so any host may have it.

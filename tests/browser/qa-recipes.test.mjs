@@ -1,4 +1,5 @@
 // The code that Export gives for other places, read as those places read it, and then shown: what it frames must be the element it names, at work.
+// The real tools are in ../recipes, which installs them.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -49,13 +50,14 @@ function jsx(code) {
 /** What the place makes of the code: HTML. @type {Record<string, (code: string) => string>} */
 const READ = {
   iframe: (code) => code,
+  iframefit: (code) => code,
   lms: (code) => code,
   // Pandoc passes a raw block on as it is.
   quarto: (code) => /** @type {RegExpExecArray} */ (/^```\{=html\}\n([\s\S]*)\n```$/.exec(code))[1],
   // The directive's argument is the address, its options lie between colons.
   myst: (code) => {
-    const [, src, width] = /** @type {RegExpExecArray} */ (/^:::\{iframe\} (\S+)\n:width: (\d+%)\n:::$/.exec(code));
-    return `<iframe width="${width}" src="${src.replaceAll('&', '&amp;')}"></iframe>`;
+    const [, src, width, title] = /** @type {RegExpExecArray} */ (/^:::\{iframe\} (\S+)\n:width: (\d+%)\n:title: (\w+)\n:::$/.exec(code));
+    return `<iframe width="${width}" title="${title}" src="${src.replaceAll('&', '&amp;')}"></iframe>`;
   },
   docusaurus: jsx,
   // IFrame(src, width=…, height=…) escapes nothing but quotes.
@@ -65,7 +67,7 @@ const READ = {
   },
   // reveal.js makes a frame of the attribute; without data-background-interactive nobody could click in it.
   reveal: (code) => {
-    const [, src] = /** @type {RegExpExecArray} */ (/^<section data-background-iframe="([^"]+)" data-background-interactive><\/section>$/.exec(code));
+    const [, src] = /** @type {RegExpExecArray} */ (/^<section data-background-iframe="([^"]+)" data-background-interactive data-preload><\/section>$/.exec(code));
     return `<iframe src="${src}"></iframe>`;
   },
 };
@@ -79,7 +81,7 @@ for (const [place, read] of Object.entries(READ)) {
     await frame.locator('peft-panel-calculator', { hasText: /2,097,152|4,194,304/ }).waitFor({ timeout: 20_000 });
     const address = await page.locator('iframe').getAttribute('src');
     assert.ok(address?.endsWith(`embed.html?element=calculator${LINK}`), String(address));
-    if (['iframe', 'lms', 'quarto', 'docusaurus'].includes(place)) assert.ok(await page.locator('iframe').getAttribute('title'), 'a frame has a name');
+    if (['iframe', 'iframefit', 'lms', 'quarto', 'docusaurus', 'myst'].includes(place)) assert.ok(await page.locator('iframe').getAttribute('title'), 'a frame has a name');
     assert.deepEqual(errors, []);
     await page.context().close();
   });
@@ -89,6 +91,37 @@ test('myst-widget: the module and its model are those of anywidget.mjs', () => {
   const [, address, json] = /** @type {RegExpExecArray} */ (/^:::\{anywidget\} (\S+)\n(\{[\s\S]*\})\n:::$/.exec(recipes('calculator').mystwidget));
   assert.equal(address, `${site.url}anywidget.mjs`);
   assert.deepEqual(JSON.parse(json), { element: 'calculator', attributes: { rank: '4', hide: 'seed,lr' } });
+});
+
+test('iframe that fits: the frame follows its content up and down, and no message of another frame', { timeout: 60_000 }, async () => {
+  await writeFile(join(folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${recipes('playground').iframefit}`);
+  const { page, errors } = await browser.open(host.url);
+  const frame = page.frameLocator('iframe');
+  const height = async () => Number(await page.locator('iframe').getAttribute('height'));
+  const settles = async (/** @type {(now: number) => boolean} */ good) => {
+    for (const end = Date.now() + 20_000; Date.now() < end; await page.waitForTimeout(50)) if (good(await height())) return height();
+    throw new Error(`the height stays ${await height()}`);
+  };
+  await frame.locator('peft-playground nav.next').waitFor({ timeout: 20_000 });
+  const low = await settles((now) => now > 700);
+  await page.evaluate(`window.postMessage({ type: 'peft:height', height: 123 }, '*')`);
+  const set = (/** @type {string} */ panel) => frame.locator('peft-playground').evaluate((element, name) => /** @type {any} */ (element).lab.set({ panel: name }), panel);
+  await set('calculator');
+  await settles((now) => now > low + 200);
+  await set('');
+  await settles((now) => Math.abs(now - low) < 150);
+  assert.deepEqual(errors, []);
+  await page.context().close();
+});
+
+test('notebook recipes: Python that reads as Python, with the settings and the module\'s address', () => {
+  const { anywidget, marimo, docusauruscomponent } = recipes('calculator');
+  for (const code of [anywidget, marimo]) {
+    assert.match(code, new RegExp(`_esm = "${site.url}anywidget\\.mjs"`));
+    assert.match(code, /element = Unicode\("calculator"\)\.tag\(sync=True\)/);
+    assert.match(code, /Peftlab\(attributes=\{"rank":"4","hide":"seed,lr"\}\)/);
+  }
+  assert.match(docusauruscomponent, /^import Head from '@docusaurus\/Head';\n\n<Head>\n {2}<script type="module" src="[^"{}]+peftlab-elements\.js"><\/script>\n<\/Head>\n\n<peft-panel-calculator rank="4" hide="seed,lr"><\/peft-panel-calculator>$/);
 });
 
 test('every place has a name and one sentence in every language', async () => {

@@ -83,7 +83,10 @@ test('embed code: names and addresses are escaped for where they stand; own data
   const settings = attributesOf(state);
   assert.deepEqual(settings, { method: 'lora"><script>', hide: 'lr', rank: '4' });
   const codes = embedCode({ page: 'https://x.example/a"b/', element: 'playground', link: '#v=1&m=lora', settings });
-  assert.equal(codes.length, 9);
-  for (const { id, code } of codes) if (!['myst', 'mystwidget', 'jupyter'].includes(id)) assert.ok(!/a"b|"><script>/.test(code), `${id}: ${code}`);
+  assert.equal(codes.length, 13);
+  for (const { id, code } of codes) if (!['myst', 'mystwidget', 'jupyter', 'anywidget', 'marimo', 'docusauruscomponent'].includes(id)) assert.ok(!/a"b|"><script>/.test(code), `${id}: ${code}`);
   assert.match(codes[0].code, /#v=1&amp;m=lora/);
+  // In JSX a string of unusual characters is a JavaScript one.
+  assert.match(/** @type {any} */ (codes.find(({ id }) => id === 'docusauruscomponent')).code, /method=\{"lora\\"><script>"\}/);
+  assert.deepEqual(attributesOf({ ...defaults(), lr: 0.01, batch_size: 4, options: { rank: 2, use_dora: true } }), { lr: '0.01', 'batch-size': '4', rank: '2', options: '{"use_dora":true}' });
 });

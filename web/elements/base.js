@@ -30,6 +30,7 @@ import tokens from '../styles/tokens.css?inline';
 import { languageEvents, number, t } from '../lib/i18n.js';
 import { enter, getLab, leave } from './labs.js';
 import { attributeSettings } from './attributes.js';
+import { followHost } from './host-scheme.js';
 import { usePanelTexts, useLanguage } from './texts.js';
 
 export { css, html, nothing, svg, t };
@@ -54,6 +55,8 @@ export class LabElement extends LitElement {
     #lab;
     /** @type {AbortController | undefined} */
     #listening;
+    /** @type {(() => void) | undefined} */
+    #unfollow;
     /** @type {IntersectionObserver | undefined} */
     #seen;
     /** Counted as a user of its lab. */
@@ -93,7 +96,9 @@ export class LabElement extends LitElement {
     connectedCallback() {
         super.connectedCallback();
         if (this.localName.startsWith('peft-panel-')) usePanelTexts();
-        if (!this.#lab && !this.#around() && this.localName !== 'peft-playground') this.#alone();
+        const page = this.localName === 'peft-playground';
+        if ((!page || this.hasAttribute('no-link')) && !this.#around()) this.#unfollow = followHost(this);
+        if (!this.#lab && !this.#around() && !page) this.#alone();
         const { lab } = this;
         this.#inside = true;
         enter(lab);
@@ -116,6 +121,7 @@ export class LabElement extends LitElement {
     disconnectedCallback() {
         super.disconnectedCallback();
         this.#listening?.abort();
+        this.#unfollow?.();
         this.#seen?.disconnect();
         if (this.#inside) leave(this.lab);
         this.#inside = false;

@@ -158,6 +158,7 @@ class PeftPlayground extends LabElement {
     #key = (/** @type {KeyboardEvent} */ event) => {
         const { lab } = this;
         const at = /** @type {HTMLElement} */ (event.composedPath()[0]);
+        if (this.hasAttribute('no-link') && !event.composedPath().includes(this)) return; // in somebody else's page, keys pressed elsewhere are that page's
         if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || lab.state.hide.includes('shortcuts')) return;
         if (at instanceof HTMLElement && at.matches('input:not([type="radio"], [type="checkbox"], [type="range"]), textarea, select, [contenteditable]')) return;
         const methods = methodsOf(lab);
