@@ -2,6 +2,7 @@
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { fixed } from '../lib/format.js';
+import { number } from '../lib/i18n.js';
 import { bestValidation, smooth } from '../lib/runs.js';
 import { methodColor, methodDash } from './look.js';
 import { recorded } from './recorded.js';
@@ -89,7 +90,7 @@ class PeftLoss extends LabElement {
         return Plot.plot({
             width, height, marginLeft: 44, marginRight: 14, marginBottom: 34, marginTop: 22, style: { fontSize: '12px', background: 'none', color: 'var(--text)' },
             x: { label: t('loss.step'), domain: [0, Math.max(ended ? 0 : run.train.steps, run.losses.at(-1)?.step ?? 0, ...ghosts.map((ghost) => ghost.losses.at(-1)?.step ?? 0), 1)], ticks: Math.max(3, Math.floor(width / 80)), tickFormat: 'd' },
-            y: { label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false },
+            y: { label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false, tickFormat: (/** @type {number} */ v) => number(v) },
             marks: [
                 run.base_loss === null ? null : Plot.ruleY([run.base_loss], { stroke: 'var(--muted)', strokeDasharray: '6 4' }),
                 ...ghosts.map((ghost) => Plot.line(ghost.validations, { ...at, stroke: methodColor(ghost.method), strokeOpacity: 0.55, strokeWidth: 1.5, strokeDasharray: methodDash(ghost.method), className: `ghost run-${ghost.id}` })),

@@ -16,7 +16,7 @@ class PeftPanelProof extends LabElement {
     static styles = [LabElement.styles, css`
         .shape { color: var(--mc); }
         .yes { color: var(--good); font-weight: 650; } .no { color: var(--bad); font-weight: 650; }
-        code { overflow-wrap: anywhere; }
+        code { overflow-wrap: anywhere; } th[scope="row"], td code { white-space: nowrap; }
         ul { padding-inline-start: 1.2em; display: grid; gap: 4px; }
         tr.chosen { background: var(--accent-soft); }
         @media (max-width: 700px) {
