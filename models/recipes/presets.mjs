@@ -117,11 +117,11 @@ function tableRows(/** @type {{job: any, row: any}[]} */ runs) {
     });
 }
 
-/** What a preset must gain on the base, on test: nats a token, and, where it gains at least 5 points, score. */
+/** What a preset must gain on the base, on test: nats a token where it gains at least 0.05, score where it gains at least 5 points. */
 function margin(/** @type {any} */ base, /** @type {number} */ score, /** @type {number} */ loss) {
     const share = 2 / 3;
     const down = (/** @type {number} */ x) => Math.floor(x * share * 100) / 100;
-    return { loss: down(base.loss - loss), ...(score - base.score >= 0.05 && { score: down(score - base.score) }) };
+    return { ...(base.loss - loss >= 0.05 && { loss: down(base.loss - loss) }), ...(score - base.score >= 0.05 && { score: down(score - base.score) }) };
 }
 
 const { values, positionals } = parseArgs({

@@ -50,7 +50,7 @@ function judge(/** @type {any} */ recorded, /** @type {any[]} */ runs, /** @type
   if (first.score !== recorded.score.seed_1) wrong.push(`seed 1 scored ${percent(recorded.score.seed_1)} when it was recorded`);
   if (Math.abs(first.loss - recorded.loss_seed_1) > 1e-9) wrong.push('seed 1 has another loss than when it was recorded');
   if (runs.length === recorded.seeds && Math.abs(mean(runs.map((r) => r.score)) - recorded.score.mean) > 1e-9) wrong.push('the mean differs');
-  if (recorded.margin && base.loss - first.loss < recorded.margin.loss) wrong.push('MISSES its margin in loss');
+  if (recorded.margin?.loss && base.loss - first.loss < recorded.margin.loss) wrong.push('MISSES its margin in loss');
   if (recorded.margin?.score && first.score - base.score < recorded.margin.score) wrong.push('MISSES its margin in score');
   return wrong;
 }
