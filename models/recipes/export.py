@@ -22,6 +22,10 @@ from llama import Llama, hf_config
 from pretrain import bits_per_byte
 
 
+# pretrain.py's defaults: what differs goes into the card's command.
+USUAL = {"window": 256, "batch": 16, "long_window": 512, "lr": 6e-3, "muon_lr": 1e-2, "weight_decay": 0.02, "decay": 0.4}
+
+
 @torch.no_grad()
 def sample(model, tokenizer, seed, prompt="", temperature=0.7, top_k=40, longest=300):
     """One text from <|endoftext|> + prompt, to its own <|endoftext|> or `longest` tokens."""
@@ -88,7 +92,7 @@ def main():
     share = (spent["tokens"] if in_tokens else spent["seconds"] / 60) / budget
     sitting = {"minutes": round(spent["seconds"] / 60, 1), "processor_minutes": round(spent["processor"] / 60, 1), "tokens": spent["tokens"],
                "seed": int(arguments["seed"]), "budget": f"--tokens {budget:.3g}" if in_tokens else f"--minutes {budget:.0f}",
-               "flags": "".join(f" --{k} {arguments[k]}" for k in ("lr",) if float(arguments[k]) != 6e-3)
+               "flags": "".join(f" --{k.replace('_', '-')} {arguments[k]}" for k, usual in USUAL.items() if float(arguments[k]) != usual)
                         + "".join(f" --{k}" for k in ("compile", "bf16") if arguments.get(k) == "True")}
     samples = [{"seed": s, "text": sample(ours, tokenizer, s)} for s in range(1, 11)]
     (args.out / "samples.json").write_text(json.dumps(
