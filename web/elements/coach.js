@@ -117,7 +117,8 @@ class PeftCoach extends LabElement {
     render() {
         const { report, lab } = this;
         if (this.problem) return html`<p class="small warn">${this.problem}</p>`;
-        if (!report || !lab.run) return nothing;
+        // Settings that rebuild the trained part put the run away: what was applied stays said until the next run.
+        if (!report || !lab.run) return this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing;
         const { suggestion } = report;
         const open = lab.status === 'training';
         const off = open || Boolean(this.applied) || lab.state.lock.includes(suggestion?.option);
