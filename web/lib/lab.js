@@ -48,6 +48,8 @@ export class Lab extends EventTarget {
     merged = null;
     sample = { prompt: '', before: '', after: '' };
     snapshotSeconds = 5;
+    /** @type {number | undefined} bytes an engine may have; undefined: what WebAssembly allows */
+    memoryLimit;
     #base;
     #options;
     #trainer = new Trainer(this);

@@ -1,5 +1,6 @@
 /** The training part of a Lab: runs from beginning to end, with pause, single steps, samples on the way, snapshots and recovery. */
 import { PeftLabError } from '../engine/index.js';
+import { checkMemory, memoryNeed } from './need.js';
 import { keepSample, makeRun, usualTraining } from './runs.js';
 
 /** @typedef {import('./runs.js').Run} Run */
@@ -116,6 +117,9 @@ export class Trainer {
         }
         await lab.setModule();
         const module = lab.description.modules[0];
+        const need = await memoryNeed(session, module, lab.train_options, lab.data.find((part) => part.split === 'train'));
+        const device = /** @type {any} */ (globalThis.navigator)?.deviceMemory;
+        if (checkMemory(need, { workers: lab.workers, limit: lab.memoryLimit, device })) lab.emit('notice', 'notice.memory');
         const base = lab.baseLosses.get(lab.baseKey) ?? null;
         const run = makeRun({ id: this.#nextRun++, state: lab.state, module, counts: lab.description.counts, train: lab.train_options, sample: lab.sample, base });
         lab.run = run;
