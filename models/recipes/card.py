@@ -119,7 +119,7 @@ patterns of TinyStories (and their names). Numbers and letters were seen only in
 
 
 def exactness(f):
-    if any("--minutes" in x["budget"] for x in f["sittings"]):
+    if any("--minutes" in x.get("budget", "") for x in f["sittings"]):
         return "Where the budget is in minutes, the schedule follows the clock, so another machine gives another number of steps."
     return "The budget is in tokens, so the schedule is the same everywhere."
 
