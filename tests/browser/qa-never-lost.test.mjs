@@ -82,7 +82,8 @@ for (const how of ['loops for ever', 'is ended by the browser']) {
 }
 
 test('a reload in mid-training on own text: the text is still there and the run goes on', { timeout: 150_000 }, async (context) => {
-  const { page, assertClean } = await open(context, LINK);
+  // Short texts train fast: enough steps that the run is still going when the page is reloaded.
+  const { page, assertClean } = await open(context, LINK.replace('n=160', 'n=1600'));
   await page.evaluate(async () => {
     const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
     await inside.useData(Array.from({ length: 30 }, (_, i) => ({ prompt: `Dog number ${i} saw`, completion: ` ${i + 1} ducks and <b>ran</b> away.`, line: i + 1 })), 'ducks.jsonl');

@@ -115,7 +115,7 @@ class PeftPanelProof extends LabElement {
     /** Whether this tab's bits are those recorded elsewhere. @param {Proof} proof */
     #compare(proof) {
         const { record, lab } = this;
-        const known = record?.model === lab.state.model ? record.proofs.find(({ method, fingerprint }) => method === proof.method && fingerprint === proof.fingerprint) : undefined;
+        const known = record && record.model === lab.state.model ? record.proofs.find(({ method, fingerprint }) => method === proof.method && fingerprint === proof.fingerprint) : undefined;
         const values = { method: t(`method.${proof.method}`), model: record?.model ?? '', task: record?.task ?? '' };
         if (!known) return html`<p class="small muted">${t('proof.other', values)}</p>`;
         const same = known.bits.hash === proof.bits.hash;

@@ -44,6 +44,7 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
             }
             const due = snapshot_seconds && performance.now() - service.snapshotAt >= 1000 * snapshot_seconds;
             if (due || (snapshot_every && step % snapshot_every === 0)) {
+                bundle.flush(); // a run that goes on from this snapshot has seen every step before it
                 context.unit('snapshot');
                 service.snapshotAt = performance.now();
                 context.emit({ type: 'snapshot', step, bytes: core.bytes('pl_snapshot') });
