@@ -6,7 +6,7 @@
 Every activation x becomes (x, x). A matrix W becomes ((W/2 + N, W/2 - N), (W/2 + M, W/2 - M)): the noise cancels while both halves
 of the input are equal, but the halves learn different things from the first step on. Heads and key/value heads double, their size
 stays. With tied embeddings the logits would double, so the last norm's weight is halved. The idea is Net2Net's (Chen, Goodfellow and
-Shlens, 2016, arXiv:1511.05641). A small model learns cheap tokens first; starting wide from nothing would cost three times the time.
+Shlens, 2016, arXiv:1511.05641): what a small model has learned in cheap steps, the wide one need not learn in dear ones.
 """
 import argparse
 import json

@@ -70,7 +70,7 @@ after(async () => {
 const until = (frame, status) => frame.waitForFunction((wanted) => /** @type {any} */ (document.querySelector('peft-playground'))?.lab?.status === wanted, status, { timeout: 60_000 });
 
 test('the single file, opened from disk, trains without a server and asks nobody for anything', { timeout: 120_000 }, async () => {
-    const { page, assertClean } = await chromium.open(`${pathToFileURL(join(OUT, 'peftlab.html'))}#v=1&m=lora&r=4&n=4`);
+    const { page, assertClean } = await chromium.open(`${pathToFileURL(join(OUT, 'peftlab.html'))}#v=1&m=lora&r=4&n=4&lr=0.001`);
     await until(page, 'ready');
     const run = await page.evaluate(async () => {
         const { lab } = /** @type {any} */ (document.querySelector('peft-playground'));
@@ -79,8 +79,7 @@ test('the single file, opened from disk, trains without a server and asks nobody
     });
     assert.equal(run.status, 'done');
     assert.equal(run.losses, 4);
-    assert.equal(typeof run.after, 'string'); // after four steps the model may also have nothing to say
-    assert.ok(run.trainable > 0);
+    assert.ok(run.after.length > 0 && run.trainable > 0);
     assertClean();
     await page.context().close();
 });

@@ -1,29 +1,15 @@
 // For everybody: the whole path by keyboard alone, forced colours, reduced motion, text at 200 %, a window of 320 px with every panel, and right to left.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { checkAxe, launchChromium, screenshot } from './lib/browser.mjs';
-import { buildSite, lab, LINK, until } from './lib/qa-site.mjs';
+import { test } from 'node:test';
+import { checkAxe, screenshot } from './lib/browser.mjs';
+import { lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
 import { PANELS } from '../../web/lib/store.js';
 
-/** @type {Awaited<ReturnType<typeof buildSite>>} */
-let built;
-/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
-let site;
-/** @type {Awaited<ReturnType<typeof launchChromium>>} */
-let browser;
-before(async () => {
-  built = await buildSite();
-  site = await built.serve();
-  browser = await launchChromium();
-}, { timeout: 120_000 });
-after(async () => {
-  await browser?.close();
-  await built?.close();
-});
+const own = siteAndBrowser();
 
 /** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
 async function open(context, hash, options = {}) {
-  const watched = await browser.open(`${site.url}${hash}`, { viewport: { width: 1280, height: 900 }, ...options });
+  const watched = await own.browser.open(`${own.site.url}${hash}`, { viewport: { width: 1280, height: 900 }, ...options });
   context.after(() => watched.page.context().close());
   watched.page.setDefaultTimeout(20_000);
   await until(watched.page, 'lab.status === "ready"');

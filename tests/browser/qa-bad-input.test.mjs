@@ -1,30 +1,15 @@
 // What can go wrong under the page: each time one message that says what happened, whether work is safe and what to do; and nothing is lost.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { launchChromium } from './lib/browser.mjs';
-import { buildSite, lab, LINK, until } from './lib/qa-site.mjs';
+import { test } from 'node:test';
+import { lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
 
-/** @type {Awaited<ReturnType<typeof buildSite>>} */
-let built;
-/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
-let site;
-/** @type {Awaited<ReturnType<typeof launchChromium>>} */
-let browser;
-before(async () => {
-  built = await buildSite();
-  site = await built.serve();
-  browser = await launchChromium();
-}, { timeout: 120_000 });
-after(async () => {
-  await browser?.close();
-  await built?.close();
-});
+const own = siteAndBrowser();
 
 const notice = (/** @type {import('playwright-core').Page} */ page, /** @type {string | RegExp} */ hasText) => page.locator('peft-notices .item', { hasText });
 
 /** Opens the page with a script that runs before its own. @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} prepare @param {string} [url] */
-async function prepared(context, hash, prepare, url = site.url) {
-  const watched = await browser.open(`${url}embed.html?element=none`);
+async function prepared(context, hash, prepare, url = own.site.url) {
+  const watched = await own.browser.open(`${url}embed.html?element=none`);
   context.after(() => watched.page.context().close());
   watched.page.setDefaultTimeout(20_000);
   await prepare(watched.page);
@@ -47,7 +32,7 @@ test('no SIMD: the message says which browser to use; the calculator counts all 
 });
 
 test('WebAssembly forbidden by a policy: the directive is named; the calculator counts all the same', { timeout: 60_000 }, async (context) => {
-  const strict = await built.serve({ 'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" });
+  const strict = await own.built.serve({ 'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" });
   const { page } = await prepared(context, LINK, async () => {}, strict.url);
   await notice(page, 'wasm-unsafe-eval').waitFor();
   await calculatorCounts(page);

@@ -1,35 +1,21 @@
 // Work is never lost: an engine that hangs or is ended in mid-training, and a reload in mid-training with own text or with full fine-tuning. Each time the run
 // goes on from its last snapshot and takes exactly the course of a run that nobody interrupted.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { launchChromium, screenshot } from './lib/browser.mjs';
-import { buildSite, lab, until } from './lib/qa-site.mjs';
+import { test } from 'node:test';
+import { screenshot } from './lib/browser.mjs';
+import { lab, siteAndBrowser, until } from './lib/qa-site.mjs';
 
-/** @type {Awaited<ReturnType<typeof buildSite>>} */
-let built;
-/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
-let site;
-/** @type {Awaited<ReturnType<typeof launchChromium>>} */
-let browser;
-before(async () => {
-  built = await buildSite();
-  site = await built.serve();
-  browser = await launchChromium();
-}, { timeout: 120_000 });
-after(async () => {
-  await browser?.close();
-  await built?.close();
-});
+const own = siteAndBrowser();
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=160&bs=2&lr=0.005&seed=3&w=1';
 
 /** @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} [prepare] */
 async function open(context, hash, prepare = async () => {}) {
-  const watched = await browser.open(`${site.url}embed.html?element=none`);
+  const watched = await own.browser.open(`${own.site.url}embed.html?element=none`);
   context.after(() => watched.page.context().close());
   watched.page.setDefaultTimeout(20_000);
   await prepare(watched.page);
-  await watched.page.goto(`${site.url}${hash}`);
+  await watched.page.goto(`${own.site.url}${hash}`);
   await until(watched.page, 'lab.status === "ready"');
   return watched;
 }

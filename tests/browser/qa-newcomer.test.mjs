@@ -1,31 +1,17 @@
 // The first minute of somebody who has never seen the page, with the page's own presets and the default model: read, train, compare, train even less, merge.
 // Times are printed; PEFTLAB_BUDGETS=1 makes them count (30 s to a trained model, 60 s to a merged one, of which the reader needs some).
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { launchChromium, screenshot } from './lib/browser.mjs';
-import { buildSite, lab, until } from './lib/qa-site.mjs';
+import { test } from 'node:test';
+import { screenshot } from './lib/browser.mjs';
+import { lab, siteAndBrowser, until } from './lib/qa-site.mjs';
 
-/** @type {Awaited<ReturnType<typeof buildSite>>} */
-let built;
-/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
-let site;
-/** @type {Awaited<ReturnType<typeof launchChromium>>} */
-let browser;
-before(async () => {
-  built = await buildSite();
-  site = await built.serve();
-  browser = await launchChromium();
-}, { timeout: 120_000 });
-after(async () => {
-  await browser?.close();
-  await built?.close();
-});
+const own = siteAndBrowser();
 
 test('the first minute: recorded run, training, before and after, an even smaller method, merging', { timeout: 300_000 }, async (context) => {
   const began = Date.now();
   const times = /** @type {[string, number][]} */ ([]);
   const mark = (/** @type {string} */ what) => times.push([what, (Date.now() - began) / 1000]);
-  const { page, assertClean } = await browser.open(site.url, { viewport: { width: 1280, height: 900 } });
+  const { page, assertClean } = await own.browser.open(own.site.url, { viewport: { width: 1280, height: 900 } });
   page.setDefaultTimeout(60_000);
   await page.getByText(/Recorded run/).first().waitFor();
   assert.match(await page.locator('peft-sample blockquote.after').innerText(), /\w/);

@@ -72,8 +72,8 @@ class PeftChart extends LabElement {
 
     /** @param {Map<string, unknown>} changed */
     updated(changed) {
-        if (changed.size === 1 && changed.has('cursor')) this.#rule();
-        else this.#schedule();
+        if (changed.has('cursor')) this.#rule(); // at once; the drawing may be due later
+        if (changed.size > 1 || !changed.has('cursor')) this.#schedule();
     }
 
     /** Puts the rule where the cursor is; the plot itself stays. */

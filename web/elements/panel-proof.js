@@ -33,8 +33,6 @@ class PeftPanelProof extends LabElement {
         /** What was checked in this tab, by method. @type {Map<string, Proof>} */
         this.own = new Map();
         this.work = new Work(this);
-        /** The model and task of the checks in this tab. */
-        this.place = '';
     }
 
     connectedCallback() {

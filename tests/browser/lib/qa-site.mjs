@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after, before } from 'node:test';
 import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
-import { root } from './browser.mjs';
+import { launchChromium, root } from './browser.mjs';
 
 /** Everything the tests count on is in the link: presets may change. */
 export const LINK = '#v=1&model=stories-300k&task=pirate&n=10&bs=16&lr=0.01&r=8&a=16&t=qv';
@@ -28,6 +29,25 @@ export async function buildSite() {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * The built site, a server on it and a browser, for all tests of a file: there once its tests run, taken away after them.
+ * @param {Record<string, string>} [headers] of the server
+ * @returns {{built: Awaited<ReturnType<typeof buildSite>>, site: Awaited<ReturnType<typeof startStaticServer>>, browser: Awaited<ReturnType<typeof launchChromium>>}}
+ */
+export function siteAndBrowser(headers) {
+  const own = /** @type {any} */ ({});
+  before(async () => {
+    own.built = await buildSite();
+    own.site = await own.built.serve(headers);
+    own.browser = await launchChromium();
+  }, { timeout: 120_000 });
+  after(async () => {
+    await own.browser?.close();
+    await own.built?.close();
+  });
+  return own;
 }
 
 /** An expression of `lab`, in the page. @param {import('playwright-core').Page} page @param {string} expression */
