@@ -1,9 +1,12 @@
 // The chapter: every section and claim with a verdict, the book's figure beside ours, recorded points with their source, "run it".
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { CLAIMS, SECTIONS } from '../../web/elements/chapter-data.js';
 import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
 
+/** @type {{rows: {model: string, methods: {loss: number}[]}[]}} */
+const BASES = JSON.parse(readFileSync(new URL('../../web/content/recorded/base-size.json', import.meta.url), 'utf8'));
 /** @type {Awaited<ReturnType<typeof startPanel>>} */
 let site;
 before(async () => { site = await startPanel('chapter'); });
@@ -20,6 +23,11 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   await panel.getByText("PEFT's benchmark, all points").click();
   await panel.getByText('method_comparison/MetaMathQA').waitFor();
   assert.match(await panel.locator('#s-scaling').innerText(), /~280GB \/ ~40GB = 7x/);
+  for (const { model, methods } of BASES.rows) { // what the size of the base changes, as it was recorded
+    const row = panel.locator('peft-chapter-base tr', { hasText: model });
+    for (const { loss } of methods) assert.match(await row.innerText(), new RegExp(loss.toFixed(2).replace('.', '\\.')), model);
+  }
+  await panel.locator('peft-chapter-base').getByText('make-base-size.mjs pirate 3').waitFor();
   assert.match(await panel.locator('#s-combine').innerText(), /soft_prompt\.parameters/);
   await panel.locator('peft-chart svg').first().waitFor();
   await checkLooks(page, 'chapter');

@@ -55,3 +55,8 @@ for (const model of index.models) {
         assert.match(card, /CC BY 4\.0/);
     });
 }
+
+test('what the size of the base changes was recorded on these models', () => {
+    const { rows } = JSON.parse(readFileSync(new URL('../../web/content/recorded/base-size.json', import.meta.url), 'utf8'));
+    assert.deepEqual(rows.map((r) => [r.model, r.parameters, r.bits_per_byte]), index.models.map((m) => [m.name, m.parameters, m.bits_per_byte]));
+});

@@ -1,9 +1,10 @@
 /** <peft-chapter-base>: what the size of the base changes, measured on our own models: the same presets of one task on each. */
-import { define, html, LabElement, nothing, t } from './base.js';
+import { css, define, html, LabElement, nothing, t } from './base.js';
 import { methodName } from './recommend.js';
 import { count, fixed, percent } from '../lib/format.js';
 
 class PeftChapterBase extends LabElement {
+    static styles = [LabElement.styles, css`th[scope="row"], .range { white-space: nowrap; } td, th { vertical-align: top; }`];
     static properties = { record: { state: true } };
 
     constructor() {
@@ -22,7 +23,7 @@ class PeftChapterBase extends LabElement {
     #cell(row, run) {
         const full = row.methods.find((/** @type {any} */ m) => m.method === 'full');
         const gain = (row.base.loss - run.loss) / (row.base.loss - full.loss);
-        return html`<td class="num">${this.value(fixed(run.loss), 'recorded')} <span class="small muted">${fixed(run.low)} – ${fixed(run.high)}</span><br>
+        return html`<td class="num">${this.value(fixed(run.loss), 'recorded')} <span class="small muted range">${fixed(run.low)} – ${fixed(run.high)}</span><br>
             <span class="small">${t('chapter.base.cell', { share: percent((100 * run.trainable) / row.parameters), gain: percent(100 * gain) })}</span></td>`;
     }
 
