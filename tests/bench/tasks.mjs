@@ -1,4 +1,4 @@
-// ./build.sh bench --tasks: trains every preset again (25 presets, 3 seeds: about half an hour on two cores) and holds the results
+// ./build.sh bench --tasks: trains every preset again (25 presets, 3 seeds: 17 minutes on two cores) and holds the results
 // against the tables of the task cards. Training is deterministic, so scores and losses must come out as recorded.
 //   ./build.sh bench --tasks [--only mood,pirate] [--seeds N]
 import { readFileSync } from 'node:fs';
