@@ -41,6 +41,18 @@ test("the chooser's questions and reasons", async () => {
 
 test('errors: every code a page can meet has a sentence', () => everywhere(['no-wasm', 'no-simd', 'worker-lost', 'load', 'memory', 'numeric', 'format', 'mismatch', 'range'].map((code) => `failure.code.${code}`)));
 
+test("the chapter panel's sentence on the start: presets are r = 8, α = 16 on the seven linear maps of a layer", async () => {
+  const models = new URL('../../models/', import.meta.url);
+  const { tasks } = JSON.parse(readFileSync(new URL('index.json', models), 'utf8'));
+  for (const { name } of tasks) {
+    const { presets } = JSON.parse(readFileSync(new URL(`tasks/${name}/task.json`, models), 'utf8'));
+    const { rank, alpha, target_modules: targets } = presets.find((/** @type {any} */ preset) => preset.method === 'lora').options;
+    assert.deepEqual({ rank, alpha, targets }, { rank: 8, alpha: 16, targets: 'all-linear' }, name);
+  }
+  const seven = 4 * (4096 + 4096) + 3 * (4096 + 11008); // q, k, v, o and gate, up, down: inputs and outputs
+  assert.equal((await session.countFor({ shape: 'llama-2-7b', method: 'lora', options: { rank: 8, target_modules: 'all-linear' } })).trainable, 32 * 8 * seven);
+});
+
 test('lessons: every text in every language, with the same gaps filled', () => {
   const languages = Object.keys(LANGUAGES).sort();
   const KEYS = ['title', 'about', 'text', 'question', 'right', 'wrong'];
