@@ -156,6 +156,25 @@ pl_status pl_json_get_bool(const pl_json *object, const char *what, const char *
     return PL_OK;
 }
 
+pl_status pl_json_only(const pl_json *object, const char *what, const char *const *known, int32_t count,
+                       pl_error *error) {
+    for (const pl_json *member = pl_json_first(object); member; member = pl_json_next(member)) {
+        int32_t i = 0;
+        while (i < count && strcmp(pl_json_key(member), known[i]) != 0)
+            i++;
+        if (i < count)
+            continue;
+        char list[300] = "";
+        for (i = 0; i < count; i++) {
+            const size_t used = strlen(list);
+            (void)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", known[i]);
+        }
+        return pl_fail(error, PL_ERR_ARGUMENT, "%s: \"%.40s\" is unknown; there are %s", what,
+                       pl_json_key(member), list);
+    }
+    return PL_OK;
+}
+
 pl_status pl_json_get_word(const pl_json *object, const char *what, const char *key, const char **value,
                            pl_error *error) {
     pl_status status;

@@ -47,6 +47,9 @@ pl_status pl_json_get_number(const pl_json *object, const char *what, const char
                              double minimum, double maximum, double *value, pl_error *error);
 pl_status pl_json_get_bool(const pl_json *object, const char *what, const char *key, bool required,
                            bool *value, pl_error *error);
+/* Refuses a member whose key is none of known[count], so that a misspelt option is not quietly left out. */
+pl_status pl_json_only(const pl_json *object, const char *what, const char *const *known, int32_t count,
+                       pl_error *error);
 /* A text that may be left out; it lives as long as the root. */
 pl_status pl_json_get_word(const pl_json *object, const char *what, const char *key, const char **value,
                            pl_error *error);

@@ -200,8 +200,8 @@ static pl_status parse_dtype(pl_session *s, const char *text, pl_dtype *dtype, c
 }
 
 static pl_status model_export(pl_session *s, const char *dtype_text) {
-    pl_dtype dtype;
-    const char *unused;
+    pl_dtype dtype = PL_DTYPE_F32;
+    const char *unused = NULL;
     PL_TRY(session_ready(s, 1)); /* attaches modules that stand in for base tensors */
     PL_TRY(parse_dtype(s, dtype_text, &dtype, &unused));
     const pl_layout *layout = &s->model->layout;

@@ -102,6 +102,9 @@ static pl_status read_sampling(pl_session *s, const pl_json *root) {
     int64_t max_new = 64, top_k = 0, seed = 1;
     double temperature = 0.7, top_p = 1.0;
     bool stop = true;
+    static const char *const known[] = {"max_new_tokens", "temperature", "top_k",
+                                        "top_p",          "seed",        "stop_at_eos"};
+    PL_TRY(pl_json_only(root, what, known, sizeof known / sizeof known[0], &s->error));
     PL_TRY(pl_json_get_int(root, what, "max_new_tokens", false, 1, 100000, &max_new, &s->error));
     PL_TRY(pl_json_get_number(root, what, "temperature", false, 0.0, 100.0, &temperature, &s->error));
     PL_TRY(pl_json_get_int(root, what, "top_k", false, 0, 1 << 20, &top_k, &s->error));

@@ -132,7 +132,13 @@ void session_write_run(pl_text *out, const pl_session *s) {
 }
 
 static pl_status begin_answer(pl_session *s, const pl_json *root, int32_t id) {
+    static const char *const known[] = {"steps",        "batch_size", "gradient_accumulation_steps",
+                                        "shards",       "lr",         "schedule",
+                                        "warmup_steps", "beta1",      "beta2",
+                                        "weight_decay", "eps",        "max_grad_norm",
+                                        "seed",         "split"};
     (void)id;
+    PL_TRY(pl_json_only(root, "training options", known, sizeof known / sizeof known[0], &s->error));
     PL_TRY(session_begin_run(s, root));
     session_write_run(&s->result, s);
     return PL_OK;

@@ -108,6 +108,18 @@ TEST(every_method_trains_describes_and_generates) {
     }
 }
 
+TEST(misspelt_options_are_refused_by_name) {
+    pl_session *s = ready("lora");
+    CHECK(ask(pl_train_begin, s, "{\"steps\":6,\"batchsize\":4}") != 0);
+    CHECK(strstr(pl_last_error(s), "\"batchsize\" is unknown; there are steps, batch_size") != NULL);
+    CHECK(pl_train_step(s) != 0); /* no run was begun */
+    const int32_t tokens[] = {1, 2, 3};
+    CHECK(pl_generate_begin(s, tokens, 3, "{\"max_tokens\":5}", 16) != 0);
+    CHECK(strstr(pl_last_error(s), "\"max_tokens\" is unknown; there are max_new_tokens") != NULL);
+    CHECK_INT(train(s, 6), 0); /* what was loaded stays usable */
+    pl_session_free(s);
+}
+
 TEST(adapters_go_out_and_come_back) {
     for (int32_t m = 0; m < METHOD_COUNT - 1; m++) { /* full fine-tuning is a model, not an adapter */
         pl_session *s = ready(METHODS[m]);
