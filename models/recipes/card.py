@@ -33,8 +33,8 @@ def trained(f):
     """Time and tokens, a sitting each."""
     parts = [(f"grown from {x['grown_from']} at its step {x['step']:,} (so far {x['minutes']:.0f} minutes, {x['tokens']:,} tokens)" if "grown_from" in x else
               f"{x['minutes']:.0f} minutes" + (f" ({x['processor_minutes']:.0f} of processor)" if x.get("processor_minutes") else "")
-              + f", {x['tokens']:,} tokens") for x in f["sittings"]]
-    return (f"{f['tokens']:,} tokens in {f['steps']:,} steps, on 1 thread of a shared two-core machine: "
+              + (f" on {x['threads']} threads" if x.get("threads", 1) > 1 else "") + f", {x['tokens']:,} tokens") for x in f["sittings"]]
+    return (f"{f['tokens']:,} tokens in {f['steps']:,} steps, on a shared two-core machine, one thread where nothing else is said: "
             + "; then, in a further sitting, ".join(parts))
 
 

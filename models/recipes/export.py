@@ -23,7 +23,8 @@ from pretrain import bits_per_byte
 
 
 # pretrain.py's defaults: what differs goes into the card's command.
-USUAL = {"window": 256, "batch": 16, "long_window": 512, "lr": 6e-3, "muon_lr": 1e-2, "weight_decay": 0.02, "decay": 0.4}
+USUAL = {"window": 256, "batch": 16, "long_window": 512, "lr": 6e-3, "muon_lr": 1e-2, "weight_decay": 0.02, "decay": 0.4,
+         "dropout": 0, "threads": 1}
 
 
 @torch.no_grad()
@@ -91,8 +92,8 @@ def main():
     budget = float(arguments["tokens"]) if in_tokens else float(arguments["minutes"])
     share = (spent["tokens"] if in_tokens else spent["seconds"] / 60) / budget
     sitting = {"minutes": round(spent["seconds"] / 60, 1), "processor_minutes": round(spent["processor"] / 60, 1), "tokens": spent["tokens"],
-               "seed": int(arguments["seed"]), "budget": f"--tokens {budget:.3g}" if in_tokens else f"--minutes {budget:.0f}",
-               "flags": "".join(f" --{k.replace('_', '-')} {arguments[k]}" for k, usual in USUAL.items() if float(arguments[k]) != usual)
+               "threads": int(arguments["threads"]), "seed": int(arguments["seed"]), "budget": f"--tokens {budget:.3g}" if in_tokens else f"--minutes {budget:.0f}",
+               "flags": "".join(f" --{k.replace('_', '-')} {arguments[k]}" for k, usual in USUAL.items() if float(arguments.get(k, usual)) != usual)
                         + "".join(f" --{k}" for k in ("compile", "bf16") if arguments.get(k) == "True")}
     samples = [{"seed": s, "text": sample(ours, tokenizer, s)} for s in range(1, 11)]
     (args.out / "samples.json").write_text(json.dumps(
@@ -101,7 +102,7 @@ def main():
              "bytes": (args.out / "model.safetensors").stat().st_size, "dtype": args.dtype,
              "bits_per_byte": round(other[args.dtype], 4), "bits_per_byte_float32": round(exact, 4),
              "heldout_stories": args.stories, "tokens": done["tokens"], "steps": done["step"], "minutes": round(done["seconds"] / 60, 1),
-             "processor_minutes": round(done["processor"] / 60, 1), "threads": int(arguments["threads"]), "mix": saved["mix"],
+             "processor_minutes": round(done["processor"] / 60, 1), "mix": saved["mix"],
              "sittings": saved["sittings"] + [sitting], "decayed": share >= 1,
              "data": json.loads((args.clean / "stats.json").read_text()),
              "curve": saved["curve"] + [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()

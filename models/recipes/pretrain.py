@@ -43,11 +43,11 @@ def encode(clean, name, tokenizer, cache):
 class Batches:
     """Documents of all sources shuffled anew each epoch, joined, cut into windows. State: epoch and position."""
 
-    def __init__(self, sources, window, batch, seed):
+    def __init__(self, sources, window, batch, seed, share=1.0):
         self.documents = []
         for ids in sources:
             starts = np.flatnonzero(ids == 0)
-            self.documents += np.split(ids, starts[1:])
+            self.documents += np.split(ids, starts[1:])[::round(1 / share)]
         self.window, self.batch, self.seed, self.epoch, self.at = window, batch, seed, 0, 0
         self.stream = None
 
@@ -125,6 +125,9 @@ def main():
     for name in ("clean", "tokenizer", "out"):
         cli.add_argument(f"--{name}", type=Path, required=True)
     cli.add_argument("--model", required=True, help="a name in shapes.json")
+    cli.add_argument("--shape", default="", help="changes to it, e.g. layers=8,dim=96")
+    cli.add_argument("--dropout", type=float, default=0.0, help="of what attention and MLP add to the stream")
+    cli.add_argument("--share", type=float, default=1.0, help="share of the documents used, for trials of many epochs")
     cli.add_argument("--mix", default="stories,picture,fables,primer", help="files of the clean folder")
     cli.add_argument("--minutes", type=float, default=60)
     cli.add_argument("--tokens", type=float, help="budget in tokens instead of minutes")
@@ -149,7 +152,8 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
     shape = json.loads((HERE / "shapes.json").read_text())[args.model]
-    model = Llama(shape)
+    shape |= {key: int(value) for key, value in (pair.split("=") for pair in args.shape.split(",") if pair)}
+    model = Llama(shape, args.dropout)
 
     def step_loss(x, y):
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
@@ -160,7 +164,7 @@ def main():
     opts = optimizers(model, args.lr, args.muon_lr, args.weight_decay)
     peak = [[g["lr"] for g in o.param_groups] for o in opts]
     batches = Batches([encode(args.clean, n, tokenizer, args.out) for n in args.mix.split(",")],
-                      args.window, args.batch, args.seed)
+                      args.window, args.batch, args.seed, args.share)
     done, sittings, curve = {"step": 0, "tokens": 0, "seconds": 0.0, "processor": 0.0}, [], []
     if args.init:
         model.load_state_dict({k: v.float() for k, v in load_file(args.init / "model.safetensors").items()})
