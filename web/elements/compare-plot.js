@@ -32,6 +32,7 @@ export function scatterPlot({ points, better, base, label, sketch }) {
         const drawn = sketch ? CHAPTER_SKETCH.map((at) => ({ ...at, x: (at.percent / 100) * sketch })) : [];
         const xs = [...points.map((p) => p.trainable), ...drawn.map((p) => p.x)];
         const line = pareto(points, better);
+        const lowest = base !== null && points.every((p) => p.min >= base); // then the axis is below its line
         const name = (/** @type {Point} */ p) => t(`method.${p.method}`) + (p.size ? ` ${p.size}` : '');
         const methods = [...new Set(points.map((p) => p.method))];
         const end = (/** @type {number} */ x) => (x > Math.sqrt(Math.min(...xs) * Math.max(...xs)) ? 'end' : 'start');
@@ -42,7 +43,7 @@ export function scatterPlot({ points, better, base, label, sketch }) {
             y: { label, grid: true, nice: true },
             marks: [
                 base === null ? null : Plot.ruleY([base], { stroke: 'var(--muted)', strokeDasharray: '5 4' }),
-                base === null ? null : Plot.text([base], { y: (/** @type {number} */ d) => d, text: () => t('compare.base'), frameAnchor: 'right', textAnchor: 'end', dy: 9, fill: 'var(--muted)' }),
+                base === null ? null : Plot.text([base], { y: (/** @type {number} */ d) => d, text: () => t('compare.base'), frameAnchor: 'right', textAnchor: 'end', dy: lowest ? -8 : 9, fill: 'var(--muted)' }),
                 line.length > 1 ? Plot.line(line, { x: 'trainable', y: 'mean', stroke: 'var(--line-strong)', strokeWidth: 1.5, curve: 'step-after' }) : null,
                 drawn.length ? Plot.line(drawn, { x: 'x', y: 'quality', stroke: 'var(--muted)', strokeDasharray: '2 4' }) : null,
                 ...drawn.map((p) => Plot.dot([p], { x: 'x', y: 'quality', symbol: methodSymbol(p.method), r: 6, stroke: methodColor(p.method), strokeDasharray: '2 2' })),
