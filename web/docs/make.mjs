@@ -41,7 +41,7 @@ for (const [look, options] of LOOKS) {
         await page.waitForTimeout(name === 'page' ? 1500 : 3500);
         const panel = name === 'page' ? null : await page.$(`peft-panel-${name}`);
         const picture = { path: join(here, `${name}-${look}.jpg`), type: /** @type {const} */ ('jpeg'), quality: 72 };
-        if (panel) await panel.screenshot(picture);
+        if (panel) await panel.screenshot({ ...picture, style: '.bottom { visibility: hidden }' }); // the phone's bar would stand in the middle of a long panel
         else await page.screenshot({ ...picture, fullPage: true });
     }
     if (errors.length) console.log(look, errors);
