@@ -30,6 +30,13 @@ class PeftPanelChoose extends LabElement {
         .best ul { padding-inline-start: 20px; }
         details > summary { cursor: pointer; font-weight: 600; min-height: 32px; }
         td .row { gap: 4px 8px; } td { min-width: 9em; }
+        details { container-type: inline-size; }
+        /* Where three columns do not fit: one below the other, the heads for screen readers only. */
+        @container (max-width: 480px) {
+            thead { position: absolute; clip-path: inset(50%); }
+            tbody tr { display: grid; padding-block: 8px; border-bottom: 1px solid var(--line); }
+            tbody :is(td, th) { border: 0; padding: 2px 0; min-width: 0; } tbody ul { padding-inline-start: 20px; }
+        }
         @media (forced-colors: active) { .tree .on rect { stroke: Highlight; } .tree text { fill: CanvasText; } .tree rect { fill: Canvas; } }
     `];
 
