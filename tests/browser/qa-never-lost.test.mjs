@@ -1,5 +1,5 @@
 // Work is never lost: an engine that hangs or is ended in mid-training, and a reload in mid-training with own text or with full fine-tuning. Each time the run
-// goes on from its last snapshot and takes exactly the course of a run that nobody interrupted.
+// goes on from its last snapshot and takes exactly the course of a run that nobody interrupted. All weights of a finished run come back after a reload.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { screenshot } from './lib/browser.mjs';
@@ -8,6 +8,10 @@ import { lab, siteAndBrowser, until } from './lib/qa-site.mjs';
 const own = siteAndBrowser();
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=160&bs=2&lr=0.005&seed=3&w=1';
+
+/** What the page has stored, by name. */
+const STORED = `new Promise((resolve) => { indexedDB.open('peftlab').onsuccess = ({ target }) => {
+  target.result.transaction('values').objectStore('values').getAllKeys().onsuccess = (event) => resolve(event.target.result.sort()); }; })`;
 
 /** @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} [prepare] */
 async function open(context, hash, prepare = async () => {}) {
@@ -89,6 +93,63 @@ test('a reload in mid-training with full fine-tuning: the weights are still ther
   await until(page, 'lab.status === "ready"');
   await goesOnAsIfNothingHappened(page);
   assertClean();
+});
+
+test('a finished full fine-tuning outlives the tab: shown again it says, merges and exports the very same', { timeout: 150_000 }, async (context) => {
+  const { page, assertClean } = await open(context, `${LINK.replace('n=160', 'n=12')}&m=full`);
+  const sum = `crypto.subtle.digest('SHA-256', (await lab.work((session) => session.exportModel('F32')))['model.safetensors']).then((sum) => [...new Uint8Array(sum)].join())`;
+  const seen = async () => ({ sample: await lab(page, 'lab.sample'), held: await lab(page, '(await lab.work((session) => session.evaluate({ split: "validation" }))).loss'), merged: await lab(page, `(await lab.work((session) => session.merge()), await ${sum})`) });
+  const base = await lab(page, `await ${sum}`);
+  await lab(page, 'void await lab.train()');
+  const before = await seen();
+  assert.notEqual(before.merged, base);
+  await page.waitForTimeout(1500); // saved half a second after the last change
+  await page.reload();
+  await until(page, 'lab.status === "ready"');
+  assert.equal(await lab(page, `await ${sum}`), base, 'another page, the model alone');
+  await page.getByRole('button', { name: 'Load the weights of run 1' }).click();
+  await until(page, 'lab.run?.status === "done" && lab.status === "ready" && lab.sample.after');
+  assert.deepEqual(await seen(), before);
+  await page.locator('peft-runs').scrollIntoViewIfNeeded();
+  await screenshot(page, 'qa-full-again');
+  await lab(page, 'void (await lab.unmerge(), lab.remove(lab.runs[0]))');
+  await page.waitForTimeout(1500);
+  assert.deepEqual(await page.evaluate(STORED), ['probe', 'session'], 'nothing is left of a run that was deleted');
+  assertClean();
+});
+
+test('no room for the weights of every full fine-tuning: the oldest make room, which is said, and the rest comes back', { timeout: 150_000 }, async (context) => {
+  const { page } = await open(context, `${LINK.replace('n=160', 'n=2')}&m=full`, (p) => p.addInitScript(() => {
+    const { put } = IDBObjectStore.prototype;
+    const sizes = new Map();
+    IDBObjectStore.prototype.put = function full(value, ...key) {
+      if (value instanceof Uint8Array) {
+        sizes.delete(key[0]);
+        if ([...sizes.values()].reduce((sum, size) => sum + size, value.length) > 3e6) throw new DOMException('The disk is full.', 'QuotaExceededError');
+        sizes.set(key[0], value.length);
+      }
+      return put.call(this, value, ...key);
+    };
+    const { delete: remove } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.delete = function freed(key) { sizes.delete(key); return remove.call(this, key); };
+  }));
+  for (let run = 1; run <= 3; run++) await lab(page, 'void await lab.train()');
+  await page.locator('peft-notices .item', { hasText: 'stored weights of run 1' }).waitFor();
+  assert.deepEqual(await lab(page, 'lab.runs.map((run) => Boolean(run.weights))'), [true, true, true], 'until the reload');
+  await page.waitForTimeout(1500);
+  for (const width of [1280, 360]) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const theme of ['light', 'dark']) {
+      await page.evaluate((value) => { document.documentElement.dataset.theme = value; }, theme);
+      await screenshot(page, `qa-no-room-${width}-${theme}`);
+    }
+  }
+  await page.reload();
+  await until(page, 'lab.status === "ready" && lab.runs.length === 3');
+  assert.deepEqual(await lab(page, 'lab.runs.map((run) => Boolean(run.weights))'), [false, true, true]);
+  assert.deepEqual(await page.evaluate(STORED), ['probe', 'session', 'weights-2', 'weights-3']);
+  await lab(page, 'void await lab.load(lab.runs[1])');
+  assert.equal(await lab(page, 'lab.sample.after === lab.runs[1].sample.after'), true);
 });
 
 test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 60_000 }, async (context) => {

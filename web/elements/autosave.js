@@ -1,6 +1,9 @@
-/** Keeps settings, own text, runs and the open run in the browser's storage, for one tab at a time, and brings them back after a reload. */
+/** Keeps settings, own text, runs with their weights, and the open run in the browser's storage, for one tab at a time, and brings them back after a reload. */
+import { byteSize } from '../lib/format.js';
+import { t } from '../lib/i18n.js';
 import { OWN, readOwn } from '../lib/own.js';
 import { load, remove, save, storageFull, storageProblem } from '../lib/storage.js';
+import { withoutLarge } from '../lib/weights.js';
 
 /** @typedef {{run: import('../lib/runs.js').Run, bytes: Uint8Array, step: number}} OpenRun */
 
@@ -12,6 +15,9 @@ const LOCK_MS = 2000;
 
 /** Labs that are followed already: an element may leave a page and come back. @type {WeakSet<object>} */
 const followed = new WeakSet();
+
+/** Weights of full fine-tuning have a place of their own: the runs are written again at every change. @param {import('../lib/runs.js').Run} run */
+const placeOf = (run) => `weights-${run.id}`;
 
 /** One tab writes; others are told. @returns {Promise<boolean>} whether this tab holds the lock (for as long as it lives) */
 function takeLock() {
@@ -35,10 +41,12 @@ export async function startAutosave(lab) {
     const [session, left, own] = await Promise.all([load('session'), load('open'), load('own')]).catch(() => [null, null, null]);
     const kept = readOwn(own);
     lab.own ??= kept;
-    if (session?.v === 1 && Array.isArray(session.runs)) lab.adopt(session.runs);
+    const runs = session?.v === 1 && Array.isArray(session.runs) ? session.runs : [];
+    if (runs.length) lab.adopt(runs);
+    lab.weights.stored = (run) => load(placeOf(run));
     if (storageProblem) lab.emit('notice', 'notice.storage');
     const open = lock.then((mine) => {
-        if (mine) follow(lab, kept);
+        if (mine) follow(lab, kept, runs);
         else lab.emit('notice', 'notice.other_tab');
         const usable = left?.bytes && (left.run.task !== OWN || kept); // without its text a run cannot go on
         return mine && usable ? left : null;
@@ -46,8 +54,11 @@ export async function startAutosave(lab) {
     return { settings: session?.state ?? null, open };
 }
 
-/** @param {import('../lib/lab.js').Lab} lab @param {import('../lib/own.js').OwnData | null} stored own text that is in the storage already */
-function follow(lab, stored) {
+/**
+ * @param {import('../lib/lab.js').Lab} lab @param {import('../lib/own.js').OwnData | null} stored own text that is in the storage already
+ * @param {import('../lib/runs.js').Run[]} runs those in the storage already
+ */
+function follow(lab, stored, runs) {
     let timer = 0;
     let own = stored;
     let ownKept = Boolean(stored);
@@ -61,18 +72,40 @@ function follow(lab, stored) {
         }
         return ownKept;
     };
+    /** Runs whose weights the storage has. */
+    const weighty = new Set(runs.filter((run) => run.weights));
+    const forget = (/** @type {import('../lib/runs.js').Run} */ run) => { weighty.delete(run); return remove(placeOf(run)); };
+    /** Into the storage; where it is full the oldest make room. @param {import('../lib/runs.js').Run} run @param {Uint8Array} bytes */
+    const keepWeights = async (run, bytes) => {
+        while (!(await save(placeOf(run), bytes))) {
+            await forget(run); // in this tab's memory it is already
+            const [oldest] = storageFull ? [...weighty].sort((a, b) => Number(a.pinned ?? false) - Number(b.pinned ?? false) || a.id - b.id) : [];
+            if (!oldest) return lab.emit('notice', t('notice.weights_unsaved', { run: run.id, size: byteSize(bytes.length) }));
+            await forget(oldest);
+            lab.emit('notice', t('notice.weights_forgotten', { run: oldest.id, size: byteSize(oldest.weights ?? 0) }));
+        }
+        return weighty.add(run);
+    };
     const write = async () => {
         timer = 0;
         const lost = lab.state.task === OWN && !(await keepOwn()); // then the next visit begins with a task of ours
-        const runs = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped').slice(-KEPT_RUNS);
-        told(await save('session', { v: 1, state: { ...lab.state, ...(lost && { task: 'pirate' }) }, runs }));
+        const kept = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped').slice(-KEPT_RUNS);
+        for (const run of weighty) if (!kept.includes(run)) await forget(run);
+        const written = kept.map((run) => { const { weights, ...rest } = withoutLarge(run); return weighty.has(run) ? { ...rest, weights } : rest; });
+        told(await save('session', { v: 1, state: { ...lab.state, ...(lost && { task: 'pirate' }) }, runs: written }));
     };
     const soon = () => { timer ||= window.setTimeout(write, SAVE_MS); };
     for (const type of ['state', 'runs']) lab.addEventListener(type, soon);
     addEventListener('pagehide', () => { if (timer) write(); });
+    lab.addEventListener('weights', async (event) => {
+        const { run, bytes, gone } = /** @type {CustomEvent} */ (event).detail;
+        for (const old of gone) await forget(old);
+        await keepWeights(run, bytes);
+        soon();
+    });
     lab.addEventListener('snapshot', (event) => {
         const { step, bytes } = /** @type {CustomEvent} */ (event).detail;
-        if (lab.run) save('open', { run: lab.run, bytes, step }).then(told);
+        if (lab.run) save('open', { run: withoutLarge(lab.run), bytes, step }).then(told);
     });
     lab.addEventListener('run', (event) => {
         const run = /** @type {CustomEvent} */ (event).detail;

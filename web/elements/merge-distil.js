@@ -55,7 +55,7 @@ class PeftMergeDistil extends LabElement {
         const { module, train, losses, seconds, student } = made;
         const run = {
             ...teacher, id: Math.max(0, ...lab.runs.map((r) => r.id)) + 1, method: 'lora', options: module.options, train: { ...train, split: 'train' }, trainable: module.parameters, losses, seconds, score: student.score,
-            validations: student.loss === null ? [] : [{ step: train.steps, loss: student.loss, bits_per_byte: 0 }], adapter: made.adapter, status: /** @type {const} */ ('done'), pinned: false, distilled_from: teacher.id,
+            validations: student.loss === null ? [] : [{ step: train.steps, loss: student.loss, bits_per_byte: 0 }], adapter: made.adapter, status: /** @type {const} */ ('done'), pinned: false, best: undefined, back: undefined, distilled_from: teacher.id,
         };
         lab.adopt([run]);
         this.result = { ...made, run, from: teacher.method };

@@ -47,7 +47,7 @@ class PeftRuns extends LabElement {
             <td class="num" data-name=${t('runs.time')}>${duration(run.seconds)}</td>
             <td>${t(`run.${run.status}`)}${loaded ? html` · <em>${t('runs.loaded')}</em>` : nothing}</td>
             <td class="wide"><span class="row">
-                ${run.adapter && !loaded ? html`<button ?disabled=${!idle} aria-label=${t('runs.load.about', { n: run.id })} @click=${() => lab.load(run).catch(() => {})}>${t('runs.load')}</button>` : nothing}
+                ${(run.adapter || run.weights) && !loaded ? html`<button ?disabled=${!idle} aria-label=${t('runs.load.about', { n: run.id })} @click=${() => lab.load(run).catch(() => {})}>${t('runs.load')}</button>` : nothing}
                 <button aria-pressed=${Boolean(run.pinned)} aria-label=${t('runs.pin.about', { n: run.id })} @click=${() => { run.pinned = !run.pinned; lab.emit('runs'); }}>${t('runs.pin')}</button>
                 <button ?disabled=${run.status === 'running' || (loaded && !idle)} aria-label=${t('runs.delete.about', { n: run.id })} @click=${() => lab.remove(run)}>${t('runs.delete')}</button></span></td></tr>`;
     }
@@ -55,6 +55,8 @@ class PeftRuns extends LabElement {
     /** @param {number} at */
     #difference(at) {
         const { runs } = this.lab;
+        const { back } = runs[at];
+        if (back) return t('runs.back', { n: back.run, step: back.step });
         if (at === 0) return t('runs.first');
         const differences = configDiff(runs[at - 1], runs[at]);
         if (differences.length === 0) return t('runs.same');

@@ -40,11 +40,13 @@ import { shardWeights } from './shards.js';
  * @property {number} [eval_limit] validate on the first examples only
  * @property {number} [snapshot_every] steps between onSnapshot calls
  * @property {number} [snapshot_seconds] seconds between onSnapshot calls
+ * @property {number} [best_below] after each validation with a lower loss than this and than any before in this call, onBest gets the trained weights
  * @property {number} [until] pause when this step is reached
  * @property {AbortSignal} [signal] pauses after the step in progress; the run stays open
  * @property {(report: StepReport) => void} [onStep]
  * @property {(report: ValidationReport) => void} [onValidation]
  * @property {(snapshot: {step: number, bytes: Uint8Array}) => void} [onSnapshot]
+ * @property {(best: {step: number, loss: number, modules: {id: number, tensors: Record<string, Float32Array>}[]}) => void} [onBest] for setTensor()
  */
 
 export class Session {
@@ -117,6 +119,9 @@ export class Session {
 
     /** @param {number} id @param {string} name @returns {Promise<Float32Array>} */
     tensor(id, name) { return this.request('tensor', { id, name }); }
+
+    /** @param {number} id @param {string} name @param {Float32Array} values */
+    setTensor(id, name, values) { return this.request('setTensor', { id, name, values }); }
 
     /** @param {number} id @param {number} layer @param {string} site @param {'base' | 'delta' | 'merged' | 'A' | 'B'} what @returns {Promise<Float32Array>} */
     matrix(id, layer, site, what) { return this.request('matrix', { id, layer, site, what }); }
@@ -223,13 +228,14 @@ export class Session {
     }
 
     /** Goes on with the open run. @param {RunOptions} [options] @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>} */
-    async resume({ signal, onStep, onValidation, onSnapshot, ...args } = {}) {
+    async resume({ signal, onStep, onValidation, onSnapshot, onBest, ...args } = {}) {
         const result = await this.request('train', args, {
             signal,
             onEvent: (event) => {
                 if (event.type === 'steps') event.steps.forEach((/** @type {StepReport} */ report) => onStep?.(report));
                 else if (event.type === 'validation') onValidation?.(event);
                 else if (event.type === 'snapshot') onSnapshot?.(event);
+                else if (event.type === 'best') onBest?.(event);
             },
         });
         if (result.done) await this.endRun();
@@ -305,7 +311,7 @@ function checkWorkers(workers) {
     if (!Number.isInteger(workers) || workers < 1 || workers > 64) throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${workers}`);
 }
 
-const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'snapshot_seconds', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot'];
+const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'snapshot_seconds', 'best_below', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot', 'onBest'];
 
 /** @param {Record<string, any>} options @returns {{run: any, engine: any}} */
 function splitOptions(options) {

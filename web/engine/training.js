@@ -13,13 +13,14 @@ const REPORT_MS = 66;
 /**
  * Runs the open run (trainBegin) to its end, or until the caller aborts; then the run stays open and can be continued or ended.
  * @param {import('./service.js').Service} service
- * @param {{eval_every?: number, eval_split?: string, eval_limit?: number, snapshot_every?: number, snapshot_seconds?: number, until?: number}} args
+ * @param {{eval_every?: number, eval_split?: string, eval_limit?: number, snapshot_every?: number, snapshot_seconds?: number, best_below?: number, until?: number}} args
  *   eval_every: steps between validations, 0 = only at the end (when the split exists); snapshot_every: steps between snapshot events, 0 = none;
- *   snapshot_seconds: seconds between them, 0 = none; until: stop (without ending the run) when this step is reached
- * @param {Context} context emits {type:'steps', steps:[Report]}, {type:'validation', step, …}, {type:'snapshot', step, bytes}
+ *   snapshot_seconds: seconds between them, 0 = none; best_below: the trained weights are handed out after each validation with a lower loss than this and than any
+ *   before, none = never; until: stop (without ending the run) when this step is reached
+ * @param {Context} context emits {type:'steps', steps:[Report]}, {type:'validation', step, …}, {type:'snapshot', step, bytes}, {type:'best', step, loss, modules}
  * @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>}
  */
-export async function trainRun(service, { eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, until }, context) {
+export async function trainRun(service, { eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, best_below = -Infinity, until }, context) {
     const { core } = service;
     const { run, data } = core.json('pl_describe');
     const last = Math.min(until ?? run.steps, run.steps);
@@ -28,6 +29,7 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
     const bundle = new Bundle(context);
     const began = performance.now();
     let { step } = run;
+    let best = best_below;
     let tokens = 0;
     try {
         while (step < last) {
@@ -41,6 +43,10 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
                 bundle.flush();
                 const result = await evaluate(core, { split: eval_split, limit: eval_limit }, quiet(context));
                 context.emit({ type: 'validation', step, ...result });
+                if (result.loss < best) {
+                    best = result.loss;
+                    context.emit({ type: 'best', step, loss: best, modules: trainedTensors(core) });
+                }
             }
             const due = snapshot_seconds && performance.now() - service.snapshotAt >= 1000 * snapshot_seconds;
             if (due || (snapshot_every && step % snapshot_every === 0)) {
@@ -55,6 +61,13 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
         bundle.flush();
     }
     return { step, steps: run.steps, done: step === run.steps, ms: performance.now() - began, tokens };
+}
+
+/** What is being trained, as it is now. @param {import('./core.js').Core} core @returns {{id: number, tensors: Record<string, Float32Array>}[]} */
+function trainedTensors(core) {
+    const { modules } = core.json('pl_describe');
+    return modules.filter((/** @type {any} */ m) => m.active && m.trainable && !m.merged)
+        .map((/** @type {any} */ m) => ({ id: m.id, tensors: Object.fromEntries(m.tensors.map((/** @type {any} */ { name }) => [name, core.tensor(m.id, name)])) }));
 }
 
 /** Collects step reports and emits them at most every REPORT_MS. */

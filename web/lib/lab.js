@@ -4,13 +4,14 @@
  *
  * Events (CustomEvent, detail in parentheses): status (Status) · state (changed keys) · ready · counts · data (statistics by split) · step (StepReport) ·
  * validation (ValidationReport) · sample ({when: before | during | after, text, step}) · run (Run) · runs · modules · merge (MergeReport | null) ·
- * snapshot ({step, bytes}) · notice (text) · failure (PeftLabError)
+ * snapshot ({step, bytes}) · weights ({run, bytes, gone}) · notice (text) · failure (PeftLabError)
  */
 import { evaluateTask, loadIndex, loadTask, PeftLab, PeftLabError } from '../engine/index.js';
 import { measuredMerge } from './measure.js';
 import { loadSplits, OWN, ownTask } from './own.js';
 import { defaults, FIELDS, read } from './store.js';
 import { Trainer, trainOptions } from './trainer.js';
+import { Weights } from './weights.js';
 
 /** @typedef {'idle' | 'loading' | 'ready' | 'training' | 'paused' | 'busy' | 'failed'} Status */
 /** @typedef {import('./runs.js').Run} Run */
@@ -50,6 +51,8 @@ export class Lab extends EventTarget {
     snapshotSeconds = 5;
     /** @type {number | undefined} bytes an engine may have; undefined: what WebAssembly allows */
     memoryLimit;
+    /** Weights of full fine-tunings. */
+    weights = new Weights();
     #base;
     #options;
     #trainer = new Trainer(this);
@@ -115,6 +118,7 @@ export class Lab extends EventTarget {
         const lab = new Lab({ base: this.#base, load: this.#options });
         Object.assign(lab.state, structuredClone(this.state));
         lab.own = this.own;
+        lab.weights.limit = 0; // nobody puts its runs back
         return lab;
     }
 
@@ -167,14 +171,10 @@ export class Lab extends EventTarget {
     }
 
     /** The preset of the chosen task and method. @returns {Record<string, any>} */
-    get preset() {
-        return this.task?.presets?.find((p) => p.method === this.state.method) ?? {};
-    }
+    get preset() { return this.task?.presets?.find((p) => p.method === this.state.method) ?? {}; }
 
     /** Options of the module to train: the preset's, overridden by what the user set. @returns {Record<string, any>} */
-    get options() {
-        return { ...this.preset.options, ...this.state.options };
-    }
+    get options() { return { ...this.preset.options, ...this.state.options }; }
 
     /** @returns {Record<string, any>} training options: the preset's, overridden */
     get train_options() { return trainOptions(this.preset, this.state); }
@@ -327,9 +327,7 @@ export class Lab extends EventTarget {
     ask(prompt) { return this.during('busy', () => this.generate(prompt)); }
 
     /** Where baseLosses keeps the present model and task. */
-    get baseKey() {
-        return `${this.state.model} ${this.state.task}`;
-    }
+    get baseKey() { return `${this.state.model} ${this.state.task}`; }
 
     /** The task's metric on held-out items for the weights as they are. @param {{limit?: number, onProgress?: (done: number, total: number) => void}} [options] */
     async score({ limit = 24, onProgress } = {}) {
@@ -357,6 +355,8 @@ export class Lab extends EventTarget {
     reset() { return this.#trainer.reset(); }
     /** Puts a finished run's weights back into the model, with its settings. @param {Run} run */
     load(run) { return this.#trainer.load(run); }
+    /** A run's weights at its lowest held-out loss, as a new run. @param {Run} run */
+    back(run) { return this.#trainer.back(run); }
     /** Goes on with a run that a reload interrupted. @param {{run: Run, bytes: Uint8Array}} saved */
     recover(saved) { return this.#trainer.recover(saved); }
 

@@ -142,7 +142,7 @@ export async function packSession(lab) {
     const paused = lab.status === 'paused' && lab.run;
     const own = lab.state.task === 'own-data' && lab.task ? { title: lab.task.title, examples: [...lab.task.splits.train, ...(lab.task.splits.validation ?? [])] } : null;
     const runs = lab.runs.filter((run) => run === lab.run || run.status === 'done' || run.status === 'stopped').slice(-MOST_RUNS);
-    const session = { format: SESSION, v: VERSION, state: lab.state, runs: runs.map(({ adapter: _, ...run }) => run), open: paused ? paused.id : null, own };
+    const session = { format: SESSION, v: VERSION, state: lab.state, runs: runs.map(({ adapter: _, best: __, weights: ___, ...run }) => run), open: paused ? paused.id : null, own };
     /** @type {Record<string, any>} */
     const tree = { 'session.json': strToU8(JSON.stringify(session)) };
     for (const run of runs) if (run.adapter) for (const [name, bytes] of Object.entries(run.adapter)) tree[`runs/${run.id}/${name}`] = bytes;

@@ -1,7 +1,10 @@
 /** The training part of a Lab: runs from beginning to end, with pause, single steps, samples on the way, snapshots and recovery. */
 import { PeftLabError } from '../engine/index.js';
 import { checkMemory, memoryNeed } from './need.js';
+import { byteSize } from './format.js';
+import { t } from './i18n.js';
 import { keepSample, makeRun, usualTraining } from './runs.js';
+import { bestSoFar, dropLargeBest, mayKeepBest } from './weights.js';
 
 /** @typedef {import('./runs.js').Run} Run */
 /** @typedef {import('../engine/session.js').Session} Session */
@@ -119,9 +122,12 @@ export class Trainer {
         const module = lab.description.modules[0];
         const need = await memoryNeed(session, module, lab.train_options, lab.data.find((part) => part.split === 'train'));
         const device = /** @type {any} */ (globalThis.navigator)?.deviceMemory;
-        if (checkMemory(need, { workers: lab.workers, limit: lab.memoryLimit, device })) lab.emit('notice', 'notice.memory');
+        const where = { workers: lab.workers, limit: lab.memoryLimit, device };
+        if (checkMemory(need, where)) lab.emit('notice', 'notice.memory');
         const base = lab.baseLosses.get(lab.baseKey) ?? null;
         const run = makeRun({ id: this.#nextRun++, state: lab.state, module, counts: lab.description.counts, train: lab.train_options, sample: lab.sample, base });
+        run.best_kept = mayKeepBest(run, need, where);
+        dropLargeBest(lab.runs);
         lab.run = run;
         lab.runs.push(run);
         const fresh = await evaluate();
@@ -171,6 +177,7 @@ export class Trainer {
             signal: this.#abort?.signal,
             eval_every: Math.max(1, Math.round(run.train.steps / VALIDATIONS)),
             snapshot_seconds: lab.snapshotSeconds,
+            best_below: run.best_kept ? bestSoFar(run) : undefined,
             onStep: (/** @type {any} */ report) => {
                 run.losses.push({ step: report.step, loss: report.loss });
                 lab.emit('step', report);
@@ -179,6 +186,7 @@ export class Trainer {
                 run.validations.push({ step: report.step, loss: report.loss, bits_per_byte: report.bits_per_byte });
                 lab.emit('validation', report);
             },
+            onBest: (/** @type {any} */ { step, loss, modules }) => { run.best = { step, loss, tensors: modules[0].tensors }; },
             onSnapshot: (/** @type {any} */ snapshot) => lab.emit('snapshot', snapshot),
         };
     }
@@ -220,7 +228,8 @@ export class Trainer {
         keepSample(run, run.losses.at(-1)?.step ?? 0, lab.sample.after);
         run.status = status;
         const module = (await lab.describe()).modules[0];
-        if (module && run.method !== 'full') run.adapter = await this.#session.exportAdapter(module.id);
+        if (run.best && run.best.step === run.losses.at(-1)?.step) delete run.best; // those are the run's own
+        if (module) await this.#keepTrained(run, module.id);
         lab.setStatus('ready');
         lab.emit('sample', { when: 'after', text: lab.sample.after, step: run.losses.at(-1)?.step ?? 0 });
         lab.emit('run', run);
@@ -228,22 +237,78 @@ export class Trainer {
         return run;
     }
 
+    /** So that the run can be put back into the model: an adapter as files, all weights as they are. @param {Run} run @param {number} id of the module */
+    async #keepTrained(run, id) {
+        const lab = this.#lab;
+        if (run.method !== 'full') {
+            run.adapter = await this.#session.exportAdapter(id);
+            return;
+        }
+        const limit = byteSize(lab.weights.limit);
+        const bytes = lab.weights.fits(run.trainable) ? await this.#session.snapshot().catch(() => null) : null;
+        if (!bytes) {
+            lab.emit('notice', t('notice.weights_large', { run: run.id, limit }));
+            return;
+        }
+        const gone = lab.weights.keep(run, bytes, lab.runs);
+        if (gone.length) lab.emit('notice', t('notice.weights_gone', { run: gone.map((old) => old.id).join(', '), limit }));
+        lab.emit('weights', { run, bytes, gone });
+    }
+
+    /** The settings of a run into the lab. @param {Run} run */
+    #setAs({ model, task, method, options, seed, train: { steps, lr, batch_size } }) {
+        this.#lab.set({ model, task, method, options, seed, steps, lr, batch_size });
+    }
+
+    /** The model holds this run's weights now. @param {Run} run */
+    async #loaded(run) {
+        const lab = this.#lab;
+        lab.run = run;
+        await lab.describe();
+        lab.sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
+        lab.emit('run', run);
+        lab.emit('sample', { when: 'after', text: lab.sample.after, step: run.losses.at(-1)?.step ?? 0 });
+    }
+
+    /** A run's weights at its lowest held-out loss, as a run of its own: as if it had been stopped there. @param {Run} run @returns {Promise<Run>} */
+    async back(run) {
+        const lab = this.#lab;
+        const { best } = run;
+        if (!best) throw new PeftLabError('state', 'The weights of the best step were not kept.', { hint: 'Train again, and stop at that step.' });
+        this.#setAs(run);
+        return lab.during('busy', async () => {
+            await lab.setModule();
+            const { id } = lab.description.modules[0];
+            for (const [name, values] of Object.entries(best.tensors)) await this.#session.setTensor(id, name, values);
+            const upTo = (/** @type {any[] | undefined} */ list) => list?.filter((at) => at.step <= best.step);
+            const { best: _, adapter: __, weights: ___, ...rest } = run;
+            const made = /** @type {Run} */ ({
+                ...rest, id: this.#nextRun++, status: 'stopped', losses: upTo(run.losses), validations: upTo(run.validations), samples: upTo(run.samples),
+                pauses: run.pauses?.filter((step) => step <= best.step), score: null, adapter: null, pinned: false, back: { run: run.id, step: best.step },
+            });
+            lab.runs.push(made);
+            await this.#loaded(made);
+            made.sample = { ...lab.sample };
+            keepSample(made, best.step, lab.sample.after);
+            await this.#keepTrained(made, id);
+            lab.emit('runs');
+            return made;
+        });
+    }
+
     /** @param {Run} run */
     async load(run) {
         const lab = this.#lab;
         const { adapter } = run;
-        if (!adapter) throw new PeftLabError('state', 'The weights of this run were not kept.', { hint: 'Train it again: the same settings and seed give the same weights.' });
-        const { steps, lr, batch_size } = run.train;
-        lab.set({ model: run.model, task: run.task, method: run.method, options: run.options, seed: run.seed, steps, lr, batch_size });
+        const weights = adapter ? undefined : await lab.weights.of(run);
+        if (!adapter && !weights) throw new PeftLabError('state', 'The weights of this run were not kept.', { hint: 'Train it again: the same settings and seed give the same weights.' });
+        this.#setAs(run);
         return lab.during('busy', async () => {
             await lab.setModule();
             for (const { id } of lab.description.modules) await this.#session.removeModule(id);
-            await this.#session.importAdapter(adapter, { name: run.method });
-            lab.run = run;
-            await lab.describe();
-            lab.sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
-            lab.emit('run', run);
-            lab.emit('sample', { when: 'after', text: lab.sample.after, step: run.losses.at(-1)?.step ?? 0 });
+            if (adapter) await this.#session.importAdapter(adapter, { name: run.method });
+            else if (weights) await this.#session.restore(weights);
+            await this.#loaded(run);
         });
     }
 
@@ -265,6 +330,7 @@ export class Trainer {
             run.losses = run.losses.filter((at) => at.step <= step);
             run.validations = run.validations.filter((at) => at.step <= step);
             run.samples = run.samples?.filter((at) => at.step <= step);
+            if (run.best && run.best.step > step) delete run.best;
             lab.run = run;
             if (!lab.runs.includes(run)) lab.runs = [...lab.runs.filter((other) => other.id !== run.id), run];
         });
