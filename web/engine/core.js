@@ -26,6 +26,9 @@ export class Core {
         this.#session = 0;
     }
 
+    /** Bytes of the whole WebAssembly memory; it grows and never shrinks. */
+    get heap() { return this.#x.memory.buffer.byteLength; }
+
     /** @param {number} at @param {number} size @returns {Uint8Array} a copy */
     #bytes(at, size) {
         return new Uint8Array(this.#x.memory.buffer).slice(at, at + size);

@@ -77,7 +77,7 @@ const COMMANDS = {
     exportModel: (s, { dtype = 'F32' }) => s.core.exportModel(dtype),
     describe: (s) => s.core.json('pl_describe'),
     describeStatic: (s) => s.core.json('pl_describe_static'),
-    memory: (s) => s.core.json('pl_session_memory'),
+    memory: (s) => ({ ...s.core.json('pl_session_memory'), heap: s.core.heap }),
     failAt: (s, { allocation }) => s.core.call('pl_session_fail_at', allocation),
 
     addModule: (s, request) => s.core.ask('pl_module_add', [], request),
