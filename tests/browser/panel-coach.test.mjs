@@ -39,6 +39,28 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
   assertClean();
 });
 
+test('over-fitting for real: one click goes back to the best step, and the words with it', { timeout: 120_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  await page.evaluate(`(lab.set({ model: 'stories-300k', task: 'mood', method: 'lora', steps: 40, batch_size: 4, lr: 0.05, workers: 1, options: { rank: 16, alpha: 32, target_modules: 'all-linear' } }), lab.ready())`);
+  await page.evaluate('lab.train().then(() => {})');
+  const { best, last, sample } = /** @type {any} */ (await page.evaluate('({ best: { step: lab.run.best.step, loss: lab.run.best.loss }, last: lab.run.validations.at(-1).loss, sample: lab.sample.after })'));
+  assert.ok(best.loss < last);
+  await checkLooks(page, 'coach-back');
+  await panel.getByRole('button', { name: `Go back to step ${best.step} (validation ${best.loss.toFixed(3)} instead of ${last.toFixed(3)})` }).click();
+  await panel.getByText(`The model holds run 1 as it was after step ${best.step}`).waitFor();
+  assert.equal(await page.evaluate('lab.during(null, () => lab.session.evaluate({ split: "validation" })).then(({ loss }) => loss)'), best.loss);
+  assert.deepEqual(await page.evaluate('[lab.run.id, lab.run.back, lab.runs.length, lab.run.sample.after === lab.sample.after]'), [2, { run: 1, step: best.step }, 2, true]);
+  await checkLooks(page, 'coach-went-back');
+  await page.evaluate('lab.load(lab.runs[0]).then(() => {})');
+  assert.equal(await page.evaluate('lab.sample.after'), sample, 'and forth again');
+  await panel.getByRole('button', { name: 'Go back to step' }).waitFor();
+  await page.evaluate('(delete lab.run.best, lab.emit("run", lab.run))');
+  await panel.getByText(/Its weights are no longer there/).waitFor();
+  await page.evaluate('(lab.run.best_kept = false, lab.emit("run", lab.run))');
+  await panel.getByText(/large for the memory there is/).waitFor();
+  assertClean();
+});
+
 test('diverging with a loss that is no number; under-fitting; apply and train', { timeout: 90_000 }, async () => {
   const { page, panel } = await site.open();
   await page.evaluate(pretend('(x) => x > 0.8 ? NaN : 3 - x', '() => 3'));

@@ -50,6 +50,7 @@ for (const [method, wish] of Object.entries(OVERFITS)) {
     assert.equal(await hash(), hashBack);
     assert.deepEqual(stopped.adapter, back.adapter);
 
+    assert.equal(run.best?.step, method === 'full' ? undefined : best.step, 'large ones go when the next run begins');
     await lab.load(run);
     assert.deepEqual({ held: await held(), sample: lab.sample.after }, end);
     await lab.load(back);

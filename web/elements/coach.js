@@ -1,13 +1,14 @@
 /**
  * <peft-coach>: reads the curves of the run in the lab, says one thing about them, and offers one change that one click applies; never by itself. Its rules are
- * the engine's (src/advise/coach.c) and can be printed. Shows nothing before there is a run.
+ * the engine's (src/advise/coach.c) and can be printed. Where a run over-fits, another click goes back to its best step. Shows nothing before there is a run.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { calculator } from './calculator-engine.js';
 import { optionLabel } from './options.js';
 import { usePanelTexts } from './texts.js';
-import { percent } from '../lib/format.js';
+import { fixed, percent } from '../lib/format.js';
 import { hasText, language } from '../lib/i18n.js';
+import { bestValidation, lastValidation } from '../lib/runs.js';
 
 /** A loss that is no number is handed over as a huge one: JSON has no word for it, and the rule for diverging is the same. */
 const NO_NUMBER = 1e30;
@@ -109,6 +110,25 @@ class PeftCoach extends LabElement {
         return { option: name, from: short(from), to: short(to) };
     }
 
+    /** The weights of the best step, where the run went on to a worse one; or why there are none. @param {import('../lib/runs.js').Run} run */
+    #back(run) {
+        const { lab } = this;
+        const low = bestValidation(run);
+        if (!['done', 'stopped'].includes(run.status) || !low || low.step === 0 || low.step === run.validations.at(-1)?.step) return nothing;
+        if (!run.best) return html`<p class="small">${t(run.best_kept === false ? 'coach.back.memory' : 'coach.back.gone', { step: low.step })}</p>`;
+        const go = async () => {
+            const made = await lab.back(run).catch(() => null); // failures are shown by the page
+            if (!made) return;
+            this.say(this.#went(made));
+            await this.updateComplete;
+            /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('.went'))?.focus(); // its button is gone
+        };
+        return html`<div><button type="button" class="back" ?disabled=${lab.status !== 'ready'} @click=${go}>${t('coach.back', { step: run.best.step, best: fixed(run.best.loss, 3), now: fixed(lastValidation(run) ?? NaN, 3) })}</button></div>`;
+    }
+
+    /** @param {import('../lib/runs.js').Run} run */
+    #went({ back, validations }) { return t('coach.back.done', { run: back?.run ?? 0, step: back?.step ?? 0, loss: fixed(validations.at(-1)?.loss ?? NaN, 3) }); }
+
     /** Why, in the engine's words, or from its numbers in another language. @param {any} report */
     #because({ state, why, best_step: step, gap, recent }) {
         return inOurWords(`coach.because.${state}`, why, { step, gap: percent(100 * gap), recent: percent(100 * recent) });
@@ -119,6 +139,8 @@ class PeftCoach extends LabElement {
         if (this.problem) return html`<p class="small warn">${this.problem}</p>`;
         // Settings that rebuild the trained part put the run away: what was applied stays said until the next run.
         if (!report || !lab.run) return this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing;
+        const { run } = lab;
+        if (run.back) return html`<div class="card stack went" tabindex="-1" role="group" aria-label=${t('coach.title')}><p><strong>${t('coach.title')}: <span aria-hidden="true">✓</span> ${t('coach.back.title')}</strong></p><p class="small">${this.#went(run)}</p></div>`;
         const { suggestion } = report;
         const open = lab.status === 'training';
         const off = open || Boolean(this.applied) || lab.state.lock.includes(suggestion?.option);
@@ -128,6 +150,7 @@ class PeftCoach extends LabElement {
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(false)}>${t('coach.apply')}</button>
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(true)}>${t('coach.apply_train')}</button>
                 ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>` : html`<p class="small">${inOurWords(`coach.advice.${report.state}`, report.advice)}</p>`}
+            ${report.state === 'overfitting' ? this.#back(run) : nothing}
             ${this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing}
             <details><summary class="small">${t('coach.why')}</summary><p class="small muted">${t('coach.rules')}</p><ol class="small">${report.rules.map((/** @type {any} */ rule) => html`<li class=${rule.applies ? 'applies' : ''}>
                 ${t(`coach.state.${rule.state}`)}${rule.applies ? ` (${t('coach.applies')})` : ''}: ${inOurWords(`coach.rule.${rule.state}`, rule.condition)} ${inOurWords(`coach.advice.${rule.state}`, rule.advice)}</li>`)}</ol></details></div>`;

@@ -4,7 +4,7 @@ import { checkMemory, memoryNeed } from './need.js';
 import { byteSize } from './format.js';
 import { t } from './i18n.js';
 import { keepSample, makeRun, usualTraining } from './runs.js';
-import { bestSoFar, dropLargeBest, mayKeepBest } from './weights.js';
+import { bestSoFar, hasLargeBest, mayKeepBest } from './weights.js';
 
 /** @typedef {import('./runs.js').Run} Run */
 /** @typedef {import('../engine/session.js').Session} Session */
@@ -28,6 +28,8 @@ export class Trainer {
     #abort = null;
     #stopping = false;
     #nextRun = 1;
+    /** The latest run whose best step takes much room. @type {Run | null} */
+    #large = null;
 
     /** @param {import('./lab.js').Lab} lab */
     constructor(lab) {
@@ -127,7 +129,8 @@ export class Trainer {
         const base = lab.baseLosses.get(lab.baseKey) ?? null;
         const run = makeRun({ id: this.#nextRun++, state: lab.state, module, counts: lab.description.counts, train: lab.train_options, sample: lab.sample, base });
         run.best_kept = mayKeepBest(run, need, where);
-        dropLargeBest(lab.runs);
+        delete this.#large?.best;
+        this.#large = hasLargeBest(run) ? run : null;
         lab.run = run;
         lab.runs.push(run);
         const fresh = await evaluate();

@@ -8,7 +8,7 @@ import { checkMemory } from './need.js';
 
 /** Bytes held at most, in the tab and in its storage. */
 export const LIMIT = 96 * 2 ** 20;
-/** Weights at the best step up to this size stay with their run; larger ones only until the next run. */
+/** Weights at the best step up to this size stay with their run; of larger ones only the latest run's are kept, and not over a reload. */
 const SMALL = 2 ** 20;
 /** Weights are 32-bit numbers. */
 const FLOAT = 4;
@@ -52,9 +52,12 @@ export class Weights {
 /** @param {Run} run */
 const bestBytes = ({ trainable }) => trainable * FLOAT;
 
+/** @param {Run} run */
+export const hasLargeBest = (run) => bestBytes(run) > SMALL;
+
 /** Whether a run may keep its weights at the lowest held-out loss: small ones always, others where memory allows. @param {Run} run @param {number} need bytes of the run @param {Parameters<typeof checkMemory>[1]} where */
 export function mayKeepBest(run, need, where) {
-    if (bestBytes(run) <= SMALL) return true;
+    if (!hasLargeBest(run)) return true;
     try {
         return bestBytes(run) <= LIMIT && !checkMemory(need + 2 * bestBytes(run), where);
     } catch {
@@ -68,10 +71,5 @@ export const bestSoFar = (run) => run.validations.reduce((low, { step, loss }) =
 /** A run as it is stored: without the weights at its best step where they are large. @param {Run} run @returns {Run} */
 export function withoutLarge(run) {
     const { best, ...rest } = run;
-    return best && bestBytes(run) <= SMALL ? run : rest;
-}
-
-/** Only the latest run keeps large weights of its best step. @param {Run[]} runs */
-export function dropLargeBest(runs) {
-    for (const run of runs) if (run.best && bestBytes(run) > SMALL) delete run.best;
+    return best && hasLargeBest(run) ? rest : run;
 }
