@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { PeftLab } from '../../web/engine/index.js';
-import { LANGUAGES } from '../../web/lib/i18n.js';
+import { bookKey, bookWords, needsWords } from '../../web/lib/engine-words.js';
+import { BENCHMARK } from '../../web/elements/chapter-data.js';
+import { addTexts, LANGUAGES, setLanguage } from '../../web/lib/i18n.js';
 
 const content = new URL('../../web/content/', import.meta.url);
 const read = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, content), 'utf8'));
@@ -37,6 +39,46 @@ test('the coach: every state, rule, advice and reason', async () => {
 test("the chooser's questions and reasons", async () => {
   const { tree } = await session.guide();
   everywhere(tree.flatMap((/** @type {any} */ node) => [...(node.question ? [`choose.q.${node.key}`, `choose.q.${node.key}.about`] : []), `choose.reason.${node.key}`]));
+});
+
+/** What the Chapter and Choose panels show of the engine's tables: every text but settings, printed figures and names of ours. */
+async function bookTexts() {
+  const SHOWN = ['label', 'quote', 'heading', 'best', 'when', 'use', 'why', 'explanation'];
+  const seen = new Set();
+  const walk = (/** @type {any} */ node, /** @type {string} */ key) => {
+    if (Array.isArray(node)) node.forEach((each) => walk(each, key));
+    else if (node && typeof node === 'object') for (const [name, value] of Object.entries(node)) walk(value, name);
+    else if (typeof node === 'string' && (key === 'reasons' || SHOWN.includes(key))) seen.add(node);
+  };
+  const { memory, methods } = await session.chapter();
+  walk([await session.guide(), methods, memory.map((/** @type {any} */ row) => row.explanation).map((/** @type {string} */ explanation) => ({ explanation }))], '');
+  for (const answers of [{}, ...['latency', 'compute', 'task', 'multitask'].map((key) => ({ [key]: key === 'task' ? 'classification' : 'yes' }))]) {
+    const advice = await session.advise({ latency: 'no', compute: 'no', task: 'no', multitask: 'no', ...answers });
+    walk([advice.label, advice.quote, advice.other].filter(Boolean), 'label');
+  }
+  for (const [, label] of BENCHMARK.rows) if (label) seen.add(label);
+  return [...seen].filter(needsWords);
+}
+
+test("the chapter's tables: every word has words in every language, and none too many", async () => {
+  assert.deepEqual(['LoRA (r=8, α=16)', 'lr 5e-3, all attention', 'Adapters', 'r 32, q + v'].map(needsWords), [false, true, true, false]);
+  const shown = await bookTexts();
+  assert.ok(shown.length > 60, `${shown.length}`);
+  everywhere(shown.map(bookKey));
+  for (const text of shown) assert.equal(texts.en[bookKey(text)].toLowerCase(), text.toLowerCase());
+  const used = new Set(shown.map(bookKey));
+  assert.deepEqual(Object.keys(texts.en).filter((key) => key.startsWith('book.') && !used.has(key)), []);
+  for (const language of ['de', 'fr', 'es']) {
+    addTexts(language, texts[language]);
+    setLanguage(language);
+    for (const text of shown) assert.deepEqual(bookWords(text), { text: texts[language][bookKey(text)], ours: true }, language);
+    const same = shown.filter((text) => texts[language][bookKey(text)].toLowerCase() === text.toLowerCase());
+    // Method names and a word that is the same in French.
+    assert.ok(same.every((text) => /^(Prompt|Prefix) tuning( \(20 tokens\))?$|^Classification$/i.test(text)), `${language}: ${same}`);
+    assert.deepEqual(bookWords('No such words.'), { text: 'No such words.', ours: false });
+  }
+  setLanguage('en');
+  assert.deepEqual(bookWords(shown[0]), { text: shown[0], ours: true });
 });
 
 test('errors: every code a page can meet has a sentence', () => everywhere(['no-wasm', 'no-simd', 'worker-lost', 'load', 'memory', 'numeric', 'format', 'mismatch', 'range'].map((code) => `failure.code.${code}`)));

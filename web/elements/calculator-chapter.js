@@ -1,8 +1,7 @@
-/** The calculator's "chapter numbers": each printed figure beside the exact one, and why they differ (in the
- * engine's English, as the chapter itself is English: marked lang="en"). Also used by the chapter panel. */
+/** The calculator's "chapter numbers": each printed figure beside the exact one, and why they differ. Also used by the chapter panel. */
 import { html, nothing, t } from './base.js';
 import { calculator, table } from './calculator-engine.js';
-import { optionsOf } from './recommend.js';
+import { book, optionsOf } from './recommend.js';
 import { byteSize, count, fixed } from '../lib/format.js';
 
 /**
@@ -34,8 +33,8 @@ export const chapterLora = (row) => (row.lora_activations ? row.asChapter.traini
 export function methodsTable(host, { methods }) {
     return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('calc.chapter.params')}><table><caption class="small muted">${t('calc.chapter.params')}</caption>
         <thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col">${t('calc.col.book')}</th><th scope="col">${t('calc.col.exact')}</th><th scope="col">${t('calc.col.why')}</th></tr></thead>
-        <tbody>${methods.map((row) => html`<tr><th scope="row">${row.label}</th><td>${host.value(`${row.params}, ${row.storage}`, 'chapter')}</td>
-            <td>${host.value(count(row.counted.trainable), 'calculated')}<br>${byteSize(row.counted.data_bytes.fp32)}</td><td lang="en">${row.explanation}</td></tr>`)}</tbody></table></div>`;
+        <tbody>${methods.map((row) => html`<tr><th scope="row">${book(row.label)}</th><td>${host.value(`${row.params}, ${row.storage}`, 'chapter')}</td>
+            <td>${host.value(count(row.counted.trainable), 'calculated')}<br>${byteSize(row.counted.data_bytes.fp32)}</td><td class="why">${book(row.explanation)}</td></tr>`)}</tbody></table></div>`;
 }
 
 /** @param {import('./base.js').LabElement} host @param {ChapterNumbers} numbers */
@@ -47,5 +46,5 @@ export function memoryTable(host, { memory }) {
             <td>${host.value(`${byteSize(chapterFull(row))} / ${byteSize(chapterLora(row))} = ${ratio(chapterFull(row), chapterLora(row))}`, 'calculated')}</td>
             <td>${host.value(`${byteSize(row.ours.full.training)} / ${byteSize(row.ours.lora.training)} = ${ratio(row.ours.full.training, row.ours.lora.training)}`, 'calculated')}<br>
                 <span class="small">${t('calc.qlora', { size: byteSize(row.ours.qlora.training), ratio: ratio(row.ours.full.training, row.ours.qlora.training) })}</span></td>
-            <td lang="en">${row.explanation}</td></tr>`)}</tbody></table></div><p class="small muted">${t('calc.chapter.note')}</p>${nothing}`;
+            <td class="why">${book(row.explanation)}</td></tr>`)}</tbody></table></div><p class="small muted">${t('calc.chapter.note')}</p>${nothing}`;
 }

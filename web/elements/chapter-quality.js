@@ -3,7 +3,8 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { BENCHMARK } from './chapter-data.js';
 import { methodColor, methodSymbol } from './look.js';
-import { methodName } from './recommend.js';
+import { book, methodName } from './recommend.js';
+import { bookWords } from '../lib/engine-words.js';
 import { count, fixed, percent } from '../lib/format.js';
 import { number } from '../lib/i18n.js';
 import { CHAPTER_SKETCH } from '../lib/sweep.js';
@@ -74,14 +75,14 @@ class PeftChapterQuality extends LabElement {
     }
 
     render() {
-        const book = /** @type {Point[]} */ (CHAPTER_SKETCH.map((p) => ({ ...p, label: '', kind: 'chapter' })));
-        const points = [...book, ...benchmark()];
-        const name = (/** @type {Point} */ p) => `${t(`method.${p.method}`)} ${p.label}`.trim();
+        const sketch = /** @type {Point[]} */ (CHAPTER_SKETCH.map((p) => ({ ...p, label: '', kind: 'chapter' })));
+        const points = [...sketch, ...benchmark()];
+        const name = (/** @type {Point} */ p) => `${t(`method.${p.method}`)} ${bookWords(p.label).text}`.trim();
         return html`<peft-chart .label=${t('chapter.quality.title')} .height=${300} .summary=${t('chapter.quality.summary')} .plot=${plot(points)}
                 .table=${{ columns: [t('calc.col.method'), t('chapter.axis.x'), t('chapter.axis.y'), t('chapter.col.from')], rows: points.map((p) => [name(p), p.percent, p.quality, t(`badge.${p.kind}`)]) }}></peft-chart>
             <details><summary>${t('chapter.benchmark')}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.benchmark')}><table>
                 <thead><tr><th scope="col">${t('calc.col.method')}</th>${['parameters', 'accuracy', 'forget', 'peak', 'file'].map((key) => html`<th scope="col" class="num">${t(`chapter.col.${key}`)}</th>`)}</tr></thead>
-                <tbody>${BENCHMARK.rows.map(([method, label, parameters, accuracy, forget, peak, file]) => html`<tr><th scope="row">${methodName(method)} ${label}</th><td class="num">${count(parameters)}</td>
+                <tbody>${BENCHMARK.rows.map(([method, label, parameters, accuracy, forget, peak, file]) => html`<tr><th scope="row">${methodName(method)} ${book(label)}</th><td class="num">${count(parameters)}</td>
                     <td class="num">${this.value(percent(accuracy), 'recorded')}</td><td class="num">${number(forget)}</td><td class="num">${number(peak)}</td><td class="num">${number(file)}</td></tr>`)}</tbody></table></div>
                 <p class="small muted">${t('chapter.benchmark.source', { source: BENCHMARK.source, model: BENCHMARK.model })}</p></details>${this.#ours()}${this.#yours()}`;
     }

@@ -1,5 +1,6 @@
 /** The chapter's decision tree as a drawing that lights up with the answers. */
 import { html, svg, t } from './base.js';
+import { bookWords } from '../lib/engine-words.js';
 
 const ROW = 76;
 const WIDTH = 420;
@@ -33,12 +34,14 @@ export function drawTree(tree, answers, words) {
         reached = lit && answer === 'no';
         const on = (/** @type {boolean} */ value) => (value ? 'on' : '');
         if (last) {
-            return svg`<g class="node result ${on(lit)}"><rect x="22" y=${y - 24} width="196" height="48" rx="24"></rect>${label(120, y, lines(node.quote, 26), '')}</g>`;
+            return svg`<g class="node result ${on(lit)}"><rect x="22" y=${y - 24} width="196" height="48" rx="24"></rect>${label(120, y, lines(bookWords(node.quote).text, 26), '')}</g>`;
         }
+        const advice = lines(bookWords(node.quote).text, 20);
+        const half = advice.length > 2 ? 29 : 22;
         return svg`<path class="edge ${on(reached)}" d="M120 ${y + 26} V${y + ROW - 26}"></path><text x="128" y=${y + 42} class="small ${on(reached)}">${t('choose.no')}</text>
             <path class="edge ${on(yes)}" d="M218 ${y} H262"></path><text x="240" y=${y - 7} class="small ${on(yes)}" text-anchor="middle">${t('choose.yes')}</text>
             <g class="node ${on(lit)}"><rect x="22" y=${y - 26} width="196" height="52" rx="8"></rect>${label(120, y, lines(words(node.key), 26), '')}</g>
-            <g class="node result ${on(yes)}"><rect x="262" y=${y - 22} width="152" height="44" rx="22"></rect>${label(338, y, lines(node.quote, 20), '')}</g>`;
+            <g class="node result ${on(yes)}"><rect x="262" y=${y - half} width="152" height=${2 * half} rx="22"></rect>${label(338, y, advice, '')}</g>`;
     });
     return html`<svg viewBox="0 0 ${WIDTH} ${ROW * tree.length - 8}" role="img" aria-label=${t('choose.tree')} class="tree">${nodes}</svg>`;
 }

@@ -8,7 +8,8 @@ import './chapter-quality.js';
 import { drawTree } from './choose-tree.js';
 import { codeBlock } from './clipboard.js';
 import './merge-overhead.js';
-import { loadButtons, methodName, settingsText } from './recommend.js';
+import { book, loadButtons, methodName, settingsText } from './recommend.js';
+import { bookWords } from '../lib/engine-words.js';
 import { count, fixed } from '../lib/format.js';
 
 const MARKS = Object.freeze({ holds: '✓', assumes: '≈', differs: '≠', see: '▷' });
@@ -29,7 +30,7 @@ class PeftPanelChapter extends LabElement {
         .tree rect { fill: var(--raised); stroke: var(--line-strong); } .tree text { fill: var(--text); } .tree .edge { stroke: var(--line-strong); fill: none; }
         pre { background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px; overflow: auto; max-height: 300px; font: 0.82rem/1.4 var(--mono); margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
         details > summary { cursor: pointer; min-height: 32px; }
-        td { min-width: 7em; }
+        td { min-width: 7em; } td.why { min-width: 18em; }
     `];
 
     constructor() {
@@ -68,17 +69,17 @@ class PeftPanelChapter extends LabElement {
         const cell = (/** @type {any} */ row, /** @type {any} */ rec) => {
             const options = Object.fromEntries(Object.entries(rec.options).filter(([key]) => rec.settings.includes(`${key}=`)));
             const wish = { method: rec.method, options, task: row.task };
-            return html`<div class="stack"><span>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)}</span>${loadButtons(this, wish, { about: `${row.heading}, ${rec.label}` })}${this.#measured(wish)}</div>`;
+            return html`<div class="stack"><span>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)}</span>${loadButtons(this, wish, { about: `${bookWords(row.heading).text}, ${bookWords(rec.label).text}` })}${this.#measured(wish)}</div>`;
         };
         return html`<p>${t('chapter.tasks.about')}</p><div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.tasks')}><table><thead><tr><th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th><th scope="col">${t('chapter.col.first')}</th><th scope="col">${t('chapter.col.second')}</th></tr></thead>
-            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${row.heading}<br><span class="small">${t(`task.${row.task}`)}</span></th><td>${row.best} ${this.value('', 'chapter')}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${r}</li>`)}</ul></td>
+            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${book(row.heading)}<br><span class="small">${t(`task.${row.task}`)}</span></th><td>${book(row.best)} ${this.value('', 'chapter')}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td>
                 <td>${cell(row, row)}</td><td>${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div>`;
     }
 
     /** @param {string} name @param {any[]} rows */
     #rows(name, rows) {
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table><thead><tr><th scope="col">${t(`choose.${name}.when`)}</th>${rows[0].why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr><td lang="en">${row.when}</td>${row.why ? html`<td lang="en">${row.why}</td>` : nothing}<td lang="en">${row.use}</td></tr>`)}</tbody></table></div>`;
+            <tbody>${rows.map((row) => html`<tr><td>${book(row.when)}</td>${row.why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div>`;
     }
 
     /** What a section shows above its claims. @param {string} name */
@@ -86,7 +87,7 @@ class PeftPanelChapter extends LabElement {
         const { guide, numbers } = this;
         if (!guide || !numbers) return nothing;
         if (name === 'quick') return this.#rows('quick', guide.quick_reference);
-        if (name === 'tree') return drawTree(guide.tree, {}, (key) => guide.tree.find((/** @type {any} */ node) => node.key === key).question);
+        if (name === 'tree') return drawTree(guide.tree, {}, (key) => t(`choose.q.${key}`));
         if (name === 'params') return methodsTable(this, numbers);
         if (name === 'quality') return html`<peft-chapter-quality .lab=${this.lab}></peft-chapter-quality>`;
         if (name === 'overhead') return html`${this.#overhead()}<peft-merge-overhead .lab=${this.lab}></peft-merge-overhead>`;

@@ -2,7 +2,8 @@
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { table, calculator } from './calculator-engine.js';
 import { drawTree } from './choose-tree.js';
-import { loadButtons, methodName, settingsText } from './recommend.js';
+import { book, loadButtons, methodName, settingsText } from './recommend.js';
+import { bookWords } from '../lib/engine-words.js';
 import { count, percent } from '../lib/format.js';
 import { hasText } from '../lib/i18n.js';
 
@@ -81,7 +82,7 @@ class PeftPanelChoose extends LabElement {
         const [here, large] = await Promise.all(['', 'llama-2-7b'].map((shape) => this.#count(session, advice, shape)));
         this.advice = { ...advice, here, large };
         this.fire('peft-recommend', { method: advice.method, settings: advice.settings });
-        this.say(t('choose.say', { method: advice.label, settings: settingsText(advice.settings) }));
+        this.say(t('choose.say', { method: bookWords(advice.label).text, settings: settingsText(advice.settings) }));
     }
 
     /** @param {any} session @param {any} advice @param {string} shape '' for the loaded model */
@@ -112,29 +113,29 @@ class PeftPanelChoose extends LabElement {
         const task = this.guide.tasks.find((/** @type {any} */ row) => row.key === this.task)?.task;
         return html`<div class="card best stack"><h3>${t('choose.result')}: ${methodName(advice.method, advice.label)}</h3>
             <p>${settingsText(advice.settings)}${advice.merge ? html`. ${t('choose.merge')}` : nothing}</p>
-            <p>${t('choose.chapter_says', { quote: advice.quote })}</p>
+            <p>${t('choose.chapter_says', { quote: bookWords(advice.quote).text })}</p>
             <div><strong>${t('choose.why')}</strong><ul>${advice.path.map((/** @type {string} */ key) => html`<li>${key === 'default' ? t('choose.reason.default')
                 : `${t(`choose.q.${key}`)} ${t(`choose.${key === deciding ? 'yes' : 'no'}`)}. ${key === deciding ? t(`choose.reason.${key}`) : ''}`}</li>`)}</ul></div>
             ${advice.large ? html`<p>${t('choose.size', { percent: percent(advice.large.percent) })} ${this.value(count(advice.large.trainable), 'calculated')}</p>` : nothing}
             ${loadButtons(this, { method: advice.method, settings: advice.settings, task }, { primary: true })}
             ${advice.other ? html`<p class="row"><span>${t('choose.other')} ${methodName(advice.other.method, advice.other.label)}, ${settingsText(advice.other.settings)}</span>
-                ${loadButtons(this, { ...advice.other, task }, { about: advice.other.label })}</p>` : nothing}</div>`;
+                ${loadButtons(this, { ...advice.other, task }, { about: bookWords(advice.other.label).text })}</p>` : nothing}</div>`;
     }
 
     #tasks() {
         const text = (/** @type {any} */ row) => (hasText(`task.${row.task}`) ? t(`task.${row.task}`) : row.task);
-        const cell = (/** @type {any} */ row, /** @type {any} */ rec) => html`<div>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)} ${loadButtons(this, { ...rec, task: row.task }, { about: `${row.heading}, ${rec.label}` })}</div>`;
+        const cell = (/** @type {any} */ row, /** @type {any} */ rec) => html`<div>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)} ${loadButtons(this, { ...rec, task: row.task }, { about: `${bookWords(row.heading).text}, ${bookWords(rec.label).text}` })}</div>`;
         return html`<details open><summary>${t('choose.tasks')}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t('choose.tasks')}><table>
             <thead><tr><th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th><th scope="col">${t('choose.col.try')}</th></tr></thead>
-            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${row.heading}<br><span class="small">${text(row)}</span></th>
-                <td lang="en">${row.best}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${r}</li>`)}</ul></td><td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
+            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${book(row.heading)}<br><span class="small">${text(row)}</span></th>
+                <td>${book(row.best)}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td><td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
     }
 
     /** @param {string} name @param {any[]} rows @param {boolean} [why] */
     #advice_table(name, rows, why = false) {
         return html`<details><summary>${t(`choose.${name}`)}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
             <thead><tr><th scope="col">${t(`choose.${name}.when`)}</th>${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr><td lang="en">${row.when}</td>${why ? html`<td lang="en">${row.why}</td>` : nothing}<td lang="en">${row.use}</td></tr>`)}</tbody></table></div></details>`;
+            <tbody>${rows.map((row) => html`<tr><td>${book(row.when)}</td>${why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div></details>`;
     }
 
     render() {
@@ -145,7 +146,7 @@ class PeftPanelChoose extends LabElement {
         return html`<div class="stack"><h2>${t('choose.title')}</h2><p>${t('choose.about')}</p>
             <div class="two"><div>${questions.map((/** @type {any} */ node, /** @type {number} */ i) => this.#question(node, i, until))}
                 <p class="row"><label>${t('choose.on')} <select @change=${(/** @type {any} */ e) => { this.task = e.target.value; }}><option value="">${t('choose.on.now')}</option>
-                    ${this.guide.tasks.map((/** @type {any} */ row) => html`<option value=${row.key} ?selected=${row.key === this.task}>${row.heading}</option>`)}</select></label>
+                    ${this.guide.tasks.map((/** @type {any} */ row) => html`<option value=${row.key} ?selected=${row.key === this.task}>${bookWords(row.heading).text}</option>`)}</select></label>
                     <button type="button" class="link" @click=${again}>${t('choose.again')}</button></p></div>
             <figure>${drawTree(this.guide.tree, this.given, (key) => t(`choose.q.${key}`))}<figcaption class="small muted">${t('choose.tree.source')}</figcaption></figure></div>
             <div aria-live="polite">${this.#card()}</div>

@@ -1,6 +1,7 @@
 /** Recommendations of the engine ("lora", "rank=8;alpha=16;target_modules=q_proj,v_proj") as settings of a lab, and the buttons that load them. */
 import { html, nothing, t } from './base.js';
 import { optionLabel } from './options.js';
+import { bookWords } from '../lib/engine-words.js';
 import { optionValue } from '../lib/format.js';
 import { methodColor, methodShape } from './look.js';
 
@@ -35,8 +36,14 @@ export function settingsText(settings) {
     return Object.entries(options).map(([name, value]) => `${optionLabel(/** @type {any} */ ({ name, label: name }))} ${optionValue(value)}`).join(', ');
 }
 
+/** Words of the chapter, marked where they are not in the page's language. @param {string} english */
+export function book(english) {
+    const { text, ours } = bookWords(english);
+    return ours ? text : html`<span lang="en">${text}</span>`;
+}
+
 /** A method's name with its colour and shape. @param {string} method @param {string} [label] */
-export const methodName = (method, label) => html`<span style="color: ${methodColor(method)}" aria-hidden="true">${methodShape(method)}</span> ${label ?? t(`method.${method}`)}`;
+export const methodName = (method, label) => html`<span style="color: ${methodColor(method)}" aria-hidden="true">${methodShape(method)}</span> ${label ? book(label) : t(`method.${method}`)}`;
 
 /**
  * Buttons that load, and load and train.

@@ -28,5 +28,21 @@ export function engineWords(sentence) {
     return { text: sentence, ours: false };
 }
 
+/** Nothing in it to translate: names, settings and numbers, like "LoRA (r=8, α=16)". */
+const NAMES = /^(?:(?:LoRA|DoRA|rsLoRA|lr|r|q|v|Q|V|α|e)|[\d\s(),.=+-])*$/;
+
+/** @param {string} english */
+export const needsWords = (english) => !NAMES.test(english);
+
+/** The key of a text of the chapter's tables, made of its words. @param {string} english */
+export const bookKey = (english) => `book.${english.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 48)}`;
+
+/** Words of the chapter's tables, tree and recommendations, which the engine has in English. @param {string} english @returns {{text: string, ours: boolean}} ours: in the page's language */
+export function bookWords(english) {
+    if (language() === 'en' || !needsWords(english)) return { text: english, ours: true };
+    const key = bookKey(english);
+    return hasText(key) ? { text: t(key), ours: true } : { text: english, ours: false };
+}
+
 /** What a mixing rule does. @param {any[] | undefined} types of the engine @param {string} name */
 export const mixSummary = (types, name) => (language() !== 'en' && hasText(`mix.summary.${name}`) ? t(`mix.summary.${name}`) : types?.find((type) => type.name === name)?.summary ?? '');

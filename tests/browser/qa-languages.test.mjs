@@ -1,0 +1,49 @@
+// The panels whose tables come from the engine's own description, in every language: nothing in them stays English.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { checkAxe, screenshot } from './lib/browser.mjs';
+import { siteAndBrowser, until } from './lib/qa-site.mjs';
+
+const own = siteAndBrowser();
+
+const read = (/** @type {string} */ language) => JSON.parse(readFileSync(new URL(`../../web/content/texts/panels/${language}.json`, import.meta.url), 'utf8'));
+/** One text of each table. */
+const TABLES = { choose: ['well-studied-for-this-use-case', 'maximum-efficiency', 'general-purpose', 'adapters-add-latency', 'adapters-easy-to-swap-combine'], chapter: ['quick-experiments', 'tasks-have-different-needs', 'classification', 'multi-task', 'rounded-up-llama-2-7b-has-6-738-415-616-paramete'] };
+
+for (const language of ['de', 'fr', 'es']) {
+  test(`${language}: Choose and Chapter speak it throughout`, { timeout: 90_000 }, async () => {
+    const words = read(language);
+    const { page, assertClean } = await own.browser.open(`${own.site.url}#v=1&model=stories-300k&lang=${language}&panel=choose`);
+    try {
+      await until(page, 'lab.status === "ready"');
+      const shown = /** @type {(name: string) => Promise<any>} */ (async (name) => {
+        const panel = page.locator(`peft-panel-${name}`);
+        await panel.getByRole('rowheader', { name: words['book.classification'] }).first().waitFor();
+        await panel.locator('details').evaluateAll((list) => list.forEach((each) => { /** @type {HTMLDetailsElement} */ (each).open = true; }));
+        const text = (await panel.evaluate((element) => element.shadowRoot?.textContent ?? '')).replace(/\s+/g, ' ');
+        for (const key of TABLES[/** @type {'choose' | 'chapter'} */ (name)]) {
+          const said = name === 'choose' && key.startsWith('adapters-easy') ? words[`book.${key}`].split(' ')[0] : words[`book.${key}`]; // in the tree a line holds few words
+          assert.ok(text.includes(said.replace(/\s+/g, ' ')), `${name}: ${key}`);
+        }
+        assert.deepEqual(await panel.locator('[lang="en"]').allInnerTexts(), [], name);
+        await panel.scrollIntoViewIfNeeded();
+        for (const theme of ['light', 'dark']) {
+          await page.evaluate((value) => { document.documentElement.dataset.theme = value; }, theme);
+          await screenshot(page, `qa-${name}-${language}-${theme}`, { fullPage: true });
+        }
+      });
+      await shown('choose');
+      await page.evaluate(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.set({ panel: 'chapter' }));
+      await shown('chapter');
+      await checkAxe(page);
+      await page.setViewportSize({ width: 360, height: 800 });
+      await page.waitForTimeout(200);
+      await screenshot(page, `qa-chapter-${language}-phone`, { fullPage: true });
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360), 'no sideways scrolling');
+      assertClean();
+    } finally {
+      await page.context().close();
+    }
+  });
+}
