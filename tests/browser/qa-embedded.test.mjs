@@ -1,44 +1,21 @@
 // In other people's pages: the messages of a host on another origin, and nothing left behind by an element that is taken away.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { startStaticServer } from '../../web/cli/static-server.mjs';
-import { launchChromium } from './lib/browser.mjs';
-import { buildSite, lab, until } from './lib/qa-site.mjs';
+import { before, test } from 'node:test';
+import { foreignHost, lab, siteAndBrowser, until } from './lib/qa-site.mjs';
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=400&bs=2&w=1&p=my+own+words';
-/** @type {Awaited<ReturnType<typeof buildSite>>} */
-let built;
-/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
-let site;
-/** @type {Awaited<ReturnType<typeof startStaticServer>>} */
-let host;
-/** @type {Awaited<ReturnType<typeof launchChromium>>} */
-let browser;
-let folder = '';
-before(async () => {
-  built = await buildSite();
-  site = await built.serve({ 'Access-Control-Allow-Origin': '*' }); // a sandboxed frame has no origin of its own
-  folder = await mkdtemp(join(tmpdir(), 'peftlab-embedded-'));
-  host = await startStaticServer({ root: folder, headers: { 'Content-Security-Policy': '' } });
-  browser = await launchChromium();
-  await writeFile(join(folder, 'index.html'), '<!doctype html><title>host</title><link rel="icon" href="data:,">');
-}, { timeout: 120_000 });
-after(async () => {
-  await browser?.close();
-  await host?.close();
-  await built?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+const own = siteAndBrowser({ 'Access-Control-Allow-Origin': '*' }); // a sandboxed frame has no origin of its own
+const foreign = foreignHost();
+before(() => writeFile(join(foreign.folder, 'index.html'), '<!doctype html><title>host</title><link rel="icon" href="data:,">'));
 
 /**
  * A host page with one frame, and ask(message) in it: posts, and gives the first answer with the same id, or null when none comes.
  * @param {import('node:test').TestContext} context @param {string} query of embed.html @param {string} [sandbox]
  */
 async function framed(context, query, sandbox) {
-  const { page } = await browser.open(host.url);
+  const { page } = await own.browser.open(foreign.host.url);
   context.after(() => page.context().close());
   await page.evaluate(([src, limits]) => {
     const frame = document.createElement('iframe');
@@ -58,7 +35,7 @@ async function framed(context, query, sandbox) {
       frame.contentWindow?.postMessage(message, '*');
     });
     document.body.append(frame);
-  }, [`${site.url}embed.html${query}${LINK}`, sandbox ?? '']);
+  }, [`${own.site.url}embed.html${query}${LINK}`, sandbox ?? '']);
   const ask = (/** @type {any} */ message, wait = 1500) => page.evaluate(([m, ms]) => /** @type {any} */ (globalThis).ask(m, m?.id, ms), [message, wait]);
   const answered = async () => {
     for (let i = 0; i < 60; i++) {
@@ -71,7 +48,7 @@ async function framed(context, query, sandbox) {
 }
 
 test('a host on the list sets, trains, stops and reads; malformed messages change nothing', { timeout: 120_000 }, async (context) => {
-  const { page, ask, answered } = await framed(context, `?allow=${new URL(host.url).origin}`);
+  const { page, ask, answered } = await framed(context, `?allow=${new URL(foreign.host.url).origin}`);
   for (let state = await answered(); state.status !== 'ready'; state = await answered()) await page.waitForTimeout(100);
   const set = await ask({ peft: 1, id: 'a', type: 'peft:set', state: { seed: 7, method: 'prompt', steps: 1e9, nonsense: '<img src=x onerror=alert(1)>' } });
   assert.deepEqual([set.type, set.state.seed, set.state.method, set.state.steps, set.state.prompt], ['peft:state', 7, 'prompt', 5000, 'my own words']);
@@ -88,7 +65,7 @@ test('a host on the list sets, trains, stops and reads; malformed messages chang
   await wait('training');
   await ask({ peft: 1, id: 'f', type: 'peft:stop' });
   await wait('ready');
-  assert.deepEqual(await page.evaluate(() => [.../** @type {any} */ (globalThis).origins]), [new URL(site.url).origin]);
+  assert.deepEqual(await page.evaluate(() => [.../** @type {any} */ (globalThis).origins]), [new URL(own.site.url).origin]);
 });
 
 test('a host that is not on the list gets no answer; without a list it may read, but no words of the user, and not touch', { timeout: 90_000 }, async (context) => {
@@ -107,7 +84,7 @@ test('a host that is not on the list gets no answer; without a list it may read,
 });
 
 test('a sandboxed frame, without an origin or storage, answers its host in the same way', { timeout: 90_000 }, async (context) => {
-  const { page, ask, answered } = await framed(context, `?element=counter&allow=${new URL(host.url).origin}`, 'allow-scripts');
+  const { page, ask, answered } = await framed(context, `?element=counter&allow=${new URL(foreign.host.url).origin}`, 'allow-scripts');
   assert.equal((await answered())?.type, 'peft:state');
   assert.equal((await ask({ peft: 1, id: 'a', type: 'peft:set', state: { seed: 7 } })).state.seed, 7);
   assert.equal(await ask({ peft: 3, id: 'b', type: 'peft:set' }, 300), null);
@@ -118,7 +95,7 @@ test('a sandboxed frame, without an origin or storage, answers its host in the s
 });
 
 test('an element taken away in mid-training leaves no timer, no worker and no request; put back, it goes on from where it was', { timeout: 120_000 }, async (context) => {
-  const { page } = await browser.open(`${site.url}embed.html?element=none`);
+  const { page } = await own.browser.open(`${own.site.url}embed.html?element=none`);
   context.after(() => page.context().close());
   await page.addInitScript(() => {
     const timers = /** @type {any} */ (globalThis).timers = new Set();
@@ -133,7 +110,7 @@ test('an element taken away in mid-training leaves no timer, no worker and no re
       all[clear] = (/** @type {any} */ id) => { timers.delete(id); end(id); };
     }
   });
-  await page.goto(`${site.url}${LINK}`);
+  await page.goto(`${own.site.url}${LINK}`);
   await until(page, 'lab.status === "ready"');
   await lab(page, 'void lab.train().catch(() => {})');
   await until(page, 'lab.run?.losses.length > 5');
@@ -149,10 +126,10 @@ test('an element taken away in mid-training leaves no timer, no worker and no re
   assert.equal(page.workers().length, 0);
   await page.waitForTimeout(1000);
   assert.equal(await page.evaluate('timers.size'), 0, 'timers');
-  const asked = site.requests.length;
+  const asked = own.site.requests.length;
   const steps = await page.evaluate('element.lab.run.losses.length');
   await page.waitForTimeout(1500);
-  assert.equal(site.requests.length, asked);
+  assert.equal(own.site.requests.length, asked);
   assert.equal(await page.evaluate('element.lab.run.losses.length'), steps);
   await page.evaluate('place.append(element)');
   await page.locator('#resume').click();

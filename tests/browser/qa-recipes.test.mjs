@@ -1,41 +1,18 @@
 // The code that Export gives for other places, read as those places read it, and then shown: what it frames must be the element it names, at work.
 // The real tools are in ../recipes, which installs them.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { test } from 'node:test';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startStaticServer } from '../../web/cli/static-server.mjs';
 import { embedCode } from '../../web/lib/embed.js';
-import { launchChromium } from './lib/browser.mjs';
-import { buildSite } from './lib/qa-site.mjs';
+import { foreignHost, siteAndBrowser } from './lib/qa-site.mjs';
 
-/** @type {Awaited<ReturnType<typeof buildSite>>} */
-let built;
-/** @type {Awaited<ReturnType<Awaited<ReturnType<typeof buildSite>>['serve']>>} */
-let site;
-/** @type {Awaited<ReturnType<typeof launchChromium>>} */
-let browser;
-/** @type {Awaited<ReturnType<typeof startStaticServer>>} */
-let host;
-let folder = '';
-before(async () => {
-  built = await buildSite();
-  site = await built.serve();
-  folder = await mkdtemp(join(tmpdir(), 'peftlab-recipes-'));
-  host = await startStaticServer({ root: folder, headers: { 'Content-Security-Policy': '' } });
-  browser = await launchChromium();
-}, { timeout: 120_000 });
-after(async () => {
-  await browser?.close();
-  await host?.close();
-  await built?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+const own = siteAndBrowser();
+const foreign = foreignHost();
 
 const LINK = '#v=1&model=stories-300k&r=4&hide=seed,lr';
 /** @param {string} element */
-const recipes = (element) => Object.fromEntries(embedCode({ page: site.url, element, link: LINK, settings: { rank: '4', hide: 'seed,lr' } }).map(({ id, code }) => [id, code]));
+const recipes = (element) => Object.fromEntries(embedCode({ page: own.site.url, element, link: LINK, settings: { rank: '4', hide: 'seed,lr' } }).map(({ id, code }) => [id, code]));
 
 /** Attributes of a JSX element without children: strings as HTML reads them, {…} as JavaScript. @param {string} code */
 function jsx(code) {
@@ -75,8 +52,8 @@ const READ = {
 for (const [place, read] of Object.entries(READ)) {
   test(`${place}: the calculator in a page of another origin, with the link's settings`, { timeout: 60_000 }, async () => {
     const code = recipes('calculator')[place];
-    await writeFile(join(folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${read(code)}`);
-    const { page, errors } = await browser.open(host.url);
+    await writeFile(join(foreign.folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${read(code)}`);
+    const { page, errors } = await own.browser.open(foreign.host.url);
     const frame = page.frameLocator('iframe');
     await frame.locator('peft-panel-calculator', { hasText: /2,097,152|4,194,304/ }).waitFor({ timeout: 20_000 });
     const address = await page.locator('iframe').getAttribute('src');
@@ -89,13 +66,13 @@ for (const [place, read] of Object.entries(READ)) {
 
 test('myst-widget: the module and its model are those of anywidget.mjs', () => {
   const [, address, json] = /** @type {RegExpExecArray} */ (/^:::\{anywidget\} (\S+)\n(\{[\s\S]*\})\n:::$/.exec(recipes('calculator').mystwidget));
-  assert.equal(address, `${site.url}anywidget.mjs`);
+  assert.equal(address, `${own.site.url}anywidget.mjs`);
   assert.deepEqual(JSON.parse(json), { element: 'calculator', attributes: { rank: '4', hide: 'seed,lr' } });
 });
 
 test('iframe that fits: the frame follows its content up and down, and no message of another frame', { timeout: 60_000 }, async () => {
-  await writeFile(join(folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${recipes('playground').iframefit}`);
-  const { page, errors } = await browser.open(host.url);
+  await writeFile(join(foreign.folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${recipes('playground').iframefit}`);
+  const { page, errors } = await own.browser.open(foreign.host.url);
   const frame = page.frameLocator('iframe');
   const height = async () => Number(await page.locator('iframe').getAttribute('height'));
   const settles = async (/** @type {(now: number) => boolean} */ good) => {
@@ -117,7 +94,7 @@ test('iframe that fits: the frame follows its content up and down, and no messag
 test('notebook recipes: Python that reads as Python, with the settings and the module\'s address', () => {
   const { anywidget, marimo, docusauruscomponent } = recipes('calculator');
   for (const code of [anywidget, marimo]) {
-    assert.match(code, new RegExp(`_esm = "${site.url}anywidget\\.mjs"`));
+    assert.match(code, new RegExp(`_esm = "${own.site.url}anywidget\\.mjs"`));
     assert.match(code, /element = Unicode\("calculator"\)\.tag\(sync=True\)/);
     assert.match(code, /Peftlab\(attributes=\{"rank":"4","hide":"seed,lr"\}\)/);
   }

@@ -50,6 +50,20 @@ export function siteAndBrowser(headers) {
   return own;
 }
 
+/** Somebody else's pages, for all tests of a file: an empty folder, and a server of it on an origin of its own, without our policy. @returns {{folder: string, host: Awaited<ReturnType<typeof startStaticServer>>}} */
+export function foreignHost() {
+  const own = /** @type {any} */ ({});
+  before(async () => {
+    own.folder = mkdtempSync(join(tmpdir(), 'peftlab-host-'));
+    own.host = await startStaticServer({ root: own.folder, headers: { 'Content-Security-Policy': '' } });
+  });
+  after(async () => {
+    await own.host?.close();
+    if (own.folder) rmSync(own.folder, { recursive: true, force: true });
+  });
+  return own;
+}
+
 /** An expression of `lab`, in the page. @param {import('playwright-core').Page} page @param {string} expression */
 export const lab = (page, expression) => page.evaluate(`(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`);
 
