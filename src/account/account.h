@@ -57,7 +57,7 @@ typedef struct pl_counts {
     int64_t base;        /* parameters of the model: the "total" everybody quotes */
     int64_t base_linear; /* of which in the seven linear maps per layer */
     int64_t trainable;   /* trained parameters of all methods together */
-    int64_t stored;      /* of which are written to files (a projection network is not) */
+    int64_t stored;      /* written to files: without a projection network, twice for PiSSA and OLoRA */
     int64_t replaced;    /* base parameters whose own copy is trained (full and norm fine-tuning) */
     int64_t replaced_linear;
     int32_t virtual_tokens, memory_tokens; /* learned rows per sequence */

@@ -76,6 +76,12 @@ static void say_counts(const pl_config *config, const pl_counts *counts, pl_sent
                     config->num_key_value_heads, config->num_attention_heads / config->num_key_value_heads);
     pl_sentence(assumptions, "Percent is trained parameters by parameters of the base model (the added ones "
                              "are not in the total).");
+    if (counts->stored > counts->trainable)
+        pl_sentence(
+            assumptions,
+            "The file holds %lld numbers: with PiSSA and OLoRA also the start, which is to be taken out "
+            "of the base again.",
+            (long long)counts->stored);
     if (counts->stored < counts->trainable)
         pl_sentence(
             assumptions,

@@ -45,7 +45,7 @@ pl_status pl_delta(pl_module *module, const pl_model *model, int32_t layer, pl_s
                        module->method->label, module->method->cannot_merge);
     if (!own && !targeted)
         return not_touched(module, layer, site, error);
-    if (is_plain_lora(module)) { /* s B A itself, without a detour over W */
+    if (is_plain_lora(module)) { /* the product itself, without a detour over W */
         pl_fill(delta, 0, size);
         return module->method->merge(module, model, layer, site, delta, error);
     }
@@ -74,22 +74,38 @@ pl_status pl_singular_values(pl_memory *memory, const real *matrix, int32_t rows
     return status;
 }
 
+/* a[inner, in] and b[out, inner] with s b a = the change: A and B, or with an origin [A; A - A0] and [B - B0, B0] (lora_init.c). */
+static void change_factors(const pl_module *module, int32_t layer, pl_site site, int32_t inner, double *a,
+                           double *b) {
+    const pl_lora_site *s = pl_lora_site_at(module, layer, site);
+    const pl_lora_origin *origin = &s->origin;
+    const real *from_a = pl_module_values(module, layer, (int32_t)site, PL_LORA_A);
+    const real *from_b = pl_module_values(module, layer, (int32_t)site, PL_LORA_B);
+    size_t rank = (size_t)s->rank, block = rank * (size_t)s->in;
+    for (size_t i = 0; i < block; i++) {
+        a[i] = (double)from_a[i] * (double)s->scale;
+        if (origin->a)
+            a[block + i] = (double)(from_a[i] - origin->a[i]) * (double)s->scale;
+    }
+    for (size_t i = 0; i < (size_t)s->out * rank; i++) {
+        double *to = b + i / rank * (size_t)inner + i % rank;
+        to[0] = (double)(origin->b ? from_b[i] - origin->b[i] : from_b[i]);
+        if (origin->b)
+            to[rank] = (double)origin->b[i];
+    }
+}
+
 static pl_status factor_spectrum(pl_module *module, int32_t layer, pl_site site, double *values,
                                  pl_error *error) {
     const pl_lora_site *s = pl_lora_site_at(module, layer, site);
-    size_t a_size = (size_t)s->rank * (size_t)s->in, b_size = (size_t)s->out * (size_t)s->rank;
-    const real *a = pl_module_values(module, layer, (int32_t)site, PL_LORA_A);
-    const real *b = pl_module_values(module, layer, (int32_t)site, PL_LORA_B);
+    int32_t inner = s->origin.a ? 2 * s->rank : s->rank;
+    size_t a_size = (size_t)inner * (size_t)s->in, b_size = (size_t)s->out * (size_t)inner;
     double *copy = pl_memory_alloc(module->memory, a_size + b_size, sizeof *copy);
     if (!copy)
         return pl_fail(error, PL_ERR_MEMORY, "no memory left for the factors of module '%s'", module->name);
-    for (size_t i = 0; i < a_size; i++)
-        copy[i] = (double)a[i] * (double)s->scale;
-    for (size_t i = 0; i < b_size; i++)
-        copy[a_size + i] = (double)b[i];
+    change_factors(module, layer, site, inner, copy, copy + a_size);
     pl_svd svd = {0};
-    pl_status status =
-        pl_svd_product(module->memory, copy + a_size, copy, s->out, s->rank, s->in, &svd, error);
+    pl_status status = pl_svd_product(module->memory, copy + a_size, copy, s->out, inner, s->in, &svd, error);
     if (status == PL_OK)
         memcpy(values, svd.s, (size_t)svd.rank * sizeof *values);
     pl_svd_free(module->memory, &svd);

@@ -11,6 +11,7 @@
  *      dz = g * dy                         and from there on it is LoRA
  *
  * With dropout peft drops the input of everything DoRA adds, of the (g - 1) W x term too: y = W x - W drop(x) + g * z(drop(x)).
+ * PiSSA and OLoRA (lora_init.c) start from W - s B0 A0 in place of W, everywhere above; V at the start is W all the same.
  * Without dropout y already holds W x, and what earlier modules added to it is scaled too; so merging in the same order,
  * w <- g * (w + s B A), gives the same map.
  */
@@ -21,20 +22,16 @@
 
 #include "kernels/kernels.h"
 
-/* norm[o] = ||W[o,:] + s (B A)[o,:]||, summed in double; m starts from the same routine, so that g is exactly 1. */
+/* norm[o] = ||V[o,:]||, summed in double; m starts from the same routine, so that g is exactly 1. */
 void pl_dora_prepare(const pl_module *module, const pl_model *model, int32_t layer, pl_site site) {
     const pl_lora *lora = module->state;
     const pl_lora_site *s = pl_lora_site_at(module, layer, site);
     const real *w = pl_model_linear(model, layer, site)->w;
-    const real *a = pl_module_values(module, layer, (int32_t)site, PL_LORA_A);
-    const real *b = pl_module_values(module, layer, (int32_t)site, PL_LORA_B);
     const real *m = pl_module_values(module, layer, (int32_t)site, PL_LORA_M);
     size_t in = (size_t)s->in;
     for (int32_t o = 0; o < s->out; o++) {
         memcpy(lora->row, w + (size_t)o * in, in * sizeof(real));
-        for (int32_t k = 0; k < s->rank; k++)
-            pl_add_scaled(a + (size_t)k * in, s->scale * b[(size_t)o * (size_t)s->rank + (size_t)k],
-                          lora->row, in);
+        pl_lora_row(module, layer, site, o, s->scale, lora->row);
         s->norm[o] = (real)sqrt(pl_sum_squares(lora->row, in));
         s->g[o] = s->norm[o] > 0 ? m[o] / s->norm[o] : 1; /* an all-zero row has no direction to scale */
     }
@@ -48,19 +45,22 @@ static void scale_rows(const pl_module *module, const pl_linear_at *at, const pl
     pl_mul_rows(s->g, at->rows, s->out, y);
 }
 
-void pl_dora_forward(const pl_module *module, const pl_linear_at *at, const real *x, const real *u, real *y) {
+void pl_dora_forward(const pl_module *module, const pl_linear_at *at, const real *x, const real *dropped,
+                     const real *u, real *y) {
     const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
     if (!pl_lora_drops(module, at->pass)) {
-        pl_gemm_scaled(u, at->rows, s->rank, s->b, s->out, s->scale, y); /* y held W x: now z */
+        pl_lora_detour(module, at, x, u, y); /* y held W x: now z */
         scale_rows(module, at, s, y);
         return;
     }
     size_t count = (size_t)at->rows * (size_t)s->out;
     real *z = pl_module_buffer(module, at->layer, (int32_t)at->site, PL_LORA_Z);
     real *gz = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_DY);
-    pl_linear_apply(at->linear, x, at->rows, z); /* W drop(x) */
+    pl_linear_apply(at->linear, dropped, at->rows, z); /* W drop(x) */
     pl_add_scaled(z, -1, y, count);
-    pl_gemm_scaled(u, at->rows, s->rank, s->b, s->out, s->scale, z);
+    pl_lora_origin_forward(module, at, x, -1, y); /* of PiSSA's and OLoRA's W - s B0 A0 as well */
+    pl_lora_origin_forward(module, at, dropped, 1, y);
+    pl_lora_detour(module, at, dropped, u, z);
     memcpy(gz, z, count * sizeof(real));
     pl_mul_rows(s->g, at->rows, s->out, gz);
     pl_add(gz, y, count);
@@ -94,6 +94,7 @@ const real *pl_dora_backward(pl_module *module, const pl_linear_at *at, real *dy
         real *masked = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_X);
         pl_add_scaled(dy, -1, dz, count);
         pl_gemm(dz, at->rows, s->out, at->linear->packed_t, s->in, masked, false);
+        pl_lora_origin_backward(module, at, dz, -1, masked);
         pl_pass_dropout(at->pass, pl_lora_tag(module, at), lora->dropout, masked, s->in, masked);
         pl_add(masked, dx, inputs);
         memcpy(dz, dy, count * sizeof(real));

@@ -17,6 +17,12 @@
  *
  * rsLoRA (Kalajdzievski 2023, arXiv:2312.03732): s = alpha / sqrt(r). LoRA+ (Hayou et al. 2024, arXiv:2402.12354): B learns faster
  * than A by loraplus_lr_ratio. DoRA (Liu et al. 2024, arXiv:2402.09353): dora.c.
+ *
+ * PiSSA and OLoRA (lora_init.c) start at some B0 A0 != 0 and take it out of the base, so that the start is the base model again:
+ *
+ *      y = W x + s * (B A drop(x) - B0 A0 x)  =  W x + s * ((B - B0) u + B0 u0),    u0 = u - A0 x
+ *
+ * A0 and B0 are frozen: dA and dB are the same as above, and dx gets - s * (dy B0) A0 more.
  */
 #include "peft/lora.h"
 
@@ -47,6 +53,42 @@ static real *saved_u(const pl_module *module, const pl_linear_at *at) {
     return u ? u : pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_U);
 }
 
+/* Both of these reckon with [rows, rank] numbers in the same buffer. */
+void pl_lora_origin_forward(const pl_module *module, const pl_linear_at *at, const real *x, real sign,
+                            real *y) {
+    const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
+    if (!s->origin.a)
+        return;
+    real *u0 = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_U0);
+    pl_gemm(x, at->rows, s->in, s->origin.a_packed, s->rank, u0, false);
+    pl_gemm_scaled(u0, at->rows, s->rank, s->origin.b_packed, s->out, sign * s->scale, y);
+}
+
+void pl_lora_origin_backward(const pl_module *module, const pl_linear_at *at, const real *dy, real sign,
+                             real *dx) {
+    const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
+    if (!s->origin.a)
+        return;
+    real *du = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_U0);
+    pl_gemm(dy, at->rows, s->out, s->origin.b_t, s->rank, du, false);
+    pl_gemm_scaled(du, at->rows, s->rank, s->origin.a_t, s->in, sign * s->scale, dx);
+}
+
+void pl_lora_detour(const pl_module *module, const pl_linear_at *at, const real *base, const real *u,
+                    real *y) {
+    const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
+    if (s->origin.a) {
+        real *u0 = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_U0);
+        size_t count = (size_t)at->rows * (size_t)s->rank;
+        pl_gemm(base, at->rows, s->in, s->origin.a_packed, s->rank, u0, false);
+        pl_scale(u0, -1, count);
+        pl_add(u, u0, count); /* u0 = u - base A0^T */
+        pl_gemm_scaled(u0, at->rows, s->rank, s->origin.b_packed, s->out, s->scale, y);
+    }
+    pl_gemm_scaled(u, at->rows, s->rank, s->b, s->out, s->scale,
+                   y); /* y += s u B^T; (B - B0)^T with an origin */
+}
+
 static void lora_forward(void *self, const pl_linear_at *at, const real *x, real *y) {
     pl_module *module = self;
     const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
@@ -56,9 +98,9 @@ static void lora_forward(void *self, const pl_linear_at *at, const real *x, real
     const real *dropped = pl_lora_input(module, at, x);
     pl_gemm(dropped, at->rows, s->in, s->a, s->rank, u, false); /* u = drop(x) A^T */
     if (s->g)
-        pl_dora_forward(module, at, dropped, u, y);
+        pl_dora_forward(module, at, x, dropped, u, y);
     else
-        pl_gemm_scaled(u, at->rows, s->rank, s->b, s->out, s->scale, y); /* y += s u B^T */
+        pl_lora_detour(module, at, x, u, y);
 }
 
 /* dx += s * drop(du A) */
@@ -93,22 +135,37 @@ static void lora_backward(void *self, const pl_linear_at *at, const real *x, rea
                       pl_module_gradients(module, at->layer, site, PL_LORA_A),
                       scratch); /* dA += s du^T drop(x) */
     }
-    if (dx)
+    if (dx) {
         lora_input_gradient(module, at, s, du, dx);
+        pl_lora_origin_backward(module, at, dy, -1, dx);
+    }
 }
 
 /* ---- merging -------------------------------------------------------------------------------------------------------------- */
 
+void pl_lora_row(const pl_module *module, int32_t layer, pl_site site, int32_t o, real factor, real *row) {
+    const pl_lora_site *s = pl_lora_site_at(module, layer, site);
+    size_t in = (size_t)s->in, first = (size_t)o * (size_t)s->rank;
+    const real *a = pl_module_values(module, layer, (int32_t)site, PL_LORA_A);
+    const real *b = pl_module_values(module, layer, (int32_t)site, PL_LORA_B) + first;
+    for (int32_t k = 0; k < s->rank; k++, a += in) {
+        if (!s->origin.a) {
+            pl_add_scaled(a, factor * b[k], row, in);
+            continue;
+        }
+        const real *a0 = s->origin.a + (size_t)k * in, b0 = s->origin.b[first + (size_t)k];
+        for (size_t i = 0; i < in; i++)
+            row[i] += factor * ((b[k] - b0) * a[i] + b0 * (a[i] - a0[i]));
+    }
+}
+
 void pl_lora_add_delta(const pl_module *module, int32_t layer, pl_site site, real sign, real *w) {
     const pl_lora *lora = module->state;
     const pl_lora_site *s = pl_lora_site_at(module, layer, site);
-    const real *a = pl_module_values(module, layer, (int32_t)site, PL_LORA_A);
-    const real *b = pl_module_values(module, layer, (int32_t)site, PL_LORA_B);
     size_t in = (size_t)s->in;
     for (int32_t o = 0; o < s->out; o++) {
         pl_fill(lora->row, 0, in);
-        for (int32_t k = 0; k < s->rank; k++)
-            pl_add_scaled(a + (size_t)k * in, b[(size_t)o * (size_t)s->rank + (size_t)k], lora->row, in);
+        pl_lora_row(module, layer, site, o, 1, lora->row);
         pl_add_scaled(lora->row, sign * s->scale, w + (size_t)o * in, in);
     }
 }
@@ -154,4 +211,5 @@ const pl_method PL_METHOD_LORA = {
     .linear_backward = lora_backward,
     .merge = lora_merge,
     .unmerge = lora_unmerge,
+    .file_declare = pl_lora_file_declare,
 };

@@ -8,13 +8,31 @@ extern const pl_method PL_METHOD_LORA;
 
 enum { PL_LORA_A, PL_LORA_B, PL_LORA_M, PL_LORA_SLOTS }; /* tensors of one site; M is DoRA's magnitude */
 
+/* How A and B start; the order of the option's words. */
+typedef enum pl_lora_init {
+    PL_LORA_INIT_TRUE,
+    PL_LORA_INIT_GAUSSIAN,
+    PL_LORA_INIT_FALSE,
+    PL_LORA_INIT_PISSA,
+    PL_LORA_INIT_OLORA,
+    PL_LORA_INIT_ORTHOGONAL
+} pl_lora_init;
+
+/* PiSSA and OLoRA: the frozen B0 A0 at which the detour started (lora_init.c); all NULL otherwise. */
+typedef struct pl_lora_origin {
+    real *a, *b;               /* [rank, in], [out, rank] */
+    real *a_packed, *b_packed; /* for x A0^T and u B0^T */
+    real *a_t, *b_t;           /* for (dy B0) A0 and dy B0 */
+} pl_lora_origin;
+
 /* One targeted linear map, ready for passes. Filled by prepare(). */
 typedef struct pl_lora_site {
     int32_t rank, in, out; /* rank 0: this map is not targeted */
     real scale;            /* s = alpha / rank (rsLoRA: alpha / sqrt(rank)), times the module's weight */
-    real *a, *b;           /* packed for u = x A^T and y += s u B^T */
+    real *a, *b;           /* packed for u = x A^T and y += s u B^T; with an origin b is B - B0 */
     real *a_t, *b_t;       /* packed for dx += s du A and du = dy B */
-    real *norm, *g;        /* [out], DoRA only: ||W + s B A|| of each row, and g = m / norm; else NULL */
+    pl_lora_origin origin;
+    real *norm, *g; /* [out], DoRA only: ||W + s B A|| of each row, and g = m / norm; else NULL */
 } pl_lora_site;
 
 typedef struct pl_lora {
@@ -30,7 +48,8 @@ enum {            /* buffers of a pass; (layer, site) or shared (PL_NONE, PL_NON
        PL_LORA_X, /* [rows, in] shared, with dropout: the dropped input, and gradients on their way through the mask */
        PL_LORA_OUTER, /* scratch of pl_gemm_outer, shared */
        PL_LORA_Z,     /* [rows, out] per site, DoRA when training: (W + s B A) x, before the scaling by g */
-       PL_LORA_DY     /* [rows, out] shared, DoRA with dropout */
+       PL_LORA_DY,    /* [rows, out] shared, DoRA with dropout */
+       PL_LORA_U0     /* [rows, rank] shared, with an origin: x A0^T and u - x A0^T; dy B0 */
 };
 
 pl_lora_site *pl_lora_site_at(const pl_module *module, int32_t layer, pl_site site);
@@ -43,7 +62,18 @@ const real *pl_lora_input(const pl_module *module, const pl_linear_at *at, const
 bool pl_lora_drops(const pl_module *module, const pl_pass *pass);
 uint64_t pl_lora_tag(const pl_module *module, const pl_linear_at *at); /* dropout stream of this site */
 
-/* w[out, in] += sign * s B A, row by row: (B A) first, then the scale, as peft merges. */
+/* y += s B A x, or with an origin s (B A x - B0 A0 base), for u = x A^T and the input base of the frozen part. */
+void pl_lora_detour(const pl_module *module, const pl_linear_at *at, const real *base, const real *u,
+                    real *y);
+/* With an origin, else nothing: y += sign * s B0 A0 x, what was taken out of the base, and its backward dx += sign * s (dy B0) A0. */
+void pl_lora_origin_forward(const pl_module *module, const pl_linear_at *at, const real *x, real sign,
+                            real *y);
+void pl_lora_origin_backward(const pl_module *module, const pl_linear_at *at, const real *dy, real sign,
+                             real *dx);
+
+/* row[in] += factor * row o of B A, or with an origin of B A - B0 A0. */
+void pl_lora_row(const pl_module *module, int32_t layer, pl_site site, int32_t o, real factor, real *row);
+/* w[out, in] += sign * s B A (with an origin: s (B A - B0 A0)), row by row: the product first, then the scale, as peft merges. */
 void pl_lora_add_delta(const pl_module *module, int32_t layer, pl_site site, real sign, real *w);
 
 /* ---- lora_tensors.c: members of PL_METHOD_LORA ---- */
@@ -59,12 +89,28 @@ pl_status pl_lora_start(pl_module *module, pl_model *model, uint64_t seed, pl_er
 void pl_lora_prepare(pl_module *module, const pl_model *model);
 double pl_lora_flops(const pl_options *options, const pl_config *config, int32_t context);
 
+/* ---- lora_init.c: starts that are more than random numbers ---- */
+
+pl_lora_init pl_lora_init_of(const pl_options *options);
+bool pl_lora_keeps_origin(const pl_options *options); /* PiSSA, OLoRA */
+pl_status pl_lora_init_check(const pl_options *options, const pl_config *config, pl_error *error);
+/* Fills A, B and, if it keeps one, the origin of one targeted map; nothing where the layout has drawn them. */
+pl_status pl_lora_init_site(pl_module *module, const pl_model *model, int32_t layer, pl_site site,
+                            uint64_t seed, pl_error *error);
+/* A module with an origin as a LoRA of twice the rank without one that changes the same: what its file holds and what mixing works on. The
+   new module is the caller's. */
+pl_status pl_lora_plain(pl_memory *memory, pl_model *model, const pl_module *module, pl_module **plain,
+                        pl_error *error);
+void pl_lora_plain_options(const pl_options *options, pl_options *plain); /* unchanged without an origin */
+pl_status pl_lora_file_declare(const pl_options *options, const pl_config *config, pl_layout *layout);
+
 /* ---- dora.c: the four places where DoRA differs (site->g != NULL) ---- */
 
 /* norm and g of a site from the present weights. */
 void pl_dora_prepare(const pl_module *module, const pl_model *model, int32_t layer, pl_site site);
-/* y from u = drop(x) A^T and x = drop(x). */
-void pl_dora_forward(const pl_module *module, const pl_linear_at *at, const real *x, const real *u, real *y);
+/* y from x, dropped = drop(x) and u = drop(x) A^T. */
+void pl_dora_forward(const pl_module *module, const pl_linear_at *at, const real *x, const real *dropped,
+                     const real *u, real *y);
 /* Adds dm and, with dropout, the share of dx that does not pass through A. Returns the gradient for s u B^T. */
 const real *pl_dora_backward(pl_module *module, const pl_linear_at *at, real *dy, real *dx);
 void pl_dora_merge(const pl_module *module, int32_t layer, pl_site site, real *w);

@@ -9,7 +9,6 @@
 /* ---- options -------------------------------------------------------------------------------------------------- */
 
 enum { RANK_MAX = 1024 };
-enum { INIT_TRUE, INIT_GAUSSIAN, INIT_FALSE };
 enum {
     RANK,
     ALPHA,
@@ -89,12 +88,14 @@ const pl_option PL_LORA_OPTIONS[OPTION_COUNT] = {
               .help = "Train the length of each output row separately from its direction."},
     [INIT] = {.name = "init",
               .type = PL_OPTION_CHOICE,
-              .choices = "true|gaussian|false",
+              .choices = "true|gaussian|false|pissa|olora|orthogonal",
               .step = 1,
               .level = 2,
               .label = "Start values",
               .help = "true: A uniform, B zero. gaussian: A normal with deviation 1/r, B zero. false: both "
-                      "random, so not a no-op."},
+                      "random, so not a no-op. pissa, olora: A and B take over the strongest part of each "
+                      "matrix (by its singular values, by QR) and the rest is frozen. orthogonal: both from "
+                      "halves of one rotation, so that their product is zero; r even."},
     [LR_RATIO] = {.name = "loraplus_lr_ratio",
                   .type = PL_OPTION_REAL,
                   .minimum = 1,
@@ -131,7 +132,7 @@ pl_status pl_lora_check(const pl_options *options, const pl_config *config, pl_e
                            "rank_pattern: the rank of '%s' must be a whole number, not %g",
                            options->patterns[i].key, value);
     }
-    return PL_OK;
+    return pl_lora_init_check(options, config, error);
 }
 
 /* ---- tensors ---------------------------------------------------------------------------------------------------- */
@@ -142,21 +143,27 @@ static void declare_site(const pl_options *options, const pl_config *config, int
                          pl_layout *layout) {
     int32_t rank = pl_lora_rank(options, layer, site), in = pl_site_in(config, site),
             out = pl_site_out(config, site);
-    int32_t start = (int32_t)options->number[INIT];
+    pl_lora_init start = pl_lora_init_of(options);
+    bool computed = start >= PL_LORA_INIT_PISSA;
     float ratio = (float)options->number[LR_RATIO];
     char path[PL_NAME_SIZE];
     pl_site_path(layer, site, path);
 
     /* kaiming_uniform(a = sqrt 5) of torch is U(-1/sqrt(fan_in), 1/sqrt(fan_in)). */
-    pl_tensor a =
-        start == INIT_GAUSSIAN
-            ? pl_tensor_matrix(layer, (int32_t)site, PL_LORA_A, rank, in, PL_INIT_NORMAL, 1.0 / rank)
-            : pl_tensor_matrix(layer, (int32_t)site, PL_LORA_A, rank, in, PL_INIT_UNIFORM, 1.0 / sqrt(in));
+    bool normal = start == PL_LORA_INIT_GAUSSIAN;
+    pl_tensor a = pl_tensor_matrix(layer, (int32_t)site, PL_LORA_A, rank, in,
+                                   computed ? PL_INIT_CUSTOM
+                                   : normal ? PL_INIT_NORMAL
+                                            : PL_INIT_UNIFORM,
+                                   normal ? 1.0 / rank : 1.0 / sqrt(in));
     pl_tensor_name(&a, "%.100s.lora_A.weight", path);
     (void)pl_layout_add(layout, &a);
 
     pl_tensor b = pl_tensor_matrix(layer, (int32_t)site, PL_LORA_B, out, rank,
-                                   start == INIT_FALSE ? PL_INIT_UNIFORM : PL_INIT_ZERO, 1.0 / sqrt(rank));
+                                   computed                      ? PL_INIT_CUSTOM
+                                   : start == PL_LORA_INIT_FALSE ? PL_INIT_UNIFORM
+                                                                 : PL_INIT_ZERO,
+                                   1.0 / sqrt(rank));
     b.lr_scale = ratio;
     pl_tensor_name(&b, "%.100s.lora_B.weight", path);
     (void)pl_layout_add(layout, &b);
@@ -193,7 +200,7 @@ double pl_lora_flops(const pl_options *options, const pl_config *config, int32_t
             if (pl_options_targets(options, layer, (pl_site)site))
                 flops += 2.0 * pl_lora_rank(options, layer, (pl_site)site) *
                          (pl_site_in(config, (pl_site)site) + pl_site_out(config, (pl_site)site));
-    return flops;
+    return pl_lora_keeps_origin(options) ? 2 * flops : flops;
 }
 
 /* ---- buffers of a pass -------------------------------------------------------------------------------------------- */
@@ -232,6 +239,8 @@ pl_status pl_lora_scratch(const pl_options *options, const pl_config *config, co
         for (int32_t site = 0; site < PL_SITE_COUNT; site++)
             if (pl_options_targets(options, layer, (pl_site)site))
                 site_buffers(options, config, &one, layer, (pl_site)site, &largest, layout);
+    if (pl_lora_keeps_origin(options))
+        add_buffer(layout, PL_NONE, PL_NONE, PL_LORA_U0, rows, largest.rank);
     if (!extent->training) {
         add_buffer(layout, PL_NONE, PL_NONE, PL_LORA_U, rows, largest.rank);
         return layout->status;
@@ -261,6 +270,17 @@ static real *carve(real *base, size_t *used, size_t size) {
     return piece;
 }
 
+static pl_lora_origin place_origin(const pl_lora_site *s, real *base, size_t *used) {
+    pl_lora_origin origin = {0};
+    origin.a = carve(base, used, (size_t)s->rank * (size_t)s->in);
+    origin.b = carve(base, used, (size_t)s->out * (size_t)s->rank);
+    origin.a_packed = carve(base, used, pl_pack_size(s->rank, s->in));
+    origin.b_packed = carve(base, used, pl_pack_size(s->out, s->rank));
+    origin.a_t = carve(base, used, pl_pack_size(s->in, s->rank));
+    origin.b_t = carve(base, used, pl_pack_size(s->rank, s->out));
+    return origin;
+}
+
 /* Places the packed factors of every targeted site in base; returns the reals needed. */
 static size_t place_sites(const pl_module *module, pl_lora *lora, real *base) {
     size_t used = 0;
@@ -279,6 +299,8 @@ static size_t place_sites(const pl_module *module, pl_lora *lora, real *base) {
         s.b = carve(base, &used, pl_pack_size(s.out, s.rank));
         s.a_t = carve(base, &used, pl_pack_size(s.in, s.rank));
         s.b_t = carve(base, &used, pl_pack_size(s.rank, s.out));
+        if (pl_lora_keeps_origin(&module->options))
+            s.origin = place_origin(&s, base, &used);
         if (module->options.number[DORA] != 0) {
             s.norm = carve(base, &used, (size_t)s.out);
             s.g = carve(base, &used, (size_t)s.out);
@@ -292,10 +314,30 @@ static size_t place_sites(const pl_module *module, pl_lora *lora, real *base) {
     return used;
 }
 
+/* A and B where they are not drawn, DoRA's m from the present rows. */
+static pl_status start_site(pl_module *module, const pl_model *model, int32_t layer, pl_site site,
+                            uint64_t seed, pl_error *error) {
+    pl_lora_site *s = pl_lora_site_at(module, layer, site);
+    if (s->rank == 0)
+        return PL_OK;
+    s->scale = (real)pl_lora_scale(&module->options, layer, site);
+    PL_TRY(pl_lora_init_site(module, model, layer, site, seed, error));
+    if (s->origin.a) {
+        pl_pack(s->origin.a, s->rank, s->in, s->origin.a_packed);
+        pl_pack(s->origin.b, s->out, s->rank, s->origin.b_packed);
+        pl_pack_transposed(s->origin.a, s->rank, s->in, s->origin.a_t);
+        pl_pack_transposed(s->origin.b, s->out, s->rank, s->origin.b_t);
+    }
+    if (!s->g)
+        return PL_OK;
+    pl_dora_prepare(module, model, layer, site);
+    memcpy(pl_module_values(module, layer, (int32_t)site, PL_LORA_M), s->norm, (size_t)s->out * sizeof(real));
+    return PL_OK;
+}
+
 pl_status pl_lora_start(pl_module *module, pl_model *model, uint64_t seed, pl_error *error) {
-    (void)seed;
-    size_t count = (size_t)module->config.num_hidden_layers * PL_SITE_COUNT;
-    size_t head = (sizeof(pl_lora) + count * sizeof(pl_lora_site) + 63) / 64 * 64;
+    int32_t count = module->config.num_hidden_layers * PL_SITE_COUNT;
+    size_t head = (sizeof(pl_lora) + (size_t)count * sizeof(pl_lora_site) + 63) / 64 * 64;
     size_t bytes = head + place_sites(module, NULL, NULL) * sizeof(real);
     pl_lora *lora = pl_memory_alloc(module->memory, bytes, 1);
     if (!lora)
@@ -305,17 +347,8 @@ pl_status pl_lora_start(pl_module *module, pl_model *model, uint64_t seed, pl_er
     lora->dropout = (real)module->options.number[DROPOUT];
     lora->dora = module->options.number[DORA] != 0;
     (void)place_sites(module, lora, (real *)(void *)((char *)lora + head));
-    for (size_t i = 0; lora->dora && i < count; i++) {
-        int32_t layer = (int32_t)i / PL_SITE_COUNT;
-        pl_site site = (pl_site)(i % PL_SITE_COUNT);
-        pl_lora_site *s = &lora->sites[i];
-        if (s->rank == 0)
-            continue;
-        s->scale = (real)pl_lora_scale(&module->options, layer, site);
-        pl_dora_prepare(module, model, layer, site);
-        memcpy(pl_module_values(module, layer, (int32_t)site, PL_LORA_M), s->norm,
-               (size_t)s->out * sizeof(real));
-    }
+    for (int32_t i = 0; i < count; i++)
+        PL_TRY(start_site(module, model, i / PL_SITE_COUNT, (pl_site)(i % PL_SITE_COUNT), seed, error));
     return PL_OK;
 }
 
@@ -330,6 +363,8 @@ void pl_lora_prepare(pl_module *module, const pl_model *model) {
             s->scale = (real)(pl_lora_scale(&module->options, layer, (pl_site)i) * (double)module->weight);
             pl_pack(a, s->rank, s->in, s->a);
             pl_pack(b, s->out, s->rank, s->b);
+            if (s->origin.b) /* B - B0: packing only moves numbers */
+                pl_add_scaled(s->origin.b_packed, -1, s->b, pl_pack_size(s->out, s->rank));
             pl_pack_transposed(a, s->rank, s->in, s->a_t);
             pl_pack_transposed(b, s->out, s->rank, s->b_t);
             if (s->g)

@@ -90,12 +90,16 @@ static pl_status check_module(const pl_module *module, double weight, pl_error *
     return PL_OK;
 }
 
+static pl_status check_count(int32_t count, pl_error *error) {
+    if (count >= 1 && count <= PL_MIX_MAX)
+        return PL_OK;
+    return pl_fail(error, PL_ERR_RANGE, "%d modules to combine; it must be 1..%d", (int)count,
+                   (int)PL_MIX_MAX);
+}
+
 static pl_status check_request(pl_mixing *m, pl_error *error) {
     const pl_mix_options *o = &m->options;
     int32_t sum = 0, largest = 0;
-    if (m->count < 1 || m->count > PL_MIX_MAX)
-        return pl_fail(error, PL_ERR_RANGE, "%d modules to combine; it must be 1..%d", (int)m->count,
-                       (int)PL_MIX_MAX);
     if (m->pruning != PL_MIX_PRUNE_NOTHING && !(o->density > 0 && o->density <= 1))
         return pl_fail(error, PL_ERR_RANGE, "density %g is outside (0, 1]; 1 keeps everything", o->density);
     for (int32_t i = 0; i < m->count; i++) {
@@ -137,6 +141,28 @@ static pl_status mix_all(pl_mixing *m, pl_error *error) {
     return PL_OK;
 }
 
+static pl_status mix_plain(pl_mixing *m, pl_model *model, const char *name, pl_error *error) {
+    PL_TRY(check_request(m, error));
+    PL_TRY(make_module(m, model, name, error));
+    pl_status status = mix_all(m, error);
+    if (status != PL_OK)
+        pl_module_free(m->made);
+    return status;
+}
+
+/* PiSSA's and OLoRA's part that left the base is no factor of theirs: such sources are mixed as the plain LoRAs they amount to. */
+static pl_status make_plain(const pl_mixing *m, pl_model *model, pl_module **made, pl_module **sources,
+                            pl_error *error) {
+    for (int32_t i = 0; i < m->count; i++) {
+        sources[i] = m->modules[i];
+        if (sources[i]->method != &PL_METHOD_LORA || !pl_lora_keeps_origin(&sources[i]->options))
+            continue;
+        PL_TRY(pl_lora_plain(m->memory, model, m->modules[i], &made[i], error));
+        sources[i] = made[i];
+    }
+    return PL_OK;
+}
+
 pl_status pl_mix(pl_memory *memory, pl_model *model, pl_module *const *modules, const double *weights,
                  int32_t count, const pl_mix_options *options, const char *name, pl_module **result,
                  pl_mix_report *report, pl_error *error) {
@@ -150,13 +176,15 @@ pl_status pl_mix(pl_memory *memory, pl_model *model, pl_module *const *modules, 
     if (options->compat && count == 1)
         m.type = PL_MIX_LINEAR;
     describe_type(&m);
-    PL_TRY(check_request(&m, error));
-    PL_TRY(make_module(&m, model, name, error));
-    pl_status status = mix_all(&m, error);
-    if (status != PL_OK) {
-        pl_module_free(m.made);
-        return status;
-    }
+    pl_module *sources[PL_MIX_MAX], *made[PL_MIX_MAX] = {NULL};
+    PL_TRY(check_count(count, error));
+    pl_status status = make_plain(&m, model, made, sources, error);
+    m.modules = sources;
+    if (status == PL_OK)
+        status = mix_plain(&m, model, name, error);
+    for (int32_t i = 0; i < count; i++)
+        pl_module_free(made[i]);
+    PL_TRY(status);
     double norm = sqrt(m.square_norm), distance = sqrt(m.square_error);
     *report = (pl_mix_report){
         .rank = m.rank, .norm = norm, .relative_error = norm > 0 ? distance / norm : distance};

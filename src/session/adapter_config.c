@@ -61,10 +61,10 @@ static void write_lora(pl_text *out, const pl_options *o, const pl_config *model
     pl_write_key_bool(out, "inference_mode", true);
     pl_write_key(out, "init_lora_weights");
     choice(o, "init", word);
-    if (strcmp(word, "gaussian") == 0)
-        pl_write_string(out, word);
-    else
+    if (strcmp(word, "true") == 0 || strcmp(word, "false") == 0)
         pl_write_bool(out, strcmp(word, "true") == 0);
+    else
+        pl_write_string(out, word);
     write_layers(out, o, model);
     write_key_null(out, "layers_pattern");
     pl_write_key_number(out, "lora_alpha", pl_option_number(o, "alpha"));
@@ -242,9 +242,8 @@ static void write_hub_config(pl_text *out, const pl_options *o, const pl_config 
     pl_write_end(out, '}');
 }
 
-void adapter_write_config(pl_text *out, const pl_module *module, const pl_config *model) {
-    const pl_options *o = &module->options;
-    const char *method = module->method->name;
+void adapter_write_config(pl_text *out, const pl_options *o, const char *name, const pl_config *model) {
+    const char *method = o->method->name;
     pl_write_begin(out, '{');
     if (adapter_file_is_hub(o)) {
         pl_write_key(out, "config");
@@ -253,7 +252,7 @@ void adapter_write_config(pl_text *out, const pl_module *module, const pl_config
         pl_write_key_string(out, "model_class", "LlamaForCausalLM");
         write_key_null(out, "model_name");
         pl_write_key_string(out, "model_type", "llama");
-        pl_write_key_string(out, "name", module->name);
+        pl_write_key_string(out, "name", name);
         pl_write_key_string(out, "version", "adapters.1.2.0");
     } else if (strcmp(method, "lora") == 0) {
         write_lora(out, o, model);

@@ -13,8 +13,8 @@ pl_status adapter_file_key(const pl_method *method, const pl_tensor *tensor, con
 bool adapter_file_has_prefix(const pl_options *options);
 bool adapter_file_is_hub(const pl_options *options); /* AdapterHub layout */
 
-/* adapter_config.c: compact JSON of adapter_config.json. */
-void adapter_write_config(pl_text *out, const pl_module *module, const pl_config *model);
+/* adapter_config.c: compact JSON of adapter_config.json for these options; name is the adapter's. */
+void adapter_write_config(pl_text *out, const pl_options *o, const char *name, const pl_config *model);
 
 /* adapter_read_options.c: method and options from a parsed config and the tensors of the file. name receives the file's adapter name.
    notes: an open JSON array for remarks. */

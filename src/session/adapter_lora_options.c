@@ -45,26 +45,49 @@ pl_status adapter_refuse(const pl_json *config, const char *const *keys, int32_t
     return PL_OK;
 }
 
-static pl_status read_init(const pl_json *config, pl_options *options, const pl_config *model,
+static bool starts_with(const char *word, const char *start) {
+    return strncasecmp(word, start, strlen(start)) == 0;
+}
+
+/* Our word for a decomposition of the base, NULL when it is none; as peft takes them: "OLoRA", "pissa_niter_4". */
+static const char *decomposition(const char *word) {
+    if (strcasecmp(word, "olora") == 0)
+        return "olora";
+    return strcasecmp(word, "pissa") == 0 || starts_with(word, "pissa_niter_") ? "pissa" : NULL;
+}
+
+static pl_status read_init_word(const char *word, pl_options *options, const pl_config *model, pl_text *notes,
+                                pl_error *error) {
+    static const char *const changes_base[] = {"pissa", "corda", "lora_ga", "loftq"};
+    const char *known = decomposition(word);
+    if (starts_with(word, "pissa_niter_"))
+        pl_write_string(notes,
+                        "init_lora_weights is a PiSSA by approximate, random decomposition; the exact one is "
+                        "taken here, so the base differs slightly from the one trained on");
+    if (known || strcmp(word, "gaussian") == 0 || strcmp(word, "orthogonal") == 0)
+        return pl_options_set_text(options, model, "init", known ? known : word, error);
+    for (size_t i = 0; i < sizeof changes_base / sizeof changes_base[0]; i++)
+        if (starts_with(word, changes_base[i]))
+            return pl_fail(error, PL_ERR_UNSUPPORTED,
+                           "adapter_config.json: init_lora_weights \"%s\" changes the base model in a way "
+                           "not offered here; convert the adapter to plain LoRA first (peft: "
+                           "save_pretrained(path_initial_model_for_weight_conversion=…))",
+                           word);
+    if (strcmp(word, "mica") == 0)
+        pl_write_string(notes,
+                        "init_lora_weights \"mica\" freezes B; if this module is trained further here, "
+                        "B is trained too");
+    return PL_OK; /* eva, mica, …: only the start of A and B */
+}
+
+static pl_status read_init(const pl_json *config, pl_options *options, const pl_config *model, pl_text *notes,
                            pl_error *error) {
     const pl_json *init = pl_json_get(config, "init_lora_weights");
     const char *word = pl_json_string(init);
-    if (!word)
-        return pl_options_set_text(options, model, "init",
-                                   init && pl_json_is_bool(init) && !pl_json_bool(init) ? "false" : "true",
-                                   error);
-    if (strcmp(word, "gaussian") == 0)
-        return pl_options_set_text(options, model, "init", "gaussian", error);
-    static const char *const changes_base[] = {"pissa", "olora", "corda", "lora_ga", "loftq"};
-    for (size_t i = 0; i < sizeof changes_base / sizeof changes_base[0]; i++)
-        if (strncasecmp(word, changes_base[i], strlen(changes_base[i])) ==
-            0) /* as peft: "OLoRA", "pissa_niter_4" */
-            return pl_fail(error, PL_ERR_UNSUPPORTED,
-                           "adapter_config.json: init_lora_weights \"%s\" changes the base model too; "
-                           "convert the adapter to plain LoRA "
-                           "first (peft: save_pretrained(path_initial_model_for_weight_conversion=…))",
-                           word);
-    return PL_OK; /* eva, orthogonal, …: only the start of A and B */
+    if (word)
+        return read_init_word(word, options, model, notes, error);
+    bool random = init && pl_json_is_bool(init) && !pl_json_bool(init);
+    return pl_options_set_text(options, model, "init", random ? "false" : "true", error);
 }
 
 static pl_status read_numbers(const pl_json *config, pl_options *options, pl_error *error) {
@@ -165,7 +188,7 @@ pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, c
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "adapter_config.json: bias \"%s\" trains biases, and a Llama model has none", bias);
     PL_TRY(read_numbers(config, options, error));
-    PL_TRY(read_init(config, options, model, error));
+    PL_TRY(read_init(config, options, model, notes, error));
     PL_TRY(read_patterns(config, "rank_pattern", options, model, &regex, error));
     PL_TRY(read_patterns(config, "alpha_pattern", options, model, &regex, error));
     memset(options->targets, 0, sizeof options->targets);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "peft/bottleneck.h"
+#include "peft/lora.h"
 #include "peft/virtual.h"
 #include "session/adapter_file.h"
 
@@ -77,7 +78,9 @@ int32_t pl_module_export_config(pl_session *s, int32_t id) {
     if (status != PL_OK)
         return session_end(s, status);
     pl_text compact = pl_text_make(&s->memory);
-    adapter_write_config(&compact, entry->module, &s->model->config);
+    pl_options plain; /* PiSSA's and OLoRA's files are those of plain LoRAs */
+    pl_lora_plain_options(&entry->module->options, &plain);
+    adapter_write_config(&compact, &plain, entry->module->name, &s->model->config);
     if (compact.failed)
         status = pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the adapter's config");
     else
@@ -133,12 +136,10 @@ static pl_status export_tensors(pl_session *s, const pl_module *module, export_l
     return PL_OK;
 }
 
-static pl_status export_weights(pl_session *s, const pl_entry *entry) {
-    const pl_module *module = entry->module;
+static pl_status export_module(pl_session *s, const pl_module *module) {
     export_list list = {0};
     uint8_t *bytes = NULL;
     size_t size = 0;
-    PL_TRY(exportable(s, entry));
     size_t count = (size_t)module->layout.count;
     list.tensors = pl_memory_alloc(&s->memory, count, sizeof *list.tensors);
     list.names = pl_memory_alloc(&s->memory, count, sizeof *list.names);
@@ -156,6 +157,17 @@ static pl_status export_weights(pl_session *s, const pl_entry *entry) {
     if (status == PL_OK)
         pl_text_bytes(&s->result, (const char *)bytes, size);
     pl_memory_free(&s->memory, bytes);
+    return status;
+}
+
+static pl_status export_weights(pl_session *s, const pl_entry *entry) {
+    pl_module *plain = NULL;
+    PL_TRY(exportable(s, entry));
+    if (!pl_lora_keeps_origin(&entry->module->options))
+        return export_module(s, entry->module);
+    PL_TRY(pl_lora_plain(&s->memory, s->model, entry->module, &plain, &s->error));
+    pl_status status = export_module(s, plain);
+    pl_module_free(plain);
     return status;
 }
 

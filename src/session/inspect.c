@@ -43,12 +43,21 @@ static pl_status write_floats(pl_session *s, const real *values, int64_t count) 
     return PL_OK;
 }
 
+/* A or B such that s B A is the change: for PiSSA and OLoRA those of the plain LoRA that the module amounts to. */
 static pl_status factor(pl_session *s, const pl_module *module, int32_t layer, pl_site site, int32_t slot) {
+    pl_module *plain = NULL;
     const pl_tensor *tensor =
         module->method == &PL_METHOD_LORA ? pl_module_shape(module, layer, (int32_t)site, slot) : NULL;
     if (!tensor)
         return pl_fail(&s->error, PL_ERR_ARGUMENT, "module %s has no low-rank factors here", module->name);
-    return write_floats(s, module->values + tensor->offset, tensor->rows * tensor->cols);
+    if (pl_lora_keeps_origin(&module->options)) {
+        PL_TRY(pl_lora_plain(&s->memory, s->model, module, &plain, &s->error));
+        module = plain;
+        tensor = pl_module_shape(plain, layer, (int32_t)site, slot);
+    }
+    pl_status status = write_floats(s, module->values + tensor->offset, tensor->rows * tensor->cols);
+    pl_module_free(plain);
+    return status;
 }
 
 /* Factors and norms of the module as it is now. session_ready does that for active modules; a module that is not active (a fresh mix, for

@@ -80,7 +80,8 @@ int32_t pl_module_tensor(pl_session *s, int32_t id, const char *name);
 /* Overwrites one tensor (tests, property checks): float32 values of its size. */
 int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values,
                              int32_t size);
-/* ΔW of one site for inspection: "what" is "base", "delta", "merged", "A", "B": float32 matrix [rows, cols] row-major (see pl_module_spectrum for shape). */
+/* ΔW of one site for inspection: "what" is "base", "delta", "merged", "A", "B": float32 matrix [rows, cols] row-major (see pl_module_spectrum for shape). A and B are those of
+   s B A = delta, for PiSSA and OLoRA of twice the rank. */
 int32_t pl_module_matrix(pl_session *s, int32_t id, int32_t layer, const char *site, const char *what);
 /* {"rows":…,"cols":…,"singular_values":[…],"effective_rank":…,"frobenius":…,"relative":|ΔW|/|W|} */
 int32_t pl_module_spectrum(pl_session *s, int32_t id, int32_t layer, const char *site);

@@ -96,6 +96,10 @@ static void read_options(const pl_json *root, const pl_config *config, pl_option
     set(options, "alpha", pl_json_get(root, "lora_alpha"));
     set(options, "use_rslora", pl_json_get(root, "use_rslora"));
     set(options, "use_dora", pl_json_get(root, "use_dora"));
+    const char *init = pl_json_string(pl_json_get(root, "init_lora_weights"));
+    pl_error error = {0};
+    if (init)
+        demand(pl_options_set_text(options, config, "init", init, &error) == PL_OK, init, error.message);
     set_patterns(options, config, "rank_pattern", pl_json_get(root, "rank_pattern"));
     set_patterns(options, config, "alpha_pattern", pl_json_get(root, "alpha_pattern"));
 }

@@ -267,6 +267,10 @@ TEST(lora_some_layers) { check("lora-some-layers-gqa-odd"); }
 TEST(lora_plus) { check("loraplus-qv-gqa-odd"); }
 TEST(dora_wide_heads) { check("dora-all-headdim-gqa"); }
 TEST(dora_mha) { check("dora-qv-mha-tied"); }
+TEST(pissa_patterns) { check("pissa-all-gqa-odd"); }
+TEST(pissa_rs) { check("pissa-rs-headdim-gqa"); }
+TEST(pissa_dora) { check("pissa-dora-mha-tied"); }
+TEST(olora_all) { check("olora-all-mha-tied"); }
 TEST(weighted_mixed) { check("weighted-mixed-mha-tied"); }
 TEST(weighted_same) { check("weighted-same-gqa-odd"); }
 TEST(ia3_gqa) { check("ia3-gqa-odd"); }

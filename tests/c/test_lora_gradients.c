@@ -29,6 +29,22 @@ TEST(dora_dropout) {
     check(helper_mha_tied(), "rank=3;use_dora=true;dropout=0.25;target_modules=all-linear", true);
 }
 
+/* The start is frozen: its gradients are those of A and B alone, and inputs get theirs through both. */
+TEST(pissa) { check(helper_gqa_odd(), "init=pissa;rank=3;alpha=4;target_modules=all-linear", false); }
+TEST(olora_rslora) {
+    check(helper_wide_heads(), "init=olora;rank=4;use_rslora=true;target_modules=all-linear", false);
+}
+TEST(pissa_dropout) {
+    check(helper_gqa_odd(), "init=pissa;rank=3;dropout=0.3;target_modules=all-linear", false);
+}
+TEST(pissa_dora) {
+    check(helper_gqa_odd(), "init=pissa;rank=3;use_dora=true;target_modules=all-linear", true);
+}
+TEST(olora_dora_dropout) {
+    check(helper_mha_tied(), "init=olora;rank=3;use_dora=true;dropout=0.25;target_modules=all-linear", true);
+}
+TEST(orthogonal) { check(helper_mha_tied(), "init=orthogonal;rank=4;target_modules=all-linear", false); }
+
 static void check_pair(const char *one, const char *first, const char *two, const char *second,
                        bool frozen_norms, real weight) {
     rig r;
@@ -44,6 +60,13 @@ static void check_pair(const char *one, const char *first, const char *two, cons
 
 TEST(two_loras_with_weights) {
     check_pair("lora", "rank=2", "lora", "rank=5;target_modules=v_proj,gate_proj", false, (real)-0.7);
+}
+TEST(pissa_weighted_then_lora) {
+    check_pair("lora", "init=pissa;rank=2;alpha=2;target_modules=all-linear", "lora", "rank=3", false,
+               (real)-0.6);
+}
+TEST(pissa_then_dora) {
+    check_pair("lora", "init=pissa;rank=2", "lora", "rank=3;use_dora=true", true, (real)0.5);
 }
 TEST(lora_then_dora) { check_pair("lora", "rank=2", "lora", "rank=3;use_dora=true", true, (real)0.5); }
 TEST(dora_then_lora) { check_pair("lora", "rank=2;use_dora=true", "lora", "rank=3", true, (real)0.5); }

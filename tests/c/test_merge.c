@@ -74,6 +74,18 @@ TEST(one_lora) { check_stack(helper_gqa_odd(), (const char *const[][2]){{"lora",
 TEST(one_dora) {
     check_stack(helper_gqa_odd(), (const char *const[][2]){{"lora", LORA_ALL ";use_dora=true"}}, 1, NULL);
 }
+TEST(one_pissa) {
+    check_stack(helper_gqa_odd(), (const char *const[][2]){{"lora", LORA_ALL ";init=pissa"}}, 1, NULL);
+}
+TEST(one_olora_dora) {
+    check_stack(helper_gqa_odd(), (const char *const[][2]){{"lora", LORA_ALL ";init=olora;use_dora=true"}}, 1,
+                NULL);
+}
+TEST(pissa_and_olora_weighted) {
+    check_stack(helper_mha_tied(),
+                (const char *const[][2]){{"lora", LORA_ALL ";init=pissa"}, {"lora", "rank=2;init=olora"}}, 2,
+                (const real[]){(real)0.6, (real)-1.5});
+}
 TEST(one_ia3) {
     check_stack(helper_wide_heads(), (const char *const[][2]){{"ia3", "target_modules=all-linear"}}, 1, NULL);
 }

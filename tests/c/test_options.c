@@ -120,7 +120,8 @@ TEST(wrong_values_get_a_sentence) {
         {"alpha", "-1", "alpha -1 is outside 1e-06..65536", PL_ERR_RANGE},
         {"dropout", "1", "dropout 1 is outside 0..0.95", PL_ERR_RANGE},
         {"use_dora", "yes", "use_dora must be a number, not 'yes'", PL_ERR_ARGUMENT},
-        {"init", "pissa", "init 'pissa' is not one of true|gaussian|false", PL_ERR_ARGUMENT},
+        {"init", "eva", "init 'eva' is not one of true|gaussian|false|pissa|olora|orthogonal",
+         PL_ERR_ARGUMENT},
     };
     pl_config config = helper_mha_tied();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -31,6 +31,13 @@ static void check_noop(const char *method, const char *options) {
 TEST(lora_starts_at_the_base) { check_noop("lora", "target_modules=all-linear"); }
 TEST(lora_gaussian_starts_at_the_base) { check_noop("lora", "init=gaussian;use_rslora=true"); }
 TEST(lora_with_dropout_starts_at_the_base) { check_noop("lora", "target_modules=all-linear;dropout=0.5"); }
+TEST(pissa_starts_at_the_base) { check_noop("lora", "init=pissa;target_modules=all-linear"); }
+TEST(olora_starts_at_the_base) {
+    check_noop("lora", "init=olora;rank=5;alpha=7;use_rslora=true;target_modules=all-linear");
+}
+TEST(pissa_dora_starts_at_the_base) {
+    check_noop("lora", "init=pissa;use_dora=true;target_modules=all-linear");
+}
 TEST(dora_starts_at_the_base) { check_noop("lora", "target_modules=all-linear;use_dora=true"); }
 TEST(ia3_starts_at_the_base) {
     check_noop("ia3", "target_modules=all-linear;feedforward_modules=o_proj,down_proj");

@@ -19,7 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-GROUPS = dict(base="base", peft="peft_cases", combos="combos", weighted="weighted", counts="counts", tokenizers="tokenizer_cases",
+GROUPS = dict(base="base", peft="peft_cases", decomposed="decomposed", combos="combos", weighted="weighted", counts="counts", tokenizers="tokenizer_cases",
               adapters="adapterhub")
 
 

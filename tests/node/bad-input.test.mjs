@@ -42,7 +42,9 @@ const REQUESTS = [
     { name: 'unknown command', code: 'argument', says: /"fly"/, run: (s) => s.request('fly') },
     { name: 'the methods there are', code: 'argument', says: /there are prompt, .*lora/, run: (s) => s.addModule('lorra') },
     { name: 'an option under two names', code: 'argument', says: /rank is given twice/, run: (s) => s.addModule('lora', { r: 4, rank: 8 }) },
-    { name: 'a number for a choice', code: 'argument', says: /init must be one of true\|gaussian\|false, not the number 1/, run: (s) => s.addModule('lora', { init: 1 }) },
+    { name: 'an odd rank for the orthogonal start', code: 'range', says: /must be even, not 3/, run: (s) => s.addModule('lora', { init: 'orthogonal', rank: 3 }) },
+    { name: 'a start of more directions than a matrix has', code: 'range', says: /v_proj is 8 x 40, so rank 9/, run: (s) => s.addModule('lora', { init: 'olora', rank: 9 }) },
+    { name: 'a number for a choice', code: 'argument', says: /init must be one of true\|gaussian\|false\|pissa\|olora\|orthogonal, not the number 1/, run: (s) => s.addModule('lora', { init: 1 }) },
     { name: 'a layer that is no number', code: 'range', says: /layers_to_transform.*whole numbers/, run: (s) => s.addModule('lora', { layers_to_transform: 'all' }) },
     { name: 'half a layer', code: 'range', says: /layers_to_transform/, run: (s) => s.addModule('lora', { layers_to_transform: 0.5 }) },
     { name: 'a layer beyond 32 bits', code: 'range', says: /layers_to_transform/, run: (s) => s.addModule('lora', { layers_to_transform: 1e300 }) },
@@ -154,6 +156,10 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
     await session.removeModule(id);
     const config = JSON.parse(new TextDecoder().decode(good['adapter_config.json']));
     const weights = good['adapter_model.safetensors'];
+    const wide = await (async () => {
+        const session = await tiny();
+        return (await session.exportAdapter((await session.addModule('lora', { rank: 12 })).id))['adapter_model.safetensors'];
+    })();
     const other = await (async () => {
         const foreign = await tiny('mha-tied');
         return foreign.exportAdapter((await foreign.addModule('lora', { rank: 4 })).id);
@@ -162,7 +168,9 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
     const cases = [
         ['another rank', { r: 5 }, weights, 'mismatch', /rank 4.*says 5/],
         ['an adapter of another model', {}, other['adapter_model.safetensors'], 'mismatch', /tensor|layers/],
-        ['PiSSA', { init_lora_weights: 'pissa' }, weights, 'unsupported', /pissa/],
+        ['CorDA', { init_lora_weights: 'corda' }, weights, 'unsupported', /corda/],
+        ['PiSSA with a word that peft does not know', { init_lora_weights: 'pissa_fast' }, weights, 'unsupported', /pissa_fast/],
+        ['PiSSA of more directions than a matrix has', { init_lora_weights: 'pissa', r: 12 }, wide, 'range', /v_proj is 8 x 40, so rank 12/],
         ['modules_to_save', { modules_to_save: ['lm_head'] }, weights, 'unsupported', /modules_to_save/],
         ['bias', { bias: 'all' }, weights, 'unsupported', /bias/],
         ['alpha zero', { lora_alpha: 0 }, weights, 'format', /lora_alpha/],
@@ -170,7 +178,7 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
         ['truncated weights', {}, weights.slice(0, 100), 'format', /weights/],
         ['alpha_pattern regex', { alpha_pattern: { '.*q_proj$': 4 } }, weights, 'unsupported', /regular expression/],
         ['patterns as a list', { rank_pattern: [4] }, weights, 'format', /rank_pattern must be an object/],
-        ['OLoRA in capitals, as peft takes it', { init_lora_weights: 'OLoRA' }, weights, 'unsupported', /OLoRA/],
+        ['LoftQ in capitals', { init_lora_weights: 'LoftQ' }, weights, 'unsupported', /LoftQ/],
         ['a regular expression for (IA)3', { peft_type: 'IA3', feedforward_modules: '.*down_proj' }, weights, 'unsupported', /feedforward_modules/],
         ['an AdapterHub LoRA', { peft_type: undefined, config: { architecture: 'lora', r: 4 } }, weights, 'unsupported', /architecture "lora"/],
         ['a layer left out by name', { peft_type: undefined, config: { mh_adapter: true, output_adapter: true, leave_out: ['first'] } }, weights, 'mismatch', /leave_out/],

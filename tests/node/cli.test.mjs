@@ -133,12 +133,30 @@ test('compare: table, JSON and SVG', async () => {
     assert.match(await readFile(svg, 'utf8'), /^<svg[\s\S]*lora[\s\S]*<\/svg>\n$/);
 });
 
+test('train --init: PiSSA starts at the base and is saved as a plain LoRA of twice the rank', async () => {
+    const out = join(folder, 'pissa');
+    const losses = await Promise.all([['--init', 'pissa', '--out', out], ['--init', 'olora'], []].map(async (more) => {
+        const { code, out: text, err } = await cli(...TRAIN, '--method', 'lora', '--rank', '4', ...more, '--no-metrics', '--json');
+        assert.equal(code, 0, err);
+        return JSON.parse(text.split('\n').find((line) => line.includes('"step":1,')) ?? '{}').loss;
+    }));
+    assert.ok(losses[0] > 0);
+    assert.deepEqual(losses, [losses[0], losses[0], losses[0]], 'before the first step all are the base');
+    const config = JSON.parse(await readFile(join(out, 'adapter_config.json'), 'utf8'));
+    assert.deepEqual([config.r, config.lora_alpha, config.init_lora_weights], [8, 32, true]);
+    assert.match((await cli(...TRAIN, '--method', 'lora', '--init', 'orthogonal', '--rank', '3')).err, /must be even, not 3/);
+});
+
 test('advise, recipe, models, tasks, methods', async () => {
     const advice = await json('advise', '--latency', 'no', '--compute', 'limited', '--task', 'classification', '--multitask', 'no');
     assert.equal(advice.method, 'prompt');
     assert.ok(advice.why.length > 0 && typeof advice.options === 'object');
     const { script } = await json('recipe', '--method', 'lora', '--rank', '16', '--shape', 'llama-3.1-8b');
     assert.match(script, /r=16,[\s\S]*get_peft_model/);
+    for (const [init, said] of [['pissa', '"pissa"'], ['orthogonal', '"orthogonal"'], ['false', 'False']]) {
+        assert.match((await json('recipe', '--method', 'lora', '--init', init)).script, new RegExp(`init_lora_weights=${said},`));
+    }
+    assert.doesNotMatch(script, /init_lora_weights/);
     assert.ok((await json('models')).some((/** @type {any} */ m) => m.name === 'stories-300k'));
     assert.equal((await json('tasks')).length, 5);
     const names = (await json('methods')).map((/** @type {any} */ m) => m.name);

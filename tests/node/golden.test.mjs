@@ -85,8 +85,30 @@ function checkMerge(c, core, modules) {
     before.forEach((/** @type {Float32Array} */ logits, /** @type {number} */ i) => assert.equal(maxGap(logitsOf(core, c, i), logits), 0, 'unmerging restores the logits bit for bit'));
 }
 
+/** PiSSA and OLoRA: what is exported is peft's own conversion to a plain LoRA (same names, shapes and configuration), and does on the untouched base what the module did. @param {any} c @param {any} core @param {any} module */
+function checkPlain(c, core, module) {
+    const [weights, config] = [core.bytes('pl_module_export_weights', module.id), core.bytes('pl_module_export_config', module.id)];
+    if (c.json.plain) {
+        const want = readSafetensors(adapterWeights(join(c.dir, c.json.plain)));
+        const got = readSafetensors(weights);
+        assert.deepEqual([...got].map(([key, { shape }]) => [key, shape]), [...want].map(([key, { shape }]) => [key, shape]));
+        for (const [key, { data, shape }] of got) { // the trained half is peft's; the start has free signs
+            const [rows, cols] = key.includes('lora_A') ? [shape[0] / 2, shape[1]] : [shape[0], shape[1] / 2];
+            for (let i = 0; i < rows; i++) assert.deepEqual(data.subarray(i * shape[1], i * shape[1] + cols), want.get(key)?.data.subarray(i * shape[1], i * shape[1] + cols), key);
+        }
+        compareConfigs(JSON.parse(Buffer.from(config).toString()), JSON.parse(readFileSync(join(c.dir, c.json.plain, 'adapter_config.json'), 'utf8')));
+    }
+    core.ask('pl_module_set', [module.id], { active: false });
+    const plain = core.json('pl_module_import', 'plain', config, config.length, weights, weights.length).module;
+    assert.equal(plain.options.init, 'true');
+    checkLogits(c, core);
+    core.call('pl_module_remove', plain.id);
+    core.ask('pl_module_set', [module.id], { active: true });
+}
+
 /** Export of what was imported: the same safetensors bytes, a config that says the same. @param {any} c @param {any} core @param {any[]} modules */
 function checkFiles(c, core, modules) {
+    if (/^(pissa|olora)/.test(c.name)) return checkPlain(c, core, modules[0]);
     c.json.adapters.forEach((/** @type {any} */ entry, /** @type {number} */ i) => {
         const dir = join(c.dir, entry.dir);
         const bytes = core.bytes('pl_module_export_weights', modules[i].id);

@@ -39,7 +39,7 @@ const CONFIGS = {
             use_rslora: o.use_rslora || undefined, use_dora: o.use_dora || undefined,
             rank_pattern: Object.keys(o.rank_pattern ?? {}).length ? o.rank_pattern : undefined,
             alpha_pattern: Object.keys(o.alpha_pattern ?? {}).length ? o.alpha_pattern : undefined,
-            layers_to_transform: o.layers_to_transform, init_lora_weights: o.init === 'gaussian' ? 'gaussian' : undefined,
+            layers_to_transform: o.layers_to_transform, init_lora_weights: o.init === 'false' ? false : o.init === 'true' ? undefined : o.init,
         }),
     }),
     prompt: (o) => ({

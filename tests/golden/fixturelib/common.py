@@ -223,11 +223,12 @@ class Case:
                 os.remove(os.path.join(path, f))
         self.add_adapter(name, folder, **extra)
 
-    def record(self, model, forward=plain_forward, trainable=None, hyper=None, make_optimizer=None, batch=None):
+    def record(self, model, forward=plain_forward, trainable=None, hyper=None, make_optimizer=None, batch=None,
+               to_double=None):
         batch = batch or make_batch(self.shape)
         make_optimizer = make_optimizer or (lambda m, p, h: default_optimizer(p, h))
         f32 = evaluate(copy.deepcopy(model), forward, trainable, batch, hyper, make_optimizer)
-        f64 = evaluate(copy.deepcopy(model).double(), forward, trainable, batch, hyper, make_optimizer)
+        f64 = evaluate((to_double or (lambda m: m.double()))(copy.deepcopy(model)), forward, trainable, batch, hyper, make_optimizer)
         j = self.json
         j["tokens"], j["labels"] = batch
         j["targets"] = sum(sum(l != -100 for l in row[1:]) for row in batch[1])

@@ -59,7 +59,7 @@ def save_merged(case, model):
     """peft's own float32 merge_and_unload; only tensors that differ from the base are stored."""
     base = build_model(case.shape).state_dict()
     merged = model.merge_and_unload(safe_merge=True)
-    changed = {k: v for k, v in merged.state_dict().items() if not torch.equal(v, base[k])}
+    changed = {k: v for k, v in merged.state_dict().items() if not torch.equal(v.float(), base[k])}
     if merged.config.tie_word_embeddings:
         changed.pop("lm_head.weight", None)
     save_file(flat(changed), os.path.join(case.dir, "merged.safetensors"))
