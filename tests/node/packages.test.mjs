@@ -49,6 +49,29 @@ test('session files: own data and runs come back; foreign, newer and edited ones
   }
 });
 
+test('session files: all weights of a full fine-tuning come back, bit for bit; what is no snapshot is refused', { timeout: 120_000 }, async () => {
+  const lab = await open();
+  const other = await open();
+  try {
+    lab.set({ steps: 3, method: 'full', batch_size: 4, workers: 1 });
+    await lab.train();
+    const weights = (/** @type {Lab} */ of) => of.work((session) => session.merge().then(() => session.exportModel('F32')));
+    const bytes = await packSession(lab);
+    await unpackSession(other, bytes);
+    assert.deepEqual([other.run?.id, other.run?.weights, other.sample.after], [1, lab.run?.weights, lab.sample.after]);
+    assert.deepEqual(await weights(other), await weights(lab));
+    const files = unzipSync(bytes);
+    files['runs/1/weights.safetensors'] = files['runs/1/weights.safetensors'].slice(0, 5000);
+    other.remove(other.runs[0]);
+    await assert.rejects(unpackSession(other, zipSync(files)), { code: 'format' });
+    await other.train();
+    assert.equal(other.run?.status, 'done', 'and it works on');
+  } finally {
+    lab.close();
+    other.close();
+  }
+});
+
 test('adapters: two modules make two folders that come back; one that does not fit leaves all as it was', { timeout: 120_000 }, async () => {
   const lab = await open();
   try {

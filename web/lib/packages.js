@@ -12,6 +12,8 @@ import { read } from './store.js';
 const LARGEST = 512 * 1024 * 1024;
 const MOST_RUNS = 100;
 const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors', 'adapter.safetensors'];
+/** Of a full fine-tuning, in a session file. */
+const WEIGHTS = 'weights.safetensors';
 const SESSION = 'peftlab-session';
 const VERSION = 1;
 
@@ -146,6 +148,10 @@ export async function packSession(lab) {
     /** @type {Record<string, any>} */
     const tree = { 'session.json': strToU8(JSON.stringify(session)) };
     for (const run of runs) if (run.adapter) for (const [name, bytes] of Object.entries(run.adapter)) tree[`runs/${run.id}/${name}`] = bytes;
+    for (const run of runs) {
+        const weights = await lab.weights.of(run);
+        if (weights) tree[`runs/${run.id}/${WEIGHTS}`] = weights;
+    }
     if (paused) tree['open.safetensors'] = await lab.work((s) => s.snapshot()).finally(() => lab.setStatus('paused'));
     return zip(tree);
 }
@@ -163,6 +169,7 @@ function readRun(raw, adapter) {
         trainable: number(raw?.trainable), total: number(raw?.total), base_loss: typeof raw?.base_loss === 'number' ? raw.base_loss : null, losses: points(raw?.losses), validations: points(raw?.validations),
         sample: { before: text(raw?.sample?.before), after: text(raw?.sample?.after), prompt: text(raw?.sample?.prompt) }, seconds: number(raw?.seconds),
         score: typeof raw?.score === 'number' ? raw.score : null, status, adapter, ...(raw?.pinned === true && { pinned: true }),
+        ...(raw?.back && { back: { run: number(raw.back.run), step: number(raw.back.step) } }),
     };
 }
 
@@ -180,7 +187,7 @@ export async function unpackSession(lab, bytes) {
     await lab.ready();
     const runs = (Array.isArray(session.runs) ? session.runs : []).slice(0, MOST_RUNS).map((/** @type {any} */ raw) => {
         const folder = `runs/${number(raw?.id)}/`;
-        const own = Object.entries(files).filter(([name]) => name.startsWith(folder)).map(([name, content]) => [name.slice(folder.length), content]);
+        const own = Object.entries(files).filter(([name]) => name.startsWith(folder) && name !== folder + WEIGHTS).map(([name, content]) => [name.slice(folder.length), content]);
         return readRun(raw, own.length ? Object.fromEntries(own) : null);
     });
     const { panel: _, ...state } = session.state ?? {};
@@ -192,8 +199,12 @@ export async function unpackSession(lab, bytes) {
     const known = new Set(lab.runs.map((run) => run.id));
     const fresh = runs.filter((/** @type {Run} */ run) => !known.has(run.id));
     lab.adopt(fresh);
+    for (const run of fresh) {
+        const bytes = files[`runs/${run.id}/${WEIGHTS}`];
+        if (bytes && bytes.length <= lab.weights.limit) lab.emit('weights', { run, bytes, gone: lab.weights.keep(run, bytes, lab.runs) });
+    }
     const open = files['open.safetensors'] && fresh.find((/** @type {Run} */ run) => run.id === session.open);
-    const last = fresh.findLast((/** @type {Run} */ run) => run.adapter);
+    const last = fresh.findLast((/** @type {Run} */ run) => run.adapter || run.weights);
     if (open) lab.recover({ run: open, bytes: files['open.safetensors'] }).catch(() => {}); // shown by the page
     else if (last && !own) await lab.load(last);
     return { runs: fresh.length, open: Boolean(open) };

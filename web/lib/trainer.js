@@ -311,6 +311,7 @@ export class Trainer {
             for (const { id } of lab.description.modules) await this.#session.removeModule(id);
             if (adapter) await this.#session.importAdapter(adapter, { name: run.method });
             else if (weights) await this.#session.restore(weights);
+            await this.#session.endRun(); // a file from outside may hold an open one
             await this.#loaded(run);
         });
     }
