@@ -20,6 +20,7 @@ const TRAIN = { steps: 50, batch_size: 6, shards: 3, lr: 5e-3, schedule: 'cosine
 const CASES = [
     ['lora', 'gqa-odd', { rank: 4, dropout: 0.1, target_modules: 'all-linear' }], ['lora', 'mha-tied', { rank: 4, use_dora: true }], ['prompt', 'headdim-gqa', { num_virtual_tokens: 3 }],
     ['prefix', 'gqa-odd', { num_virtual_tokens: 3, prefix_projection: true, prefix_init: 'random' }], ['adapter', 'llama3-rope', { bottleneck_size: 4, non_linearity: 'gelu', dropout: 0.1 }],
+    ['lora', 'gqa-odd', { init: 'pissa', rank: 4, target_modules: 'all-linear' }], ['lora', 'headdim-gqa', { init: 'olora', rank: 5, use_rslora: true }], ['lora', 'llama3-rope', { init: 'orthogonal', rank: 6 }],
     ['ia3', 'gqa-odd', {}], ['norms', 'mha-tied', {}], ['full', 'gqa-odd', {}],
 ];
 
