@@ -6,10 +6,10 @@
  * validation (ValidationReport) · sample ({when: before | during | after, text, step}) · run (Run) · runs · modules · merge (MergeReport | null) ·
  * snapshot ({step, bytes}) · weights ({run, bytes, gone}) · notice (text) · failure (PeftLabError)
  */
-import { evaluateTask, loadIndex, loadTask, PeftLab, PeftLabError } from '../engine/index.js';
+import { evaluateTask, PeftLabError } from '../engine/index.js';
+import { Loader } from './loader.js';
 import { measuredMerge } from './measure.js';
-import { loadSplits, OWN, ownTask } from './own.js';
-import { defaults, FIELDS, read } from './store.js';
+import { defaults, read } from './store.js';
 import { Trainer, trainOptions } from './trainer.js';
 import { Weights } from './weights.js';
 
@@ -55,12 +55,10 @@ export class Lab extends EventTarget {
     weights = new Weights();
     #base;
     #options;
+    #loader;
     #trainer = new Trainer(this);
     /** @type {Promise<unknown>} the end of the queue of work on the engine */
     #queue = Promise.resolve();
-    /** @type {Promise<void> | null} */
-    #started = null;
-    #changed = 0;
     /** @type {{state: Record<string, any>, run: Run | null}[]} */
     #past = [];
 
@@ -69,6 +67,7 @@ export class Lab extends EventTarget {
         super();
         this.#base = String(base).replace(/\/?$/, '/');
         this.#options = load;
+        this.#loader = new Loader(this, this.#base, load);
     }
 
     /** @param {string} type @param {any} [detail] */
@@ -142,7 +141,7 @@ export class Lab extends EventTarget {
         for (const key of changed) this.state[key] = state[key];
         if (touches && this.status === 'paused') this.setStatus('ready');
         this.emit('state', changed);
-        if (this.#started && touches) this.#refresh(changed);
+        if (touches) this.#loader.refresh(changed);
     }
 
     /** One option of the method; undefined takes the preset's again. @param {string} name @param {unknown} value */
@@ -187,114 +186,23 @@ export class Lab extends EventTarget {
     // ---- loading ----
 
     /** Resolves when engine, model and task are loaded; starts loading if nobody did. @returns {Promise<void>} */
-    ready() {
-        this.#started ??= this.start();
-        return this.#started;
-    }
-
+    ready() { return this.#loader.ready(); }
     /** Loads engine, model and task named by the settings. @returns {Promise<void>} */
-    start() {
-        const loading = this.during('loading', async () => {
-            this.index = await loadIndex(this.#base);
-            const { models, tasks } = this.index;
-            const chosen = models.find((m) => m.name === this.state.model) ?? models.find((m) => m.default) ?? models.find((m) => m.name === 'stories-1m') ?? models[0];
-            if (!chosen) throw new PeftLabError('load', 'No model is installed.');
-            this.state.model = chosen.name;
-            if (!(this.own && this.state.task === OWN) && !tasks.some((t) => t.name === this.state.task)) this.state.task = (tasks.find((t) => t.name === FIELDS.task.initial) ?? tasks[0])?.name ?? '';
-            await Promise.all([this.#loadModel(chosen.name), this.#loadTask(this.state.task)]);
-            await this.#prepare();
-        }).then(() => this.emit('ready'));
-        this.#started = loading;
-        loading.catch(() => { this.#started = null; });
-        return loading;
-    }
-
-    /** @param {string} name */
-    async #loadModel(name) {
-        const made = await PeftLab.load(`${this.#base}${name}/`, this.#options);
-        this.session?.close();
-        this.session = made;
-        this.engine ??= await made.describeStatic();
-    }
-
-    /** @param {string} name */
-    async #loadTask(name) {
-        if (name !== OWN) this.task = await this.readTask(name);
-        else if (this.own) this.task = ownTask(this.own);
-        else this.state.task = this.task?.name ?? ''; // there is no such text
-    }
-
+    start() { return this.#loader.start(); }
     /** Where a ready adapter of the index lies. @param {string} name */
-    adapterPlace(name) { return `${this.#base}adapters/${name}/`; }
-
+    adapterPlace(name) { return this.#loader.adapterPlace(name); }
     /** A task's texts, without putting it to use. @param {string} name */
-    readTask(name) { return loadTask(`${this.#base}tasks/${name}/`, { splits: ['train', 'validation', 'test'] }); }
-
+    readTask(name) { return this.#loader.readTask(name); }
     /** Replaces the task by the user's own examples; if none can be used, everything stays as it is. @param {import('../engine/data.js').Example[]} examples @param {string} title */
-    async useData(examples, title) {
-        const { task, own } = this;
-        const { task: name } = this.state;
-        this.own = { title, examples, presets: task?.presets ?? [] };
-        try {
-            this.task = ownTask(this.own);
-            this.state.task = OWN;
-            await this.during('busy', () => this.#prepare());
-        } catch (error) {
-            Object.assign(this, { task, own });
-            this.state.task = name;
-            await this.during('busy', () => this.#prepare()).catch(() => {});
-            throw error;
-        }
-        this.baseLosses.delete(this.baseKey);
-        this.emit('state', ['task']);
-        return this.data;
-    }
-
-    /** Data into the session, the module of the settings, the counter, the sample of the untrained model. */
-    async #prepare() {
-        const { session, task } = this;
-        if (!session || !task) return;
-        await session.clear();
-        this.data = await loadSplits(session, task);
-        await this.setModule();
-        await this.#sampleAgain();
-        this.emit('data', this.data);
-    }
-
+    useData(examples, title) { return this.#loader.useData(examples, title); }
     /** Puts a fresh module of the settings into the session (nothing else), so that the counter is the engine's own count. */
-    async setModule() {
-        const session = /** @type {Session} */ (this.session);
-        this.run = null;
-        this.sample = { ...this.sample, after: '' };
-        if (this.merged) this.emit('merge', (this.merged = null));
-        await session.clear();
-        await session.addModule(this.state.method, this.options, { seed: this.state.seed, name: this.state.method });
-        await this.describe();
-    }
+    setModule() { return this.#loader.setModule(); }
 
     async describe() {
         this.description = (await this.session?.describe()) ?? null;
         this.emit('modules', this.description?.modules ?? []);
         this.emit('counts', this.description?.counts);
         return this.description;
-    }
-
-    /** After settings changed: reload what they touch. Only the latest change counts. @param {string[]} changed */
-    async #refresh(changed) {
-        const ticket = ++this.#changed;
-        const has = (/** @type {string} */ key) => changed.includes(key);
-        const status = has('model') ? 'loading' : has('task') || has('prompt') ? 'busy' : null;
-        await this.during(status, async () => {
-            if (!this.session) return undefined;
-            if (has('model')) await this.#loadModel(this.state.model);
-            if (has('task')) await this.#loadTask(this.state.task);
-            if (has('model') || has('task')) return this.#prepare();
-            if (ticket !== this.#changed) return undefined;
-            if (has('method') || has('options') || has('seed')) await this.setModule();
-            if (has('prompt') || has('seed')) await this.#sampleAgain();
-            this.emit('sample', { when: 'before', text: this.sample.before, step: 0 });
-            return undefined;
-        }).catch(() => {});
     }
 
     // ---- text ----
@@ -305,22 +213,6 @@ export class Lab extends EventTarget {
         if (!session) return '';
         const { max_new_tokens = SAMPLE_TOKENS, ...rest } = task?.generation ?? {};
         return (await session.generate({ prompt, seed: state.seed, max_new_tokens: Math.min(max_new_tokens, 100), ...rest })).text;
-    }
-
-    /** The sample of the model alone, and of the trained module if there is one. */
-    async #sampleAgain() {
-        const session = /** @type {Session} */ (this.session);
-        const { task } = this;
-        const prompt = this.state.prompt || task?.items.validation?.[0]?.prompt || task?.splits.validation?.[0]?.prompt || 'Once upon a time';
-        const after = this.run ? await this.generate(prompt) : '';
-        if (this.merged) await session.unmerge();
-        const modules = (this.description?.modules ?? []).filter((/** @type {any} */ m) => m.active);
-        for (const { id } of modules) await session.setModule(id, { active: false });
-        const before = await this.generate(prompt);
-        for (const { id } of modules) await session.setModule(id, { active: true });
-        if (this.merged) await session.merge();
-        this.sample = { prompt, before, after };
-        this.emit('sample', { when: 'before', text: before, step: 0 });
     }
 
     /** @param {string} prompt */
@@ -394,7 +286,7 @@ export class Lab extends EventTarget {
         this.#trainer.pause();
         this.session?.close();
         this.session = null;
-        this.#started = null;
+        this.#loader.forget();
         this.setStatus(status);
     }
 }
