@@ -79,8 +79,8 @@ static void say_counts(const pl_config *config, const pl_counts *counts, pl_sent
     if (counts->stored > counts->trainable)
         pl_sentence(
             assumptions,
-            "The file holds %lld numbers: with PiSSA and OLoRA also the start, which is to be taken out "
-            "of the base again.",
+            "The file holds %lld numbers: with PiSSA and OLoRA also those of the start, so that the base "
+            "itself can stay as it is.",
             (long long)counts->stored);
     if (counts->stored < counts->trainable)
         pl_sentence(

@@ -9,6 +9,7 @@ const PATTERNS = Object.freeze([
     [/^Dimensions: (?<layers>\d+) layers, hidden size (?<hidden>\d+), FFN (?<ffn>\d+), (?<heads>\d+) attention heads, vocabulary (?<vocab>\d+), input and output embedding shared\.$/, 'assume.dimensions.tied'],
     [/^Dimensions: (?<layers>\d+) layers, hidden size (?<hidden>\d+), FFN (?<ffn>\d+), (?<heads>\d+) attention heads, vocabulary (?<vocab>\d+)\.$/, 'assume.dimensions'],
     [/^Grouped-query attention: (?<heads>\d+) key\/value heads, so prefixes and k\/v modules are (?<times>\d+) times smaller/, 'assume.grouped'],
+    [/^The file holds (?<n>\d+) numbers: with PiSSA and OLoRA also those of the start/, 'assume.start'],
     [/^Percent is trained parameters by parameters of the base model/, 'assume.percent'],
     [/^(?<format>\w+): (?<n>[\d.]+) bytes per parameter\.$/, 'assume.bytes'],
     [/^Added parameters are trained in f32: 4 bytes each for weight and gradient, (?<n>\d+) for (?<optimizer>\w+)\.$/, 'assume.added'],
