@@ -11,8 +11,8 @@ import { stories } from './lib/session.mjs';
 const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
 const task = await loadTask(join(models, 'tasks/pirate'));
 
-for (const [method, options] of /** @type {[string, any][]} */ ([['lora', { rank: 8 }], ['full', {}], ['prefix', { num_virtual_tokens: 20 }], ['adapter', {}]])) {
-    test(`the need of ${method} is told within a third of what the engine then takes, rather too much than too little`, async (context) => {
+for (const [method, options] of /** @type {[string, any][]} */ ([['lora', { rank: 8 }], ['lora', { rank: 8, init: 'pissa', target_modules: 'all-linear' }], ['full', {}], ['prefix', { num_virtual_tokens: 20 }], ['adapter', {}]])) {
+    test(`the need of ${method} ${JSON.stringify(options)} is told within a third of what the engine then takes, rather too much than too little`, async (context) => {
         for (const [batch_size, shards] of [[2, 1], [16, 4], [64, 4]]) {
             const session = await stories({ inThread: true });
             const data = await session.setData('train', task.splits.train);
