@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { PeftLab } from '../../web/engine/index.js';
-import { bookKey, bookWords, needsWords } from '../../web/lib/engine-words.js';
+import { bookKey, bookWords, engineWords, methodWords, needsWords, shapeWords } from '../../web/lib/engine-words.js';
+import { baseTerms, methodTerms } from '../../web/lib/formulas.js';
 import { BENCHMARK } from '../../web/elements/chapter-data.js';
 import { addTexts, LANGUAGES, setLanguage } from '../../web/lib/i18n.js';
 
@@ -81,7 +82,71 @@ test("the chapter's tables: every word has words in every language, and none too
   assert.deepEqual(bookWords(shown[0]), { text: shown[0], ours: true });
 });
 
-test('errors: every code a page can meet has a sentence', () => everywhere(['no-wasm', 'no-simd', 'worker-lost', 'load', 'memory', 'numeric', 'format', 'mismatch', 'range'].map((code) => `failure.code.${code}`)));
+/** Every sentence of the engine that the calculator can show: one choice after the other on each kind of shape, and what it refuses. */
+async function calculatorSentences() {
+  const { methods } = await session.describeStatic();
+  const seen = new Set(/** @type {string[]} */ ([]));
+  const CHOICES = [{}, ...['f32', 'bf16', 'f16', 'int8', 'nf4'].map((dtype) => ({ dtype })), ...['adamw', 'adamw8bit', 'momentum', 'sgd'].map((optimizer) => ({ optimizer })), { checkpointing: true }, { assume: 'chapter' }];
+  const OPTIONS = [...methods.map(({ name: method }) => ({ method, options: {} })), { method: 'lora', options: { init: 'pissa' } }, { method: 'prefix', options: { prefix_projection: true } }];
+  for (const shape of ['smollm2-135m', 'tinyllama-1.1b', 'llama-2-7b', 'llama-2-70b']) {
+    for (const { method, options } of OPTIONS) {
+      for (const choice of CHOICES) {
+        const request = { shape, method, options, dtype: 'bf16', optimizer: 'adamw', batch: 1, seq: 2048, ...choice };
+        const reports = [await session.countFor({ shape, method, options }), await session.memoryFor(request).catch((/** @type {Error} */ error) => ({ assumptions: [error.message] }))];
+        for (const { assumptions } of reports) for (const sentence of assumptions) seen.add(sentence);
+      }
+    }
+  }
+  return [...seen];
+}
+
+test("the calculator's methods, shapes and sentences in every language", async () => {
+  const { methods, shapes } = await session.describeStatic();
+  const sentences = await calculatorSentences();
+  for (const start of ['int8:', 'nf4', 'Gradient checkpointing', 'As the chapter counts', "As the chapter's LoRA", 'The file holds', 'A network of', 'weights in nf4', 'Trained base']) assert.ok(sentences.some((text) => text.startsWith(start)), start);
+  for (const language of ['de', 'fr', 'es']) {
+    addTexts(language, texts[language]);
+    setLanguage(language);
+    for (const method of methods) assert.equal(methodWords(method), texts[language][`method.${method.name}`]);
+    assert.equal(methodWords({ name: 'new', label: 'A new one' }), 'A new one');
+    // Names of models are the same everywhere; "sized" is a word.
+    for (const shape of shapes) assert.equal(shapeWords(shape) === shape.label, !/\b[a-z]{4,}/.test(shape.label), `${language}: ${shape.label}`);
+    for (const sentence of sentences) {
+      const { text, ours } = engineWords(sentence);
+      assert.ok(ours && text !== sentence && !/[{}]/.test(text), `${language}: ${sentence}`);
+      for (const figure of sentence.match(/\d+/g) ?? []) assert.ok(text.includes(figure), `${language}: ${figure} of ${sentence}`);
+    }
+  }
+  setLanguage('de');
+  assert.match(engineWords('nf4 with double quantisation: 4.127 bits per weight of the linear maps; embedding').text, /4,127 Bit/);
+  setLanguage('en');
+});
+
+test("the calculator's formulas and heads in every language", async () => {
+  const { methods, shapes, sites } = await session.describeStatic();
+  const NAMES = ['input_layernorm', 'post_attention_layernorm', 'norm', ...sites.map((/** @type {string} */ site) => site.replace('_proj', ''))];
+  const GIVEN = /** @type {[string, Record<string, any>][]} */ ([...methods.map(({ name }) => [name, {}]), ['lora', { use_dora: true }], ['adapter', { variant: 'parallel', learned_scale: true }], ['adapter', { variant: 'per_linear' }]]);
+  const config = { ...shapes.find(({ name }) => name === 'llama-2-7b').config, attention_bias: true, mlp_bias: true };
+  const words = (/** @type {string} */ text) => text.replace(/\{\w+\}/g, '').match(/[\p{L}_]{2,}/gu) ?? [];
+  const sources = ['panel-calculator', 'calculator-bar', 'calculator-chapter'].map((name) => readFileSync(new URL(`../../web/elements/${name}.js`, import.meta.url), 'utf8')).join('');
+  everywhere([...sources.matchAll(/\bt\('([\w.]+)'/g)].map(([, key]) => key));
+  everywhere(['model', 'book', 'as', 'ours', 'why', 'method', 'exact'].map((name) => `calc.col.${name}`));
+  for (const language of ['en', 'de', 'fr', 'es']) {
+    addTexts(language, texts[language]);
+    setLanguage(language);
+    const ours = new Set([...NAMES, ...Object.keys(texts[language]).filter((key) => key.startsWith('term.')).flatMap((key) => words(texts[language][key]))]);
+    for (const [method, given] of GIVEN) {
+      const options = { ...Object.fromEntries(methods.find(({ name }) => name === method).options.map((/** @type {any} */ o) => [o.name, o.default])), ...given };
+      const terms = [...baseTerms(config), ...(methodTerms(config, method, options) ?? [])];
+      assert.ok(terms.length > 10, `${method} has a formula`);
+      for (const { text } of terms) assert.deepEqual(words(text).filter((word) => !ours.has(word)), [], `${language}: ${text}`);
+    }
+    if (language === 'de') assert.ok(baseTerms(config).some(({ text }) => text === 'Einbettung 32.000 × 4.096'));
+  }
+  setLanguage('en');
+});
+
+test('errors: every code a page can meet has a sentence', () => everywhere(['no-wasm', 'no-simd', 'worker-lost', 'load', 'memory', 'numeric', 'format', 'mismatch', 'range', 'unsupported'].map((code) => `failure.code.${code}`)));
 
 test("the chapter panel's sentence on the start: presets are r = 8, α = 16 on the seven linear maps of a layer", async () => {
   const models = new URL('../../models/', import.meta.url);

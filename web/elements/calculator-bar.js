@@ -1,6 +1,6 @@
 /** Memory as one stacked bar with its parts as a table: shades and letters, so that colour is never alone. */
 import { html, nothing, svg, t } from './base.js';
-import { byteSize, percent } from '../lib/format.js';
+import { byteSize, fixed, percent } from '../lib/format.js';
 
 /** In the order of the bar; each has a letter that also stands in the bar where there is room. */
 export const PARTS = Object.freeze(['base_weights', 'module_weights', 'gradients', 'optimizer', 'activations', 'logits']);
@@ -30,7 +30,7 @@ export function memoryBar(host, memory, full) {
     const row = (/** @type {any} */ of, /** @type {string} */ name) => html`<div><div class="row small"><span class="grow">${name}</span>${host.value(byteSize(of.training), 'calculated')}</div>
         <svg class="bar" viewBox="0 0 1000 34" preserveAspectRatio="none" aria-hidden="true">${bar(of, scale)}</svg></div>`;
     return html`<figure class="stack" aria-label=${t('calc.memory')}>${row(memory, t('calc.memory.this'))}${full ? row(full, t('calc.memory.full')) : nothing}
-        <figcaption class="small muted">${full ? t('calc.memory.summary', { size: byteSize(memory.training), full: byteSize(full.training), ratio: (full.training / memory.training).toFixed(1) }) : nothing}</figcaption></figure>
+        <figcaption class="small muted">${full ? t('calc.memory.summary', { size: byteSize(memory.training), full: byteSize(full.training), ratio: fixed(full.training / memory.training, 1) }) : nothing}</figcaption></figure>
         <div class="scroll" tabindex="0" role="region" aria-label=${t('calc.memory.parts')}><table><thead><tr><th scope="col"><span class="sr">${t('calc.letter')}</span></th><th scope="col">${t('calc.memory.parts')}</th>
             <th scope="col" class="num">${t('calc.memory.bytes')}</th><th scope="col" class="num">${t('calc.memory.share')}</th></tr></thead>
         <tbody>${PARTS.map((part, i) => html`<tr><td><span class="key" style="background: ${fill(i)}"></span> ${letter(i)}</td><th scope="row">${t(`calc.part.${part}`)}</th>

@@ -1,19 +1,14 @@
 /** <peft-counter>: how many numbers the settings train, in the loaded model (the engine's count) and in a large one (calculated). */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
-import { engineWords } from '../lib/engine-words.js';
+import { shapeWords } from '../lib/engine-words.js';
 import { byteSize, count, percent } from '../lib/format.js';
+import { said } from './engine-said.js';
 import { methodColor } from './look.js';
 import { recorded } from './recorded.js';
 import { usePanelTexts } from './texts.js';
 
 /** The number runs to its new value in this time. */
 const TWEEN_MS = 350;
-
-/** The engine's sentence, in the page's language where we have it. @param {string} sentence */
-const said = (sentence) => {
-    const { text, ours } = engineWords(sentence);
-    return html`<li lang=${ours ? nothing : 'en'}>${text}</li>`;
-};
 
 class PeftCounter extends LabElement {
     static styles = [LabElement.styles, css`
@@ -111,10 +106,10 @@ class PeftCounter extends LabElement {
         const shapes = lab.engine?.shapes;
         if (!shapes || !large) return nothing;
         return html`<div class="line"><label class="row"><span>${t('counter.same_on')}</span>
-            <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${s.label}</option>`)}</select></label>
+            <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>
             <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
             ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing} ${badge('calculated')}</div>
-            ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map(said)}</ul></details>` : nothing}`;
+            ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ each) => html`<li>${said(each)}</li>`)}</ul></details>` : nothing}`;
     }
 }
 define('peft-counter', PeftCounter);

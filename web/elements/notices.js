@@ -1,6 +1,6 @@
 /** <peft-notices>: what went wrong or was corrected, each once, until dismissed. */
 import { css, define, html, LabElement, nothing, t } from './base.js';
-import { hasText, language } from '../lib/i18n.js';
+import { wrong } from './engine-said.js';
 
 class PeftNotices extends LabElement {
     static styles = [LabElement.styles, css`
@@ -26,16 +26,9 @@ class PeftNotices extends LabElement {
         }
     }
 
-    /** The engine speaks English: elsewhere its sentence stands below one of ours. @param {{text: string, hint: string, code: string}} item */
-    #words({ text, hint, code }) {
-        const own = `failure.code.${code}`;
-        if (!code || language() === 'en' || !hasText(own)) return html`${t(text)} ${t(hint)}`;
-        return html`${t(own)} <small lang="en">${text} ${hint}</small>`;
-    }
-
     render() {
         const { lab } = this;
-        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}"><p class="grow">${this.#words(item)} ${item.bad && lab.runs.length ? t('failure.safe') : ''}</p>
+        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}"><p class="grow">${wrong({ ...item, message: item.text })} ${item.bad && lab.runs.length ? t('failure.safe') : ''}</p>
             ${item.bad && !lab.session ? html`<button @click=${() => { this.items = []; lab.ready().catch(() => {}); }}>${t('failure.retry')}</button>` : nothing}
             <button aria-label=${t('notice.dismiss')} @click=${() => { this.items = this.items.filter((other) => other !== item); }}>✕</button></div>`)}</div>`;
     }

@@ -1,9 +1,10 @@
 /** <peft-calculator>: parameters, files and memory for any model shape, with every assumption in view. Attributes: model, method, dtype, optimizer, assumptions="chapter". */
-import { engineWords } from '../lib/engine-words.js';
+import { methodWords, shapeWords } from '../lib/engine-words.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { memoryBar } from './calculator-bar.js';
 import { chapterNumbers, memoryTable, methodsTable } from './calculator-chapter.js';
 import { calculator, table } from './calculator-engine.js';
+import { said, wrong } from './engine-said.js';
 import { optionControl } from './options.js';
 import { byteSize, count, percent } from '../lib/format.js';
 import { baseTerms, methodTerms, total } from '../lib/formulas.js';
@@ -25,6 +26,7 @@ class PeftPanelCalculator extends LabElement {
         @media (min-width: 820px) { .two { grid-template-columns: minmax(0, 5fr) minmax(0, 7fr); } }
         .dims { display: grid; grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: 6px 10px; }
         .dims label, .field { display: grid; gap: 2px; font-size: .85rem; }
+        .dims label.row { display: flex; flex-wrap: nowrap; align-self: end; }
         .dims input[type="number"] { width: 100%; }
         .chips { padding: 8px; border: 1px dashed var(--line-strong); border-radius: var(--radius); gap: 6px 12px; }
         .chips label { display: inline-flex; flex-wrap: wrap; gap: 6px; align-items: center; max-width: 100%; font-size: .85rem; }
@@ -38,6 +40,7 @@ class PeftPanelCalculator extends LabElement {
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
         .site { min-width: 44px; padding: 4px 8px; }
         details > summary { cursor: pointer; font-weight: 600; min-height: 32px; }
+        ul { padding-inline-start: 1.4em; }
         td { min-width: 7em; } td:last-child { min-width: 12em; }
     `];
 
@@ -61,8 +64,10 @@ class PeftPanelCalculator extends LabElement {
         this.checkpointing = false;
         /** @type {any} */
         this.result = null;
-        this.problem = '';
-        this.blocked = '';
+        /** What went wrong, in the language of the moment. @type {(() => any) | null} */
+        this.problem = null;
+        /** Why there is no engine. @type {any} */
+        this.blocked = null;
         /** @type {import('./calculator-chapter.js').ChapterNumbers | null} */
         this.numbers = null;
     }
@@ -73,7 +78,7 @@ class PeftPanelCalculator extends LabElement {
         table(this.lab, 'describeStatic').then((known) => {
             this.known = known;
             this.#shape(known.shapes.some((/** @type {any} */ s) => s.name === this.model) ? this.model : 'llama-2-7b');
-        }, (error) => { this.blocked = [error.message, error.hint].filter(Boolean).join(' '); });
+        }, (error) => { this.blocked = error; });
     }
 
     /** Options of the method, complete. */
@@ -101,10 +106,10 @@ class PeftPanelCalculator extends LabElement {
             ]);
             if (ticket !== this.#ticket) return;
             this.result = { counts, memory, full };
-            this.problem = '';
+            this.problem = null;
             this.fire('peft-change', { trainable: counts.trainable, training: memory.training });
         } catch (error) {
-            if (ticket === this.#ticket) this.problem = /** @type {Error} */ (error).message;
+            if (ticket === this.#ticket) this.problem = () => wrong(/** @type {Error} */ (error));
         }
     }
 
@@ -125,7 +130,9 @@ class PeftPanelCalculator extends LabElement {
             const heads = config.num_attention_heads;
             this.#set({ model: 'own', config: { num_key_value_heads: heads, head_dim: config.hidden_size / heads, tie_word_embeddings: false, ...config } });
         } catch (error) {
-            this.problem = t('calc.config.bad', { why: /** @type {Error} */ (error).message });
+            // The browser's own words on JSON, like the engine's, are English.
+            const why = /** @type {Error} */ (error);
+            this.problem = () => html`${t('calc.config.bad', { why: '' })}${wrong(why instanceof SyntaxError ? { message: why.message, code: 'format' } : why)}`;
         }
     }
 
@@ -152,7 +159,7 @@ class PeftPanelCalculator extends LabElement {
         });
         const counted = ['dropout', 'prompt_tuning_init', 'prefix_init', 'init_text', 'alpha', 'use_rslora', 'loraplus_lr_ratio', 'non_linearity', 'scaling'];
         return html`<label class="field">${t('calc.method')}<select @change=${(/** @type {any} */ e) => this.#set({ method: e.target.value, options: {} })}>
-            ${this.known.methods.map((/** @type {any} */ m) => html`<option value=${m.name} ?selected=${m.name === this.method}>${m.label}</option>`)}</select></label>
+            ${this.known.methods.map((/** @type {any} */ m) => html`<option value=${m.name} ?selected=${m.name === this.method}>${methodWords(m)}</option>`)}</select></label>
             ${method.options.filter((/** @type {any} */ o) => o.level <= 1 && !counted.includes(o.name)).map(control)}`;
     }
 
@@ -186,14 +193,14 @@ class PeftPanelCalculator extends LabElement {
             <p>${t('calc.file', { fp32: byteSize(counts.file_bytes.fp32), fp16: byteSize(counts.file_bytes.fp16) })} · ${t('calc.flops', { percent: percent(counts.flops_per_token.extra_percent) })}</p>
             <h3>${t('calc.memory')}</h3>${memoryBar(this, memory, this.method === 'full' ? null : full)}
             <p class="small">${t('calc.inference', { size: byteSize(memory.inference), cache: byteSize(memory.kv_cache) })}</p>
-            <details><summary>${t('calc.assumed')}</summary><ul class="small">${notes.map(engineWords).map(({ text, ours }) => html`<li lang=${ours ? nothing : 'en'}>${text}</li>`)}</ul></details>${this.#terms()}</div>`;
+            <details><summary>${t('calc.assumed')}</summary><ul class="small">${notes.map((note) => html`<li>${said(note)}</li>`)}</ul></details>${this.#terms()}</div>`;
     }
 
     #chapter() {
         const show = async () => {
             this.#set({ assumptions: 'chapter', method: 'lora', options: {}, checkpointing: true });
             this.#shape('llama-2-7b');
-            this.numbers ??= await chapterNumbers(this.lab).catch((error) => { this.problem = error.message; return null; });
+            this.numbers ??= await chapterNumbers(this.lab).catch((error) => { this.problem = () => wrong(error); return null; });
         };
         return html`<div class="stack"><div class="row"><button type="button" @click=${show} aria-expanded=${Boolean(this.numbers)}>${t('calc.chapter')}</button><span class="small muted">${t('calc.chapter.about')}</span></div>
             ${this.numbers ? html`${methodsTable(this, this.numbers)}${memoryTable(this, this.numbers)}` : nothing}</div>`;
@@ -203,7 +210,7 @@ class PeftPanelCalculator extends LabElement {
     #withoutEngine() {
         const config = { hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32, num_attention_heads: 32, num_key_value_heads: 32, head_dim: 128, vocab_size: 32000, tie_word_embeddings: false };
         const rows = /** @type {[string, any][]} */ ([['prompt', { num_virtual_tokens: 20 }], ['prefix', { num_virtual_tokens: 10 }], ['lora', { rank: 8, target_modules: ['q_proj', 'v_proj'] }], ['adapter', { variant: 'houlsby', bottleneck_size: 64 }], ['full', {}]]);
-        return html`<div class="stack"><h2>${t('calc.title')}</h2><p class="warn" role="alert">${t('calc.blocked')} ${this.blocked}</p>
+        return html`<div class="stack"><h2>${t('calc.title')}</h2><p class="warn" role="alert">${t('calc.blocked')} ${wrong(this.blocked)}</p>
             <table><caption>${t('calc.blocked.table')}</caption><thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('calc.col.exact')}</th></tr></thead>
             <tbody>${rows.map(([name, options]) => html`<tr><th scope="row">${t(`method.${name}`)}</th><td class="num">${this.value(count(total(methodTerms(config, name, options) ?? [])), 'calculated')}</td></tr>`)}</tbody></table></div>`;
     }
@@ -212,10 +219,10 @@ class PeftPanelCalculator extends LabElement {
         if (this.blocked) return this.#withoutEngine();
         if (!this.known || !this.config) return html`<h2>${t('calc.title')}</h2><p class="muted" role="status">${t('next.loading')}</p>`;
         return html`<div class="stack"><h2>${t('calc.title')}</h2><p>${t('calc.about')}</p>${this.#chips()}
-            ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
+            ${this.problem ? html`<p class="warn" role="alert">${this.problem()}</p>` : nothing}
             <div class="two"><div class="stack"><label class="field">${t('calc.shape')}<select @change=${(/** @type {any} */ e) => this.#shape(e.target.value)}>
                 ${this.lab.description?.model ? html`<option value="loaded" ?selected=${this.model === 'loaded'}>${t('calc.shape.loaded')}</option>` : nothing}
-                ${this.known.shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === this.model}>${s.label}</option>`)}
+                ${this.known.shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === this.model}>${shapeWords(s)}</option>`)}
                 <option value="own" ?selected=${this.model === 'own'}>${t('calc.shape.own')}</option></select></label>${this.#dims()}${this.#method()}</div>
             ${this.#result()}</div>${this.#chapter()}</div>`;
     }

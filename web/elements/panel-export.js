@@ -5,6 +5,7 @@ import { codeBlock } from './clipboard.js';
 import { sharing } from './export-share.js';
 import { offer } from './work.js';
 import { PeftLabError } from '../engine/errors.js';
+import { shapeWords } from '../lib/engine-words.js';
 import { byteSize } from '../lib/format.js';
 import { adapterFiles, adapterFolders, fileName, importAdapters, packSession, unpackSession, zip } from '../lib/packages.js';
 import { recipe } from '../lib/recipe.js';
@@ -121,7 +122,7 @@ class PeftPanelExport extends LabElement {
         const modules = lab.description?.modules.length ? lab.description.modules.filter((/** @type {any} */ m) => m.active) : [{ method: lab.state.method, options: { ...Object.fromEntries(preset), ...lab.options } }];
         const made = recipe({ modules: modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options, train: lab.train_options })), shape: lab.state.shape });
         return html`<section class="stack"><h3>${t('export.script')}</h3><p class="small">${t('export.script.about')}</p>
-            ${shapes.length ? html`<label>${t('export.script.model')} <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${s.label}</option>`)}</select></label>` : nothing}
+            ${shapes.length ? html`<label>${t('export.script.model')} <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>` : nothing}
             <ul class="small">${made.notes.map((note) => html`<li>${note}</li>`)}</ul>
             ${made.script ? html`${codeBlock(this, 'train.py', made.script)}${codeBlock(this, t('export.script.run'), made.launch)}
                 <div><button type="button" @click=${() => offer('train.py', made.script, 'text/x-python')}>${t('export.script.save')}</button></div>` : nothing}</section>`;

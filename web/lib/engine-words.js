@@ -17,14 +17,26 @@ const PATTERNS = Object.freeze([
     [/^Logits of all positions: 16-bit, an f32 copy for the loss, and a 16-bit gradient \(8 bytes each\)\.$/, 'assume.logits'],
     [/^This is a model of usual practice, not a measurement/, 'assume.model'],
     [/^Trained base parameters take (?<n>\d+) bytes each: weight (?<weight>\d+), gradient (?<gradient>\d+), (?<optimizer>\w+) (?<moments>\d+), f32 master copy (?<master>\d+)\.$/, 'assume.base'],
+    [/^Trained base parameters take (?<n>\d+) bytes each: weight (?<weight>\d+), gradient (?<gradient>\d+), (?<optimizer>\w+) (?<moments>\d+)\.$/, 'assume.base.f32'],
+    [/^int8: 1 byte per weight of the linear maps \(row scales are below 0\.1 %\)/, 'assume.int8'],
+    [/^nf4 with double quantisation: (?<bits>[\d.]+) bits per weight of the linear maps/, 'assume.nf4'],
+    [/^Gradient checkpointing: each layer keeps its input; one layer at a time is recomputed in backward/, 'assume.checkpointing'],
+    [/^A network of (?<n>\d+) parameters is trained, but only the (?<stored>\d+) numbers it computes are stored\.$/, 'assume.stored.fewer'],
+    [/^As the chapter counts full fine-tuning: 4 bytes per parameter for the f32 weights, nothing for gradients/, 'assume.chapter.full'],
+    [/^As the chapter's LoRA column works out: an (?<format>\w+) base and nothing else; no logits\./, 'assume.chapter.small'],
+    [/^As the chapter's LoRA column works out: an (?<format>\w+) base, the trained parameters with their states, and checkpointed activations; no logits\./, 'assume.chapter.lora'],
+    [/^weights in (?<format>\w+) cannot be trained themselves; choose bf16 for full fine-tuning/, 'assume.frozen'],
 ]);
+
+/** Fractions as the page's language writes them; whole numbers as they are. @param {Record<string, string> | undefined} groups @returns {Record<string, string | number>} */
+const values = (groups) => Object.fromEntries(Object.entries(groups ?? {}).map(([name, value]) => [name, /^\d+\.\d+$/.test(value) ? Number(value) : value]));
 
 /** @param {string} sentence of the engine @returns {{text: string, ours: boolean}} ours: in the page's language */
 export function engineWords(sentence) {
     if (language() === 'en') return { text: sentence, ours: true };
     for (const [pattern, key] of PATTERNS) {
         const found = pattern.exec(sentence);
-        if (found && hasText(key)) return { text: t(key, found.groups ?? {}), ours: true };
+        if (found && hasText(key)) return { text: t(key, values(found.groups)), ours: true };
     }
     return { text: sentence, ours: false };
 }
@@ -44,6 +56,12 @@ export function bookWords(english) {
     const key = bookKey(english);
     return hasText(key) ? { text: t(key), ours: true } : { text: english, ours: false };
 }
+
+/** A method's name in a list, the engine's where we have none. @param {{name: string, label: string}} method */
+export const methodWords = ({ name, label }) => (hasText(`method.${name}`) ? t(`method.${name}`) : label);
+
+/** A shape's name: names of models are the same in every language, others have words. @param {{name: string, label: string}} shape */
+export const shapeWords = ({ name, label }) => (language() !== 'en' && hasText(`shape.${name}`) ? t(`shape.${name}`) : label);
 
 /** What a mixing rule does. @param {any[] | undefined} types of the engine @param {string} name */
 export const mixSummary = (types, name) => (language() !== 'en' && hasText(`mix.summary.${name}`) ? t(`mix.summary.${name}`) : types?.find((type) => type.name === name)?.summary ?? '');

@@ -2,13 +2,14 @@
  * Parameter counts from the dimensions alone, as terms that can be printed and added up by hand. The engine counts what it would really store; this is the
  * same figure as a formula (checked against the engine in tests), and what is left where WebAssembly is not allowed.
  */
+import { count as n } from './format.js';
+import { t } from './i18n.js';
 
 /** @typedef {{hidden_size: number, intermediate_size: number, num_hidden_layers: number, num_attention_heads: number, num_key_value_heads: number, head_dim: number, vocab_size: number, tie_word_embeddings: boolean, attention_bias?: boolean, mlp_bias?: boolean}} Dimensions */
 /** @typedef {{text: string, value: number}} Term text: the product with its numbers in it */
 
 const SITES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 const NORMS = ['input_layernorm', 'post_attention_layernorm', 'norm'];
-const n = (/** @type {number} */ value) => value.toLocaleString('en');
 
 /** Inputs and outputs of each linear map. @param {Dimensions} c @returns {Record<string, [number, number]>} */
 export function siteShapes(c) {
@@ -32,10 +33,10 @@ export function baseTerms(c) {
     const term = (/** @type {string} */ name, /** @type {[number, number]} */ [a, b]) => ({ text: `${layers} × ${name} ${n(a)} × ${n(b)}`, value: layers * a * b });
     const terms = Object.entries(siteShapes(c)).map(([name, shape]) => term(name.replace('_proj', ''), shape));
     const bias = (c.attention_bias ? ['q_proj', 'k_proj', 'v_proj', 'o_proj'] : []).concat(c.mlp_bias ? ['gate_proj', 'up_proj', 'down_proj'] : []);
-    for (const name of bias) terms.push({ text: `${layers} × bias of ${name} ${n(siteShapes(c)[name][1])}`, value: layers * siteShapes(c)[name][1] });
-    terms.push({ text: `(2 × ${layers} + 1) norms × ${n(d)}`, value: (2 * layers + 1) * d });
-    terms.push({ text: `embedding ${n(vocab)} × ${n(d)}`, value: vocab * d });
-    if (!c.tie_word_embeddings) terms.push({ text: `head ${n(vocab)} × ${n(d)}`, value: vocab * d });
+    for (const name of bias) terms.push({ text: t('term.bias', { layers, site: name.replace('_proj', ''), size: siteShapes(c)[name][1] }), value: layers * siteShapes(c)[name][1] });
+    terms.push({ text: t('term.norms', { layers, size: d }), value: (2 * layers + 1) * d });
+    terms.push({ text: t('term.embedding', { rows: vocab, cols: d }), value: vocab * d });
+    if (!c.tie_word_embeddings) terms.push({ text: t('term.head', { rows: vocab, cols: d }), value: vocab * d });
     return terms;
 }
 
@@ -59,14 +60,14 @@ const METHODS = {
         const shapes = siteShapes(c);
         return sites.map((site) => {
             const [a, b] = shapes[site];
-            return { text: `${c.num_hidden_layers} × ${site.replace('_proj', '')}: r ${o.rank} × (${n(a)} + ${n(b)})${o.use_dora ? ` + ${n(b)} lengths` : ''}`, value: c.num_hidden_layers * (o.rank * (a + b) + (o.use_dora ? b : 0)) };
+            return { text: `${c.num_hidden_layers} × ${site.replace('_proj', '')}: r ${o.rank} × (${n(a)} + ${n(b)})${o.use_dora ? ` + ${t('term.lengths', { size: b })}` : ''}`, value: c.num_hidden_layers * (o.rank * (a + b) + (o.use_dora ? b : 0)) };
         });
     },
-    prompt: (c, o) => [{ text: `${o.num_virtual_tokens} rows × ${n(c.hidden_size)}`, value: o.num_virtual_tokens * c.hidden_size }],
+    prompt: (c, o) => [{ text: t('term.prompt', { rows: o.num_virtual_tokens, size: c.hidden_size }), value: o.num_virtual_tokens * c.hidden_size }],
     prefix: (c, o) => {
         const kv = c.num_key_value_heads * c.head_dim;
         const wide = 2 * c.num_hidden_layers * kv;
-        const text = `${o.num_virtual_tokens} rows × ${c.num_hidden_layers} layers × 2 (key, value) × ${n(kv)}`;
+        const text = t('term.prefix', { rows: o.num_virtual_tokens, layers: c.num_hidden_layers, size: kv });
         return o.prefix_projection ? null : [{ text, value: o.num_virtual_tokens * wide }];
     },
     adapter: (c, o) => {
@@ -76,14 +77,14 @@ const METHODS = {
         if (o.variant.startsWith('per_linear')) return perLinearTerms(c, o);
         const sites = o.variant === 'houlsby' ? 2 : 1;
         const scale = o.learned_scale ? 1 : 0;
-        return [{ text: `${layers} layers × ${sites} × (down ${n(d)} × ${n(m)} + ${n(m)}, up ${n(m)} × ${n(d)} + ${n(d)}${scale ? ', scale 1' : ''})`, value: layers * sites * (2 * d * m + m + d + scale) }];
+        return [{ text: t(scale ? 'term.adapter.scale' : 'term.adapter', { layers, sites, d, m }), value: layers * sites * (2 * d * m + m + d + scale) }];
     },
     ia3: (c, o) => {
         const sites = sitesOf(o.target_modules);
         const inputs = String(o.feedforward_modules ?? 'down_proj').split(',');
         return sites && sites.map((site) => {
             const size = siteShapes(c)[site][inputs.includes(site) ? 0 : 1];
-            return { text: `${c.num_hidden_layers} × ${site.replace('_proj', '')}: ${n(size)} factors`, value: c.num_hidden_layers * size };
+            return { text: t('term.factors', { layers: c.num_hidden_layers, site: site.replace('_proj', ''), size }), value: c.num_hidden_layers * size };
         });
     },
     norms: (c, o) => {
