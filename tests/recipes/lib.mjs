@@ -116,11 +116,11 @@ export async function until(ask, what, ms = 60_000) {
     throw new Error(`after ${ms} ms still not: ${what}${last ? ` (${/** @type {Error} */ (last).message.split('\n')[0]})` : ''}`);
 }
 
-/** The frame that shows the published site's embed.html. @param {Page} page @returns {Promise<Frame>} */
-export async function frameOf(page) {
+/** The frame that shows the published site's embed.html, or another address. @param {Page} page @param {string} [address] a part of it @returns {Promise<Frame>} */
+export async function frameOf(page, address = '/embed.html') {
     /** @type {Frame | undefined} */
     let frame;
-    await until(async () => (frame = page.frames().find((each) => each.url().includes('/embed.html'))), 'a frame with embed.html');
+    await until(async () => (frame = page.frames().find((each) => each.url().includes(address))), `a frame with ${address}`);
     return /** @type {Frame} */ (frame);
 }
 
