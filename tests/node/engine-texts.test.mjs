@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { PeftLab } from '../../web/engine/index.js';
-import { bookKey, bookWords, engineWords, methodWords, needsWords, shapeWords } from '../../web/lib/engine-words.js';
+import { bookKey, bookWords, engineWords, methodWords, metricKey, needsWords, shapeWords } from '../../web/lib/engine-words.js';
 import { baseTerms, methodTerms } from '../../web/lib/formulas.js';
 import { BENCHMARK } from '../../web/elements/chapter-data.js';
+import { recipe } from '../../web/lib/recipe.js';
 import { addTexts, LANGUAGES, setLanguage } from '../../web/lib/i18n.js';
 
 const content = new URL('../../web/content/', import.meta.url);
@@ -142,6 +143,24 @@ test("the calculator's formulas and heads in every language", async () => {
       for (const { text } of terms) assert.deepEqual(words(text).filter((word) => !ours.has(word)), [], `${language}: ${text}`);
     }
     if (language === 'de') assert.ok(baseTerms(config).some(({ text }) => text === 'Einbettung 32.000 × 4.096'));
+  }
+  setLanguage('en');
+});
+
+test("the tasks' metrics, and what stands beside the script to take along", () => {
+  const models = new URL('../../models/', import.meta.url);
+  const { tasks } = JSON.parse(readFileSync(new URL('index.json', models), 'utf8'));
+  const names = tasks.map((/** @type {any} */ { name }) => JSON.parse(readFileSync(new URL(`tasks/${name}/task.json`, models), 'utf8')).metric.name).filter(Boolean);
+  everywhere(names.map(metricKey));
+  for (const language of ['de', 'fr', 'es']) {
+    addTexts(language, texts[language]);
+    setLanguage(language);
+    const lora = { method: 'lora', options: { rank: 8, alpha: 16, target_modules: ['q_proj'] }, train: { lr: 0.01 } };
+    const prefix = { method: 'prefix', options: { num_virtual_tokens: 10 } };
+    const GIVEN = [[lora], [{ ...lora, train: {} }], [{ ...lora, options: { ...lora.options, loraplus_lr_ratio: 16 } }], [prefix], [{ method: 'full', options: {} }], [lora, prefix], [{ method: 'adapter', options: { variant: 'per_linear' } }]];
+    const notes = new Set(GIVEN.flatMap((modules) => recipe({ modules, shape: 'llama-2-7b' }).notes));
+    assert.ok(notes.size >= 8, `${notes.size}`);
+    assert.deepEqual([...notes].filter((note) => { const { text, ours } = engineWords(note); return !ours || text === note; }), [], language);
   }
   setLanguage('en');
 });

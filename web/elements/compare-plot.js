@@ -40,7 +40,7 @@ export function scatterPlot({ points, better, base, label, sketch }) {
         return Plot.plot({
             width, height, marginLeft: 52, marginBottom: 40, marginRight: 16, marginTop: 26, style: { background: 'none' },
             x: { type: 'log', label: t('compare.axis.x'), domain: [Math.min(...xs) / 1.8, Math.max(...xs) * 1.8], ticks: Math.max(2, Math.min(6, Math.floor(width / 90))), tickFormat: (/** @type {number} */ v) => number(v, { notation: 'compact' }), grid: true },
-            y: { label, grid: true, nice: true },
+            y: { label, grid: true, nice: true, tickFormat: (/** @type {number} */ v) => number(v) },
             marks: [
                 base === null ? null : Plot.ruleY([base], { stroke: 'var(--muted)', strokeDasharray: '5 4' }),
                 base === null ? null : Plot.text([base], { y: (/** @type {number} */ d) => d, text: () => t('compare.base'), frameAnchor: 'right', textAnchor: 'end', dy: lowest ? -8 : 9, fill: 'var(--muted)' }),

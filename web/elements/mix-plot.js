@@ -1,5 +1,5 @@
 /** The strip from A to B: held-out loss of both tasks along the way. */
-import { t } from '../lib/i18n.js';
+import { number, t } from '../lib/i18n.js';
 
 /** @typedef {{weight: number, losses: number[], text: string}} Point */
 const COLORS = ['var(--m-lora)', 'var(--m-adapter)'];
@@ -7,7 +7,7 @@ const COLORS = ['var(--m-lora)', 'var(--m-adapter)'];
 /** @param {Point[]} strip @param {string[]} names @returns {(Plot: any, size: {width: number, height: number}) => Element} */
 export const stripPlot = (strip, names) => (Plot, { width, height }) => Plot.plot({
     width, height, marginLeft: 48, marginBottom: 40, marginTop: 24, marginRight: 20, style: { background: 'none' },
-    x: { label: t('mix.strip.axis'), domain: [0, 1] }, y: { label: t('mix.loss'), grid: true, nice: true },
+    x: { label: t('mix.strip.axis'), domain: [0, 1] }, y: { label: t('mix.loss'), grid: true, nice: true, tickFormat: (/** @type {number} */ v) => number(v) },
     marks: names.flatMap((name, i) => {
         const line = strip.map((p) => ({ weight: p.weight, loss: p.losses[i] }));
         return [

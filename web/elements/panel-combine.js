@@ -1,6 +1,7 @@
 /** Combine: two methods trained together, and each alone with the same budget, so that one can see what either adds. */
 import { aside } from '../lib/aside.js';
 import { ablation, putFresh, putTogether, runAblation, spread } from '../lib/combine.js';
+import { metricWords } from '../lib/engine-words.js';
 import { count, duration, fixed, percent, significant } from '../lib/format.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './diagram.js';
@@ -182,7 +183,7 @@ class PeftPanelCombine extends LabElement {
         const loss = (/** @type {number[]} */ values) => this.#spread(values, (v) => fixed(v, 3));
         const score = (/** @type {number[]} */ values) => this.#spread(values, (v) => percent(v * 100));
         const name = (/** @type {import('../lib/combine.js').Row} */ row) => row.parts.map(({ method }, i) => html`${i ? ' + ' : ''}<span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}`);
-        const metric = this.lab.task?.metric.name ?? '';
+        const metric = metricWords(this.lab.task?.metric.name ?? '');
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('combine.table')}><table id="ablation"><caption class="sr">${t('combine.table')}</caption>
             <thead><tr><th scope="col">${t('combine.trained')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t('mix.loss')}</th><th scope="col" class="num">${metric || t('compare.of.score')}</th><th scope="col" class="num">${t('compare.col.time')}</th><th scope="col">${t('combine.text')}</th></tr></thead>
             <tbody><tr><th scope="row">${t('compare.base')}</th><td class="num">0</td><td class="num">${loss(alone.loss === null ? [] : [alone.loss])}</td><td class="num">${score(alone.score === null ? [] : [alone.score])}</td><td></td><td class="text small">${alone.text}</td></tr>

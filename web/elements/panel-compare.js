@@ -1,5 +1,6 @@
 /** Compare: methods, sizes and seeds trained one after the other beside the page's model; quality against trained numbers. */
 import { aside } from '../lib/aside.js';
+import { metricWords } from '../lib/engine-words.js';
 import { count, duration, fixed, percent, significant } from '../lib/format.js';
 import { CHAPTER_SKETCH, pareto, plan, points, sweep, workOf } from '../lib/sweep.js';
 import { csv } from '../lib/table-file.js';
@@ -122,7 +123,7 @@ class PeftPanelCompare extends LabElement {
         const better = /** @type {1 | -1} */ (of === 'score' ? 1 : -1);
         const gain = this.sketch && base !== null ? gains(all, base) : null;
         if (gain) return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label: t('compare.axis.gain', { method: t(`method.${gain.top}`) }), gain: gain.top };
-        return { of, all, points: all, base, better, label: of === 'score' ? t('compare.axis.score', { metric: result?.metric ?? '' }) : t('compare.axis.loss'), gain: '' };
+        return { of, all, points: all, base, better, label: of === 'score' ? t('compare.axis.score', { metric: metricWords(result?.metric ?? '') }) : t('compare.axis.loss'), gain: '' };
     }
 
     #summary() {

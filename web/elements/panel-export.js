@@ -2,6 +2,7 @@
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { table } from './calculator-engine.js';
 import { codeBlock } from './clipboard.js';
+import { said } from './engine-said.js';
 import { sharing } from './export-share.js';
 import { offer } from './work.js';
 import { PeftLabError } from '../engine/errors.js';
@@ -25,6 +26,7 @@ class PeftPanelExport extends LabElement {
         .drop.over { border-color: var(--accent); background: var(--accent-soft); }
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
         table.narrow { width: auto; }
+        p { overflow-wrap: anywhere; }
         summary { cursor: pointer; min-height: 32px; }
         input[type="file"] { max-width: 100%; }
     `];
@@ -123,7 +125,7 @@ class PeftPanelExport extends LabElement {
         const made = recipe({ modules: modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options, train: lab.train_options })), shape: lab.state.shape });
         return html`<section class="stack"><h3>${t('export.script')}</h3><p class="small">${t('export.script.about')}</p>
             ${shapes.length ? html`<label>${t('export.script.model')} <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>` : nothing}
-            <ul class="small">${made.notes.map((note) => html`<li>${note}</li>`)}</ul>
+            <ul class="small">${made.notes.map((note) => html`<li>${said(note)}</li>`)}</ul>
             ${made.script ? html`${codeBlock(this, 'train.py', made.script)}${codeBlock(this, t('export.script.run'), made.launch)}
                 <div><button type="button" @click=${() => offer('train.py', made.script, 'text/x-python')}>${t('export.script.save')}</button></div>` : nothing}</section>`;
     }

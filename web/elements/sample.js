@@ -2,6 +2,7 @@
  * <peft-sample>: what the model says before and after, from the same prompt and seed, with changed words marked; the texts on the way, with a cursor shared with the loss chart; the
  * task's score on demand. */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { metricWords } from '../lib/engine-words.js';
 import { count, percent } from '../lib/format.js';
 import { changedWords } from '../lib/words.js';
 import { recorded, showsRecorded } from './recorded.js';
@@ -60,7 +61,7 @@ class PeftSample extends LabElement {
         this.progress = { done: 0, total: SCORED };
         const result = await this.lab.score({ limit: SCORED, onProgress: (done, total) => { this.progress = { done, total }; } }).catch(() => null);
         this.progress = null;
-        if (result && this.lab.task) this.say(t('metric.value', { name: this.lab.task.metric.name, value: percent(100 * result.score) }));
+        if (result && this.lab.task) this.say(t('metric.value', { name: metricWords(this.lab.task.metric.name), value: percent(100 * result.score) }));
     }
 
     render() {
@@ -98,7 +99,7 @@ class PeftSample extends LabElement {
         if (task.metric.id === 'none') return html`<p class="small muted">${t('metric.none')}</p>`;
         return html`<button ?disabled=${lab.status !== 'ready' || this.progress !== null || !run} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
             ${this.progress ? html`<span class="num muted">${t('metric.running', this.progress)}</span>` : run?.score !== null && run?.score !== undefined
-        ? html`<span><strong>${t('metric.value', { name: task.metric.name, value: percent(100 * run.score) })}</strong> ${badge('measured')}</span>` : nothing}`;
+        ? html`<span><strong>${t('metric.value', { name: metricWords(task.metric.name), value: percent(100 * run.score) })}</strong> ${badge('measured')}</span>` : nothing}`;
     }
 }
 define('peft-sample', PeftSample);

@@ -25,6 +25,13 @@ const PATTERNS = Object.freeze([
     [/^As the chapter counts full fine-tuning: 4 bytes per parameter for the f32 weights, nothing for gradients/, 'assume.chapter.full'],
     [/^As the chapter's LoRA column works out: an (?<format>\w+) base and nothing else; no logits\./, 'assume.chapter.small'],
     [/^As the chapter's LoRA column works out: an (?<format>\w+) base, the trained parameters with their states, and checkpointed activations; no logits\./, 'assume.chapter.lora'],
+    [/^Learning rate: (?<lr>[\d.e-]+) is a usual start for large models\.$/, 'recipe.lr'],
+    [/^Learning rate: (?<lr>[\d.e-]+) is a usual start for large models; the small model here used (?<here>[\d.e-]+)\.$/, 'recipe.lr.here'],
+    [/^Gradient checkpointing is refused with prefix tuning\.$/, 'recipe.prefix'],
+    [/^LoRA\+ is an optimiser: use peft\.optimizers\.create_loraplus_optimizer/, 'recipe.lora_plus'],
+    [/^Full fine-tuning of a 7B model needs about 16 bytes per parameter with AdamW: 108 GB/, 'recipe.full'],
+    [/^peft holds one kind of method per model/, 'recipe.joint'],
+    [/^Per-linear bottlenecks \(LLM-Adapters\) exist only in that project's fork of peft/, 'recipe.fork'],
     [/^weights in (?<format>\w+) cannot be trained themselves; choose bf16 for full fine-tuning/, 'assume.frozen'],
 ]);
 
@@ -62,6 +69,12 @@ export const methodWords = ({ name, label }) => (hasText(`method.${name}`) ? t(`
 
 /** A shape's name: names of models are the same in every language, others have words. @param {{name: string, label: string}} shape */
 export const shapeWords = ({ name, label }) => (language() !== 'en' && hasText(`shape.${name}`) ? t(`shape.${name}`) : label);
+
+/** The key of a task's metric, made of its English name (which results keep). @param {string} name */
+export const metricKey = (name) => `metric.name.${name.replaceAll(' ', '-')}`;
+
+/** A task's metric in the page's language. @param {string} name */
+export const metricWords = (name) => (language() !== 'en' && hasText(metricKey(name)) ? t(metricKey(name)) : name);
 
 /** What a mixing rule does. @param {any[] | undefined} types of the engine @param {string} name */
 export const mixSummary = (types, name) => (language() !== 'en' && hasText(`mix.summary.${name}`) ? t(`mix.summary.${name}`) : types?.find((type) => type.name === name)?.summary ?? '');
