@@ -10,7 +10,7 @@ import { codeBlock } from './clipboard.js';
 import './merge-overhead.js';
 import { book, loadButtons, methodName, settingsText } from './recommend.js';
 import { bookWords } from '../lib/engine-words.js';
-import { count, fixed } from '../lib/format.js';
+import { count, fixed, optionValue } from '../lib/format.js';
 
 const MARKS = Object.freeze({ holds: '✓', assumes: '≈', differs: '≠', see: '▷' });
 const PANELS_HERE = ['choose', 'calculator', 'compare', 'merge', 'combine', 'mix'];
@@ -52,7 +52,7 @@ class PeftPanelChapter extends LabElement {
     #claim({ id, verdict, runs = [], panel }) {
         return html`<div class="claim" data-claim=${id}><div><p>${t(`chapter.claim.${id}`)}</p><p class="small">${this.value('', 'chapter')}</p></div>
             <div class="stack"><p><span class="verdict ${verdict}">${MARKS[verdict]} ${t(`chapter.verdict.${verdict}`)}</span> ${t(`chapter.ours.${id}`)}</p>
-            ${runs.map((run) => html`<div class="row small"><span>${methodName(run.method)}${Object.keys(run.options).length ? `, ${settingsText(run.options)}` : ''}${run.lr ? `, ${t('settings.lr')} ${run.lr}` : ''}</span>${loadButtons(this, run, { about: settingsText(run.options) || t(`method.${run.method}`) })}${this.#measured(run)}</div>`)}
+            ${runs.map((run) => html`<div class="row small"><span>${methodName(run.method)}${Object.keys(run.options).length ? `, ${settingsText(run.options)}` : ''}${run.lr ? `, ${t('settings.lr')} ${optionValue(run.lr)}` : ''}</span>${loadButtons(this, run, { about: settingsText(run.options) || t(`method.${run.method}`) })}${this.#measured(run)}</div>`)}
             ${panel && PANELS_HERE.includes(panel) ? html`<div><button type="button" @click=${() => this.lab.set({ panel })}>${t(`panel.${panel}`)}<span class="sr">: ${t(`chapter.claim.${id}`).slice(0, 60)}</span></button></div>` : nothing}</div></div>`;
     }
 
