@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { PeftLab } from '../../web/engine/index.js';
-import { bookKey, bookWords, engineWords, methodWords, metricKey, needsWords, shapeWords } from '../../web/lib/engine-words.js';
+import { bookKey, bookWords, bringSentences, engineWords, methodWords, metricKey, needsWords, shapeWords } from '../../web/lib/engine-words.js';
 import { baseTerms, methodTerms } from '../../web/lib/formulas.js';
 import { BENCHMARK } from '../../web/elements/chapter-data.js';
 import { recipe } from '../../web/lib/recipe.js';
 import { addTexts, LANGUAGES, setLanguage } from '../../web/lib/i18n.js';
+
+await bringSentences();
 
 const content = new URL('../../web/content/', import.meta.url);
 const read = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, content), 'utf8'));

@@ -4,10 +4,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { addTexts, setLanguage } from '../../web/lib/i18n.js';
-import { engineWords } from '../../web/lib/engine-words.js';
+import { bringSentences, engineWords } from '../../web/lib/engine-words.js';
 import { checkGradients, GRADIENT_LIMIT, hash, prove } from '../../web/lib/proof.js';
 import { loadTask, PeftLab } from '../../web/engine/index.js';
 import { ROOT } from './lib/golden.mjs';
+
+await bringSentences();
 
 const record = JSON.parse(readFileSync(join(ROOT, 'web/content/recorded/proof.json'), 'utf8'));
 /** @type {import('../../web/engine/session.js').Session} */

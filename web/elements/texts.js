@@ -1,5 +1,6 @@
 /** Brings the dictionaries in: English with the page, other languages and the panels' texts when they are needed. */
 import en from '../content/texts/en.json';
+import { bringSentences } from '../lib/engine-words.js';
 import { addTexts, chooseLanguage, LANGUAGES, language, setLanguage } from '../lib/i18n.js';
 
 addTexts('en', en);
@@ -30,5 +31,6 @@ export async function useLanguage(name) {
 /** The panels' dictionary, in English and in the language in use. */
 export async function usePanelTexts() {
     wantsPanels = true;
+    await bringSentences(); // before the texts, whose coming draws the page again
     await Promise.all(['en', language()].map((name) => bring(panels, '../content/texts/panels/', name)));
 }

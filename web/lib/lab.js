@@ -8,7 +8,6 @@
  */
 import { evaluateTask, PeftLabError } from '../engine/index.js';
 import { Loader } from './loader.js';
-import { measuredMerge } from './measure.js';
 import { defaults, read } from './store.js';
 import { Trainer, trainOptions } from './trainer.js';
 import { Weights } from './weights.js';
@@ -265,6 +264,7 @@ export class Lab extends EventTarget {
         const { session, sample } = this;
         if (!session || this.status === 'training') return null;
         return this.during('busy', async () => {
+            const { measuredMerge } = await import('./measure.js'); // not before somebody merges
             this.merged = await measuredMerge(session, sample.prompt);
             await this.describe();
             this.emit('merge', this.merged);
