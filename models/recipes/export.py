@@ -24,7 +24,7 @@ from pretrain import bits_per_byte
 
 # pretrain.py's defaults: what differs goes into the card's command.
 USUAL = {"window": 256, "batch": 16, "long_window": 512, "lr": 6e-3, "muon_lr": 1e-2, "weight_decay": 0.02, "decay": 0.4,
-         "dropout": 0, "threads": 1}
+         "dropout": 0, "share": 1, "threads": 1}
 
 
 @torch.no_grad()

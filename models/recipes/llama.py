@@ -32,11 +32,11 @@ class Attention(nn.Module):
         return self.o_proj(y.transpose(1, 2).reshape(b, t, -1))
 
 
-ROWS = 64
+ROWS = 64  # of queries in one block
 
 
 def causal(q, k, v):
-    """Attention by blocks of rows: no work beyond the diagonal's block."""
+    """Causal attention by blocks of rows, no work beyond the diagonal's block. q, k, v and the result: [batch, heads, time, size]."""
     t, scale = q.shape[2], q.shape[-1] ** -0.5
     out = []
     for i in range(0, t, ROWS):
