@@ -84,26 +84,87 @@ test('what cannot be sent to a worker is a typed error, and the session goes on'
     session.close();
 });
 
-test('a replica that dies ends the step, not the session', async () => {
+/** A way to start workers that keeps them, and tells of each answer of one how many that makes. @param {(count: number, worker: import('node:worker_threads').Worker) => void} [told] */
+function keepingWorkers(told) {
     /** @type {import('node:worker_threads').Worker[]} */
     const workers = [];
     const createWorker = async () => {
         const { Worker } = await import('node:worker_threads');
-        workers.push(new Worker(new URL('../../web/engine/worker.js', import.meta.url)));
-        return workers.at(-1);
+        const worker = new Worker(new URL('../../web/engine/worker.js', import.meta.url));
+        workers.push(worker);
+        let answers = 0;
+        // Later than the engine's own listener: the first one is what keeps the process waiting for the worker.
+        setImmediate(() => worker.on('message', (message) => { if ('result' in message) told?.(++answers, worker); }));
+        return worker;
     };
-    for (const inThread of [true, false]) {
-        workers.length = 0;
-        const session = await stories({ inThread, createWorker });
-        await session.setData('train', FEW);
-        await session.addModule('lora', { rank: 2 });
-        let steps = 0;
-        const code = await codeOf(session.train({ steps: 100_000, batch_size: 2, shards: 2, workers: 2, onStep: ({ step }) => { if (steps === 0) workers.at(-1)?.terminate(); steps = step; } }));
-        assert.equal(code, 'worker-lost');
+    return { workers, createWorker };
+}
+
+for (const inThread of [true, false]) {
+    const where = inThread ? 'this thread' : 'a worker';
+    const shared = { steps: 3000, batch_size: 2, shards: 2, workers: 2 };
+    /** @param {import('../../web/engine/index.js').Session} session */
+    const goesOnAlone = async (session) => {
         const { run } = await session.describe();
-        assert.ok(run.step >= steps && run.step < 100_000);
         assert.equal((await session.resume({ until: run.step + 3 })).step, run.step + 3, 'goes on alone');
-        session.close();
+        return run;
+    };
+
+    // While a held-out loss is measured nobody waits for the replica: its end is noticed between two steps, as it also is when this thread gets no time.
+    for (const [moment, more] of /** @type {[string, object][]} */ ([['in a step', {}], ['between two steps', { eval_every: 1, eval_split: 'many' }]])) {
+        test(`a replica that dies ${moment} of an engine in ${where} ends the training, not the session`, async () => {
+            const { workers, createWorker } = keepingWorkers();
+            const session = await stories({ inThread, createWorker });
+            await session.setData('train', FEW);
+            await session.setData('many', MANY.slice(0, 200));
+            await session.addModule('lora', { rank: 2 });
+            let steps = 0;
+            const code = await codeOf(session.train({ ...shared, ...more, onStep: ({ step }) => { if (steps === 0) workers.at(-1)?.terminate(); steps = step; } }));
+            assert.equal(code, 'worker-lost');
+            const run = await goesOnAlone(session);
+            assert.ok(run.step < shared.steps);
+            assert.equal(run.step, steps, 'every step that counts was told');
+            session.close();
+        });
+    }
+
+    test(`a replica that dies while it starts, beside an engine in ${where}, ends the training, not the session`, async () => {
+        for (const last of ['start', 'loadModel', 'setData', 'restore', 'servePort'].keys()) {
+            const { workers, createWorker } = keepingWorkers((count, worker) => { if (workers.indexOf(worker) === (inThread ? 0 : 1) && count === last + 1) worker.terminate(); });
+            const session = await stories({ inThread, createWorker });
+            await session.setData('train', FEW);
+            await session.addModule('lora', { rank: 2 });
+            assert.equal(await codeOf(session.train(shared)), 'worker-lost', `after answer ${last + 1}`);
+            await goesOnAlone(session);
+            session.close();
+        }
+    });
+}
+
+test('a session that is closed while a replica starts leaves no worker', async () => {
+    const { workers, createWorker } = keepingWorkers();
+    const session = await stories({ inThread: false, createWorker });
+    await session.setData('train', FEW);
+    await session.addModule('lora', { rank: 2 });
+    const code = codeOf(session.train({ steps: 3000, batch_size: 2, shards: 2, workers: 2 }));
+    while (workers.length < 2) await new Promise((resolve) => { setImmediate(resolve); });
+    const ended = Promise.all(workers.map((worker) => new Promise((resolve) => { worker.once('exit', resolve); })));
+    session.close();
+    assert.equal(await code, 'worker-lost');
+    await ended;
+});
+
+test('a diverging run says so for any number of workers, and the session goes on', async () => {
+    for (const inThread of [true, false]) {
+        for (const workers of [1, 2, 3]) {
+            const session = await stories({ inThread });
+            await session.setData('train', FEW);
+            const { id, tensors } = await session.addModule('lora', { rank: 2 });
+            for (const { name, shape: [rows, columns] } of tensors.slice(0, 2)) await session.setTensor(id, name, new Float32Array(rows * columns).fill(3e38));
+            assert.equal(await codeOf(session.train({ steps: 5, batch_size: 3, shards: 3, workers })), 'numeric', `${workers} workers`);
+            assert.equal((await session.describe()).run.step, 0);
+            session.close();
+        }
     }
 });
 

@@ -110,7 +110,10 @@ export const PeftLab = Object.freeze({
         const module = await moduleFrom(options.wasm);
         const spawn = async () => {
             const remote = await spawnWorker(options);
-            await remote.request('start', { wasm: module });
+            await remote.request('start', { wasm: module }).catch((error) => {
+                remote.terminate();
+                throw error;
+            });
             return remote;
         };
         const engine = options.inThread ? new Local(new Service()) : await spawn();

@@ -21,6 +21,8 @@ export class Service {
     #core = null;
     /** Replicas that compute shards of a training step. @type {Remote[]} */
     peers = [];
+    /** A replica died since the training call in progress began, maybe between two steps: the call ends with this. @type {PeftLabError | null} */
+    lost = null;
     /** When the run was last saved, or begun. */
     snapshotAt = 0;
 
@@ -47,6 +49,13 @@ export class Service {
         this.#core = new Core(await instantiate(module));
     }
 
+    /** Nothing is shared any more, and what waits for a replica fails. @param {string} [why] a replica died, or went silent; else they are no longer wanted */
+    dropPeers(why) {
+        const error = new PeftLabError('worker-lost', why ?? 'The engine was shut down.', { hint: 'The run can go on from its last step.' });
+        if (why && this.peers.length) this.lost = error;
+        for (const peer of this.peers.splice(0)) peer.fail(error);
+    }
+
     /** BOS + text as token ids. @param {{tokens?: ArrayLike<number>, prompt?: string}} from */
     tokens({ tokens, prompt }) {
         if (tokens) return tokenIds(tokens);
@@ -68,10 +77,12 @@ function tokenIds(tokens) {
 /** @type {Record<string, (service: Service, args: any, context: Context) => any>} */
 const COMMANDS = {
     start: (s, { wasm }) => s.start(wasm),
-    attachPeer: (s, { port }) => { s.peers.push(new Remote(port)); },
-    dropPeers: (s, { why = 'The engine was shut down.' }) => {
-        for (const peer of s.peers.splice(0)) peer.fail(new PeftLabError('worker-lost', why, { hint: 'The run can go on from its last step.' }));
+    attachPeer: (s, { port }) => {
+        const peer = new Remote(port);
+        peer.onDied = ({ message }) => s.dropPeers(message);
+        s.peers.push(peer);
     },
+    dropPeers: (s, { why }) => s.dropPeers(why),
 
     loadModel: (s, { files }) => s.core.loadModel(files),
     exportModel: (s, { dtype = 'F32' }) => s.core.exportModel(dtype),

@@ -265,24 +265,37 @@ export class Session {
         const spawn = this.#spawn;
         if (!spawn) throw new PeftLabError('unsupported', 'This session has no way to start workers.', { hint: 'Train with workers: 1.' });
         const bytes = await this.snapshot();
-        await Promise.all(Array.from({ length: count }, async () => {
-            const replica = await spawn();
-            this.#replicas.push(replica);
-            // Without its part the step would never end. The run stays at its last finished step and can go on without replicas.
-            replica.onDied = (error) => { this.request('dropPeers', { why: error.message }).catch(() => {}); };
-            await replica.request('loadModel', { files: this.#files });
-            for (const [split, { examples, maxLength }] of this.#data) await replica.request('setData', { split, examples, maxLength });
-            await replica.request('restore', { bytes });
-            const { port1, port2 } = new MessageChannel();
-            await replica.request('servePort', { port: port1 }, { transfer: [port1] });
-            await this.request('attachPeer', { port: port2 }, { transfer: [port2] });
-        }));
+        const started = await Promise.allSettled(Array.from({ length: count }, async () => this.#addReplica(await spawn(), bytes)));
+        const failed = started.find((start) => start.status === 'rejected');
+        // One that died after its own start, but before the engine knew it, was dropped by nobody.
+        const error = failed?.reason ?? this.#replicas.find((replica) => replica.lost)?.lost;
+        if (!error) return;
+        await this.#dropReplicas().catch(() => {});
+        throw error;
     }
 
+    /** @param {import('./protocol.js').Remote} replica @param {Uint8Array} bytes */
+    async #addReplica(replica, bytes) {
+        this.#replicas.push(replica);
+        // Without its part the step would never end. The run stays at its last finished step and can go on without replicas.
+        replica.onDied = (error) => { this.request('dropPeers', { why: error.message }).catch(() => {}); };
+        await replica.request('loadModel', { files: this.#files });
+        for (const [split, { examples, maxLength }] of this.#data) await replica.request('setData', { split, examples, maxLength });
+        await replica.request('restore', { bytes });
+        const { port1, port2 } = new MessageChannel();
+        await replica.request('servePort', { port: port1 }, { transfer: [port1] });
+        await this.request('attachPeer', { port: port2 }, { transfer: [port2] });
+    }
+
+    /** They end even where the engine is lost, or closed meanwhile. */
     async #dropReplicas() {
-        if (this.#replicas.length === 0) return;
-        await this.request('dropPeers');
-        for (const replica of this.#replicas.splice(0)) replica.terminate();
+        const replicas = this.#replicas.splice(0);
+        if (replicas.length === 0) return;
+        try {
+            await this.request('dropPeers');
+        } finally {
+            for (const replica of replicas) replica.terminate();
+        }
     }
 
     // ---- calculators and advice ----

@@ -31,9 +31,11 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
     let { step } = run;
     let best = best_below;
     let tokens = 0;
+    service.lost = null; // a paused run whose replica died goes on alone
     try {
         while (step < last) {
             context.check();
+            if (service.lost) throw service.lost;
             context.unit('training step', spread);
             const report = service.peers.length ? await parallelStep(service, context.usual('training step', spread)) : core.json('pl_train_step');
             step = report.step;
@@ -122,21 +124,37 @@ export function shareShards(costs, workers) {
  * @param {number} expect how long a step may well take, ms; 0: unknown
  * @returns {Promise<Report>}
  */
-async function parallelStep({ core, peers }, expect) {
+async function parallelStep(service, expect) {
+    const { core, peers } = service;
     const [mine, ...theirs] = shareShards(core.json('pl_train_shard_costs'), peers.length + 1);
-    const asked = peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }, { expect }) : []));
+    const asked = all(peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }, { expect }) : [])));
     /** @type {Uint8Array[]} */
     const parts = [];
     for (const shard of mine) parts[shard] = core.bytes('pl_train_shard', shard);
-    (await Promise.all(asked)).forEach((answer, i) => theirs[i].forEach((shard, k) => { parts[shard] = answer[k]; }));
+    (await asked).forEach((answer, i) => theirs[i].forEach((shard, k) => { parts[shard] = answer[k]; }));
     const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
     let at = 0;
     for (const part of parts) {
         bytes.set(part, at);
         at += part.length;
     }
-    const applied = peers.map((peer) => peer.request('applyShards', { bytes }, { expect }));
+    const applied = all(peers.map((peer) => peer.request('applyShards', { bytes }, { expect })));
     const report = core.json('pl_train_apply', bytes, bytes.length);
-    await Promise.all(applied);
+    // This engine has done the step, so it counts; a replica that may not have done it is of no use any more, and the call ends before the next step.
+    await applied.catch((error) => {
+        service.dropPeers();
+        service.lost = error;
+    });
     return report;
+}
+
+/**
+ * Promise.all for answers that nobody may come to wait for: where this engine's own part fails (a diverging run), the replicas' fail too, and a rejection without
+ * a handler would end the worker, in Node the process.
+ * @template T @param {(T | Promise<T>)[]} answers @returns {Promise<T[]>}
+ */
+function all(answers) {
+    const together = Promise.all(answers);
+    together.catch(() => {});
+    return together;
 }
