@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { PANELS } from '../../web/lib/store.js';
 import { foreignHost, lab, siteAndBrowser, until } from './lib/qa-site.mjs';
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=400&bs=2&w=1&p=my+own+words';
@@ -94,7 +95,27 @@ test('a sandboxed frame, without an origin or storage, answers its host in the s
   assert.equal(await closed.ask({ peft: 1, id: 'a', type: 'peft:getState' }, 800), null);
 });
 
-test('an element taken away in mid-training leaves no timer, no worker and no request; put back, it goes on from where it was', { timeout: 120_000 }, async (context) => {
+/** Takes the page's element away, and keeps it. @param {import('playwright-core').Page} page */
+const takeAway = (page) => page.evaluate(() => {
+  const all = /** @type {any} */ (globalThis);
+  all.element = document.querySelector('peft-playground');
+  all.place = all.element.parentNode;
+  all.element.remove();
+});
+
+/** What is left in the page: workers, and timers where they are counted. @param {import('playwright-core').Page} page */
+const left = async (page) => ({ workers: page.workers().length, timers: Number(await page.evaluate('globalThis.timers?.size ?? 0')) });
+
+/** Waits until nothing is left; what lasts is found, however slow the machine. @param {import('playwright-core').Page} page @param {string} where */
+async function nothingLeft(page, where) {
+  for (const end = Date.now() + 20_000; Date.now() < end; await page.waitForTimeout(50)) {
+    const { workers, timers } = await left(page);
+    if (workers + timers === 0) return;
+  }
+  assert.deepEqual(await left(page), { workers: 0, timers: 0 }, where);
+}
+
+test('an element taken away in mid-training leaves no timer, no worker and no request; put back, it goes on from where it was', { timeout: 180_000 }, async (context) => {
   const { page } = await own.browser.open(`${own.site.url}embed.html?element=none`);
   context.after(() => page.context().close());
   await page.addInitScript(() => {
@@ -110,28 +131,75 @@ test('an element taken away in mid-training leaves no timer, no worker and no re
       all[clear] = (/** @type {any} */ id) => { timers.delete(id); end(id); };
     }
   });
-  await page.goto(`${own.site.url}${LINK}`);
+  await page.goto(`${own.site.url}${LINK.replace('n=400', 'n=2000')}`); // long enough for a machine that is busy elsewhere
   await until(page, 'lab.status === "ready"');
   await lab(page, 'void lab.train().catch(() => {})');
   await until(page, 'lab.run?.losses.length > 5');
-  assert.ok(page.workers().length > 0);
-  assert.ok(Number(await page.evaluate('timers.size')) > 0, 'the watch over the worker is a timer');
-  await page.evaluate(() => {
-    const all = /** @type {any} */ (globalThis);
-    all.element = document.querySelector('peft-playground');
-    all.place = all.element.parentNode;
-    all.element.remove();
-  });
-  for (let i = 0; i < 50 && page.workers().length; i++) await page.waitForTimeout(100);
-  assert.equal(page.workers().length, 0);
-  await page.waitForTimeout(1000);
-  assert.equal(await page.evaluate('timers.size'), 0, 'timers');
+  const coach = "document.querySelector('peft-playground').shadowRoot.querySelector('peft-panel-coach')?.shadowRoot.querySelector('peft-coach')?.report";
+  await until(page, coach);
+  assert.ok(page.workers().length > 1, "the model's engine, and one without a model that the coach asks");
+  assert.ok((await left(page)).timers > 0, 'the watch over the worker is a timer');
+  await takeAway(page);
+  await nothingLeft(page, 'after the element');
   const asked = own.site.requests.length;
   const steps = await page.evaluate('element.lab.run.losses.length');
   await page.waitForTimeout(1500);
+  assert.deepEqual(await left(page), { workers: 0, timers: 0 }, 'and nothing comes back');
   assert.equal(own.site.requests.length, asked);
   assert.equal(await page.evaluate('element.lab.run.losses.length'), steps);
   await page.evaluate('place.append(element)');
   await page.locator('#resume').click();
   await until(page, `lab.status === "training" && lab.run.losses.length > ${steps}`);
+});
+
+for (const [moment, expression] of [['before it loads', 'lab'], ['while it begins to load', 'lab.status === "loading"'], ['while its engine starts', 'engine']]) {
+  test(`an element taken away ${moment} leaves no worker; put back, it loads`, { timeout: 90_000 }, async (context) => {
+    const { page } = await own.browser.open(`${own.site.url}embed.html?element=none`);
+    context.after(() => page.context().close());
+    await page.addInitScript((moment) => {
+      const all = /** @type {any} */ (globalThis);
+      const { Worker } = all;
+      all.Worker = class extends Worker {
+        /** @param {any[]} args */
+        constructor(...args) {
+          super(...args);
+          all.engine = true;
+        }
+      };
+      const look = () => {
+        const element = document.querySelector('peft-playground');
+        const lab = /** @type {any} */ (element)?.lab;
+        const come = { engine: all.engine, lab, 'lab.status === "loading"': lab?.status === 'loading' }[moment];
+        if (!element || !come) return void setTimeout(look);
+        Object.assign(all, { element, place: element.parentNode, status: lab.status });
+        return element.remove();
+      };
+      look();
+    }, expression);
+    await page.goto(`${own.site.url}${LINK}`);
+    for (const end = Date.now() + 20_000; Date.now() < end && !(await page.evaluate('globalThis.element')); await page.waitForTimeout(20));
+    assert.equal(await page.evaluate('element.isConnected'), false);
+    if (moment !== 'before it loads') for (const end = Date.now() + 20_000; Date.now() < end && await page.evaluate('element.lab.status') !== 'idle'; await page.waitForTimeout(20));
+    await page.waitForTimeout(1500);
+    await nothingLeft(page, moment);
+    assert.equal(await page.evaluate('element.lab.status'), 'idle');
+    await page.evaluate('place.append(element)');
+    await until(page, 'lab.status === "ready"');
+  });
+}
+
+test('a page taken away with any panel open leaves no worker; put back, it is as before', { timeout: 300_000 }, async (context) => {
+  const { page, errors } = await own.browser.open(`${own.site.url}${LINK}`);
+  context.after(() => page.context().close());
+  await until(page, 'lab.status === "ready"');
+  for (const panel of PANELS.filter(Boolean)) {
+    await lab(page, `lab.set({ panel: '${panel}' })`);
+    await until(page, `document.querySelector('peft-playground').shadowRoot.querySelector('#panel > peft-panel-${panel}')?.shadowRoot.querySelector('h2')`);
+    if (panel === 'combine') await until(page, "document.querySelector('peft-playground').shadowRoot.querySelector('peft-panel-combine').own"); // an engine beside the page's
+    await takeAway(page);
+    await nothingLeft(page, panel);
+    await page.evaluate('place.append(element)');
+    await until(page, 'lab.status === "ready"');
+  }
+  assert.deepEqual(errors, []);
 });

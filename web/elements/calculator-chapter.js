@@ -11,17 +11,19 @@ import { byteSize, count, fixed } from '../lib/format.js';
  */
 
 /** @param {import('../lib/lab.js').Lab} lab @returns {Promise<ChapterNumbers>} */
-export async function chapterNumbers(lab) {
-    const [session, chapter] = await Promise.all([calculator(lab), table(lab, 'chapter')]);
-    const methods = await Promise.all(chapter.methods.map(async (/** @type {any} */ row) => ({
-        ...row, counted: await session.countFor({ shape: 'llama-2-7b', method: row.method, options: optionsOf(row.settings) }),
-    })));
-    const memory = await Promise.all(chapter.memory.map(async (/** @type {any} */ row) => {
-        const ask = (/** @type {any} */ more) => session.memoryFor({ shape: row.shape, method: 'lora', options: {}, dtype: 'bf16', checkpointing: true, ...more });
-        const [asChapter, lora, qlora, full] = await Promise.all([ask({ assume: 'chapter' }), ask({}), ask({ dtype: 'nf4' }), ask({ method: 'full', dtype: 'f32' })]);
-        return { ...row, asChapter, ours: { lora, qlora, full } };
-    }));
-    return { methods, memory };
+export function chapterNumbers(lab) {
+    return calculator(lab, async (session) => {
+        const chapter = await table(lab, 'chapter');
+        const methods = await Promise.all(chapter.methods.map(async (/** @type {any} */ row) => ({
+            ...row, counted: await session.countFor({ shape: 'llama-2-7b', method: row.method, options: optionsOf(row.settings) }),
+        })));
+        const memory = await Promise.all(chapter.memory.map(async (/** @type {any} */ row) => {
+            const ask = (/** @type {any} */ more) => session.memoryFor({ shape: row.shape, method: 'lora', options: {}, dtype: 'bf16', checkpointing: true, ...more });
+            const [asChapter, lora, qlora, full] = await Promise.all([ask({ assume: 'chapter' }), ask({}), ask({ dtype: 'nf4' }), ask({ method: 'full', dtype: 'f32' })]);
+            return { ...row, asChapter, ours: { lora, qlora, full } };
+        }));
+        return { methods, memory };
+    });
 }
 
 /** What the chapter's memory column works out to with its own hidden assumption. @param {any} row */

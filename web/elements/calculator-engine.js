@@ -1,23 +1,43 @@
 /**
  * An engine without a model for counts, tables and advice: it is there while a lab's own engine loads or trains, and costs no download but the engine itself.
- * One per page, shared by all panels.
+ * One per page, shared by all panels; it ends with the page's last element, and the next question starts another.
  */
 import { PeftLab } from '../engine/index.js';
+import { afterLast, anyElement } from './labs.js';
 
 /** @typedef {import('../engine/session.js').Session} Session */
 
 /** @type {Promise<Session> | null} */
 let engine = null;
+/** Questions that are not answered yet. */
+let open = 0;
 /** @type {Map<string, Promise<any>>} */
 const answers = new Map();
 
-/** @param {import('../lib/lab.js').Lab} lab whose way of starting engines is used @returns {Promise<Session>} */
-export function calculator(lab) {
-    if (!engine) {
-        engine = PeftLab.open(null, lab.loadOptions);
-        engine.catch(() => { engine = null; });
+function end() {
+    if (open || anyElement()) return;
+    engine?.then((session) => session.close(), () => {});
+    engine = null;
+}
+afterLast(end);
+
+/** @param {import('../lib/lab.js').Lab} lab */
+function start(lab) {
+    const started = PeftLab.open(null, lab.loadOptions);
+    started.catch(() => { if (engine === started) engine = null; });
+    return started;
+}
+
+/** @template T @param {import('../lib/lab.js').Lab} lab whose way of starting engines is used @param {(session: Session) => Promise<T>} ask @returns {Promise<T>} */
+export async function calculator(lab, ask) {
+    open++;
+    try {
+        engine ??= start(lab);
+        return await ask(await engine);
+    } finally {
+        open--;
+        end();
     }
-    return engine;
 }
 
 /**
@@ -27,7 +47,7 @@ export function calculator(lab) {
 export function table(lab, name) {
     let answer = answers.get(name);
     if (!answer) {
-        answers.set(name, (answer = calculator(lab).then((session) => session[name]())));
+        answers.set(name, (answer = calculator(lab, (session) => session[name]())));
         answer.catch(() => answers.delete(name));
     }
     return answer;

@@ -80,8 +80,7 @@ class PeftCoach extends LabElement {
             return;
         }
         try {
-            const session = await calculator(this.lab);
-            const report = await session.coach(coachRequest(run));
+            const report = await calculator(this.lab, (session) => session.coach(coachRequest(run)));
             if (ticket !== this.#ticket) return;
             if (report.state !== this.report?.state || run.id !== this.about) this.applied = '';
             Object.assign(this, { report, about: run.id, problem: '' });

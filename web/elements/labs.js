@@ -26,17 +26,35 @@ export function dropLab(name) {
 
 /** Elements in a page, by lab. @type {WeakMap<Lab, number>} */
 const users = new WeakMap();
+/** All of them. */
+let present = 0;
+/** What else ends with the last element of the page. @type {Set<() => void>} */
+const endings = new Set();
+
+/** Whether the page has an element of ours. */
+export const anyElement = () => present > 0;
+
+/** @param {() => void} end is called whenever the last element has left the page */
+export function afterLast(end) {
+    endings.add(end);
+}
 
 /** An element that uses the lab came into the page. @param {Lab} lab */
 export function enter(lab) {
+    present++;
     users.set(lab, (users.get(lab) ?? 0) + 1);
 }
 
-/** One left. After the last (moved elements are back at once) a training is paused, which keeps it, and the engine ends; ready() starts another. @param {Lab} lab */
+/**
+ * One left. After the last (moved elements are back at once) a training is paused, which keeps it, and the engine ends, also one that is still being loaded;
+ * ready() starts another. @param {Lab} lab
+ */
 export function leave(lab) {
+    present--;
     users.set(lab, (users.get(lab) ?? 1) - 1);
     setTimeout(() => {
-        if (users.get(lab) || !lab.session) return;
+        if (!anyElement()) endings.forEach((end) => end());
+        if (users.get(lab)) return;
         lab.pause();
         lab.during(null, async () => { if (!users.get(lab)) lab.close(); }).catch(() => {});
     });

@@ -98,12 +98,11 @@ class PeftPanelCalculator extends LabElement {
     async #compute() {
         const ticket = ++this.#ticket;
         try {
-            const session = await calculator(this.lab);
             const request = { config: this.config, method: this.method, options: this.options };
             const training = { dtype: this.dtype, optimizer: this.optimizer, batch: this.batch, seq: this.seq, checkpointing: this.checkpointing, ...(this.assumptions === 'chapter' && { assume: 'chapter' }) };
-            const [counts, memory, full] = await Promise.all([
+            const [counts, memory, full] = await calculator(this.lab, (session) => Promise.all([
                 session.countFor(request), session.memoryFor({ ...request, ...training }), session.memoryFor({ config: this.config, method: 'full', options: {}, ...training, assume: undefined, dtype: this.dtype === 'f32' ? 'f32' : 'bf16' }),
-            ]);
+            ]));
             if (ticket !== this.#ticket) return;
             this.result = { counts, memory, full };
             this.problem = null;
@@ -125,8 +124,7 @@ class PeftPanelCalculator extends LabElement {
         try {
             if (file.size > 1_000_000) throw new Error(t('calc.config.large'));
             const config = JSON.parse(await file.text());
-            const session = await calculator(this.lab);
-            await session.countFor({ config }); // the engine says what is wrong with it
+            await calculator(this.lab, (session) => session.countFor({ config })); // the engine says what is wrong with it
             const heads = config.num_attention_heads;
             this.#set({ model: 'own', config: { num_key_value_heads: heads, head_dim: config.hidden_size / heads, tie_word_embeddings: false, ...config } });
         } catch (error) {

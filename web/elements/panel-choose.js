@@ -76,11 +76,13 @@ class PeftPanelChoose extends LabElement {
             this.advice = null;
             return;
         }
-        const session = await calculator(this.lab);
-        const task = this.given.task === 'yes' ? 'classification' : this.given.task;
-        const advice = await session.advise({ ...this.given, task });
-        const [here, large] = await Promise.all(['', 'llama-2-7b'].map((shape) => this.#count(session, advice, shape)));
-        this.advice = { ...advice, here, large };
+        const given = { ...this.given, task: this.given.task === 'yes' ? 'classification' : this.given.task };
+        const advice = await calculator(this.lab, async (session) => {
+            const said = await session.advise(given);
+            const [here, large] = await Promise.all(['', 'llama-2-7b'].map((shape) => this.#count(session, said, shape)));
+            return { ...said, here, large };
+        });
+        this.advice = advice;
         this.fire('peft-recommend', { method: advice.method, settings: advice.settings });
         this.say(t('choose.say', { method: bookWords(advice.label).text, settings: settingsText(advice.settings) }));
     }

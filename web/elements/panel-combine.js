@@ -47,6 +47,7 @@ class PeftPanelCombine extends LabElement {
     connectedCallback() {
         super.connectedCallback();
         this.lab.ready().catch(() => {});
+        this.requestUpdate(); // the engine aside went when the panel was taken away
     }
 
     disconnectedCallback() {
@@ -74,7 +75,7 @@ class PeftPanelCombine extends LabElement {
     updated() {
         const { lab } = this;
         const key = `${lab.state.model} ${lab.task?.name} ${this.methods} ${JSON.stringify(lab.options)}`;
-        if (key === this.shown || !['ready', 'paused'].includes(lab.status) || this.work.running || lab.task?.name !== lab.state.task) return;
+        if (key === this.shown || !this.isConnected || !['ready', 'paused'].includes(lab.status) || this.work.running || lab.task?.name !== lab.state.task) return;
         this.shown = key;
         this.result = null;
         this.#show();

@@ -75,6 +75,7 @@ class PeftPanelMix extends LabElement {
     connectedCallback() {
         super.connectedCallback();
         this.lab.ready().catch(() => {});
+        this.requestUpdate(); // the mixture's engine went when the panel was taken away
     }
 
     disconnectedCallback() {
@@ -116,7 +117,7 @@ class PeftPanelMix extends LabElement {
 
     updated() {
         const key = this.used.map((source) => source.key).join('|');
-        if (key && key !== this.loaded && ['ready', 'paused'].includes(this.lab.status) && !this.work.running) {
+        if (key && key !== this.loaded && this.isConnected && ['ready', 'paused'].includes(this.lab.status) && !this.work.running) {
             this.loaded = key;
             this.chosen = [...this.used.map((source) => source.key), '', ''].slice(0, 3); // later runs do not push them aside
             Object.assign(this, { strip: null, scores: null, errors: null });

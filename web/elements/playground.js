@@ -79,6 +79,7 @@ class PeftPlayground extends LabElement {
         const asked = { ...attributeSettings(this), ...link.state };
         const saved = this.hasAttribute('no-save') ? { settings: null, open: null } : await startAutosave(lab);
         lab.set({ ...(Object.keys(asked).length ? {} : saved.settings), ...asked });
+        if (!this.isConnected) return; // taken away already: nothing is loaded for nobody
         await this.#language();
         this.#theme();
         if (lab.state.lesson && !lab.state.panel && hasPanel('lessons')) lab.set({ panel: 'lessons' }); // a link to a lesson opens it

@@ -34,9 +34,9 @@ export class Work {
         this.host.requestUpdate();
     }
 
-    /** @template T @param {number} total @param {string} label @param {(hand: Hand) => Promise<T>} work @returns {Promise<T | null>} null: cancelled or failed */
+    /** @template T @param {number} total @param {string} label @param {(hand: Hand) => Promise<T>} work @returns {Promise<T | null>} null: cancelled, failed or not begun */
     async run(total, label, work) {
-        if (this.running) return null;
+        if (this.running || !this.host.isConnected) return null; // nobody could cancel it
         const abort = new AbortController();
         this.#abort = abort;
         Object.assign(this, { done: 0, total, label, problem: '' });

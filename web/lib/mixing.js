@@ -147,6 +147,7 @@ export async function trainLora(lab, task, { steps = 0, signal, onStep }) {
         own.set({ task, method: 'lora', options: {}, steps, lr: 0, batch_size: 0, prompt: '' });
         own.addEventListener('step', () => onStep?.());
         await own.ready();
+        if (signal?.aborted) throw PeftLabError.aborted(); // before there was anything to stop
         const run = await own.train();
         if (signal?.aborted) throw PeftLabError.aborted();
         return run;
