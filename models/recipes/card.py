@@ -29,31 +29,69 @@ def comparison(models, name):
     return "| model | parameters | file | layers x width | vocabulary | tokens seen | held-out bits per byte |\n|---|---|---|---|---|---|---|\n" + rows
 
 
+def sitting(x):
+    """Time, machine and tokens of one sitting."""
+    where = "on a shared two-core machine" if x.get("device", "cpu") == "cpu" else f"on one {x['device']} shared with the other runs of `on-gpu.sh`"
+    processor = f" ({x['processor_minutes']:.0f} of processor)" if where.endswith("machine") and x.get("processor_minutes") else ""
+    threads = f", {x['threads']} threads" if x.get("threads", 1) > 1 else ""
+    return f"{x['minutes']:.3g} minutes{processor} {where}{threads}, {x['tokens']:,} tokens"
+
+
 def trained(f):
     """Time and tokens, a sitting each."""
-    parts = [(f"grown from {x['grown_from']} at its step {x['step']:,} (so far {x['minutes']:.0f} minutes, {x['tokens']:,} tokens)" if "grown_from" in x else
-              f"{x['minutes']:.0f} minutes" + (f" ({x['processor_minutes']:.0f} of processor)" if x.get("processor_minutes") else "")
-              + (f" on {x['threads']} threads" if x.get("threads", 1) > 1 else "") + f", {x['tokens']:,} tokens") for x in f["sittings"]]
-    return (f"{f['tokens']:,} tokens in {f['steps']:,} steps, on a shared two-core machine, one thread where nothing else is said: "
-            + "; then, in a further sitting, ".join(parts))
+    return f"{f['tokens']:,} tokens in {f['steps']:,} steps: " + "; then, in a further sitting, ".join(map(sitting, f["sittings"]))
+
+
+def first_command(name, tokenizer, x, more=""):
+    return f"python pretrain.py --model {name} --clean WORK/clean --tokenizer {tokenizer} --out WORK/{x['name']}{more} {x['budget']}{x['flags']}"
+
+
+def helpers(f):
+    """Commands of the teachers and of the text they wrote, as far as a sitting used them."""
+    lines, tokenizer = [], "WORK/tokenizer-2048"
+    for x in f["sittings"]:
+        for t in x.get("teachers", []):
+            lines.append(first_command("teacher", tokenizer, t, f" --seed {t['seed']}"))
+        if "written" in x:
+            teachers = "".join(f" --teacher WORK/{name}" for name in x["written"]["teachers"])
+            lines.append(f"python write.py{teachers} --tokenizer {tokenizer} --clean WORK/clean --seed {x['written']['seed']}    # stopped after {x['written']['seconds']:.0f} seconds")
+    return lines
 
 
 def commands(f):
     """The commands of each sitting."""
     name, tokenizer = f["name"], f"WORK/tokenizer-{f['shape']['vocab']}"
-    lines = []
+    lines = helpers(f)
     start = ""
     for i, x in enumerate(f["sittings"]):
-        if "grown_from" in x:
-            lines.append(f"python grow.py --run WORK/{x['grown_from']} --out WORK/grown    # with the checkpoint of step {x['step']}")
-            start = "WORK/grown"
-            continue
-        out = f"WORK/{name}" + (f"-{i + 1}" if i else "")
+        out = f"{name}" + (f"-{i + 1}" if i else "")
         init = f" --init {start} --seed {x['seed']}" if start else ""
-        lines.append(f"python pretrain.py --model {name} --clean WORK/clean --tokenizer {tokenizer} --out {out}{init} {x['budget']}{x['flags']}")
-        lines.append(f"python export.py --run {out} --tokenizer {tokenizer} --clean WORK/clean --out ../{name}")
+        teachers = "".join(f" --teacher WORK/{t['name']}" for t in x.get("teachers", []))
+        lines.append(first_command(name, tokenizer, {**x, "name": out}, init + teachers))
+        lines.append(f"python export.py --run WORK/{out} --tokenizer {tokenizer} --clean WORK/clean --out ../{name}")
         start = f"../{name}"
     return "\n".join(lines)
+
+
+def taught(f):
+    """What a card says of teachers and of their text; empty without them."""
+    parts = []
+    for x in f["sittings"]:
+        for t in x.get("teachers", []):
+            s = t["shape"]
+            parts.append(f"| {t['name']} | {t['parameters']:,} | {s['layers']} x {s['dim']} | {t['minutes']:.3g} minutes on one {t['device']} | {t['tokens'] / 1e6:.0f} M | {t['bits_per_byte']:.3f} |")
+    written = [x["written"] for x in f["sittings"] if "written" in x]
+    if not parts and not written:
+        return ""
+    text = "\n### Teachers\n"
+    if parts:
+        text += ("Nine tenths of the loss are the distance to the mean distribution of these larger models, one tenth is the usual loss on the text. They are too large for a\n"
+                 "page, learned from the same training text with much dropout, and are not part of this project.\n\n"
+                 "| teacher | parameters | layers x width | trained | tokens seen | held-out bits per byte (100 stories) |\n|---|---|---|---|---|---|\n" + "\n".join(parts) + "\n")
+    for w in written:
+        text += (f"\nThe mix has, beside three times the stories, {w['documents']:,} texts ({w['tokens'] / 1e6:.1f} M tokens) sampled from two such teachers at temperature {w['temperature']}. "
+                 f"{w['unusable']} more were dropped by the rules of `clean.py`, {w['repeated']} as repeated.\n")
+    return text
 
 
 def model_card(f, samples, models):
@@ -78,7 +116,7 @@ it follows no instructions and knows no facts.
 | architecture | `LlamaForCausalLM`: RMSNorm, RoPE, SwiGLU, grouped-query attention, tied embeddings |
 | shape | {s['layers']} layers, width {s['dim']}, MLP {s['hidden']}, {s['heads']} query heads, {s['kv_heads']} key/value heads of {s['dim'] // s['heads']} |
 | vocabulary | {s['vocab']:,} (byte-level BPE; token 0, `<|endoftext|>`, begins and ends every text) |
-| context | {s['context']} tokens (trained on windows of 256, in the decay phase of 512) |
+| context | {s['context']} tokens ({windows(f)}) |
 | weights | {f['dtype']} safetensors, {f['bytes']:,} bytes |
 | held-out bits per byte | **{f['bits_per_byte']:.3f}** on {f['heldout_stories']} held-out stories ({f['bits_per_byte_float32']:.4f} before rounding to 16 bits) |
 | trained | {trained(f)} |
@@ -101,7 +139,7 @@ python train_tokenizer.py --clean WORK/clean --vocab {s['vocab']} --out WORK/tok
 
 Documents with slurs or period racism are dropped whole; the old children's books are cleaned but not part of this mix.
 The raw text is not in this project.
-
+{taught(f)}
 ### Curve
 | step | tokens | minutes | held-out bits per byte (100 stories) |
 |---|---|---|---|
@@ -118,8 +156,13 @@ patterns of TinyStories (and their names). Numbers and letters were seen only in
 """
 
 
+def windows(f):
+    every = " --window 512" in f["sittings"][-1]["flags"]
+    return "trained on windows of 512" if every else "trained on windows of 256, in the decay phase of 512"
+
+
 def exactness(f):
-    if any("--minutes" in x.get("budget", "") for x in f["sittings"]):
+    if any("--minutes" in x.get("budget", "") for x in f["sittings"] + [t for x in f["sittings"] for t in x.get("teachers", [])]):
         return "Where the budget is in minutes, the schedule follows the clock, so another machine gives another number of steps."
     return "The budget is in tokens, so the schedule is the same everywhere."
 

@@ -19,12 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import card
 from llama import Llama, hf_config
-from pretrain import bits_per_byte
-
-
-# pretrain.py's defaults: what differs goes into the card's command.
-USUAL = {"window": 256, "batch": 16, "long_window": 512, "lr": 6e-3, "muon_lr": 1e-2, "weight_decay": 0.02, "decay": 0.4,
-         "dropout": 0, "share": 1, "threads": 1}
+from pretrain import bits_per_byte, budget, flags
 
 
 @torch.no_grad()
@@ -49,7 +44,7 @@ def main():
     cli.add_argument("--dtype", choices=("float16", "bfloat16"), default="float16")
     args = cli.parse_args()
     torch.set_num_threads(1)
-    saved = torch.load(args.run / "checkpoint.pt")
+    saved = torch.load(args.run / "checkpoint.pt", map_location="cpu")
     tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
     model = Llama(saved["shape"]).eval()
     model.load_state_dict(saved["model"])
@@ -88,13 +83,13 @@ def main():
 
     done, start, arguments = saved["done"], saved["start"], saved["arguments"]
     spent = {k: done[k] - start[k] for k in done}
-    in_tokens = arguments["tokens"] != "None"
-    budget = float(arguments["tokens"]) if in_tokens else float(arguments["minutes"])
-    share = (spent["tokens"] if in_tokens else spent["seconds"] / 60) / budget
+    wanted = arguments["tokens"] if arguments["tokens"] != "None" else arguments["minutes"]
+    share = (spent["tokens"] if arguments["tokens"] != "None" else spent["seconds"] / 60) / float(wanted)
     sitting = {"minutes": round(spent["seconds"] / 60, 1), "processor_minutes": round(spent["processor"] / 60, 1), "tokens": spent["tokens"],
-               "threads": int(arguments["threads"]), "seed": int(arguments["seed"]), "budget": f"--tokens {budget:.3g}" if in_tokens else f"--minutes {budget:.0f}",
-               "flags": "".join(f" --{k.replace('_', '-')} {arguments[k]}" for k, usual in USUAL.items() if float(arguments.get(k, usual)) != usual)
-                        + "".join(f" --{k}" for k in ("compile", "bf16") if arguments.get(k) == "True")}
+               "threads": int(arguments["threads"]), "seed": int(arguments["seed"]), "budget": budget(arguments), "flags": flags(arguments),
+               "device": saved["device"], "teachers": saved["teachers"]}
+    if "written" in saved["mix"]:
+        sitting["written"] = json.loads((args.clean / "written.json").read_text())
     samples = [{"seed": s, "text": sample(ours, tokenizer, s)} for s in range(1, 11)]
     (args.out / "samples.json").write_text(json.dumps(
         {"temperature": 0.7, "top_k": 40, "prompt": "<|endoftext|>", "samples": samples}, indent=1) + "\n")
