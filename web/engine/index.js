@@ -12,7 +12,6 @@ import { PeftLabError } from './errors.js';
 import { readModelFolder } from './files.js';
 import { compile } from './loader.js';
 import { Local, Remote } from './protocol.js';
-import { Service } from './service.js';
 import { Session } from './session.js';
 
 export { PeftLabError } from './errors.js';
@@ -116,7 +115,8 @@ export const PeftLab = Object.freeze({
             });
             return remote;
         };
-        const engine = options.inThread ? new Local(new Service()) : await spawn();
+        // A page has the engine in its worker; here it comes when it is wanted.
+        const engine = options.inThread ? new Local(new (await import('./service.js')).Service()) : await spawn();
         if (options.inThread) await engine.request('start', { wasm: module });
         const session = new Session(engine, files ?? { config: new Uint8Array(), weights: [] }, spawn);
         try {

@@ -123,9 +123,6 @@ export class Remote {
     #watch;
     /** @type {PeftLabError | null} */
     #lost = null;
-    /** Why no request will be answered any more. */
-    get lost() { return this.#lost; }
-
     /** Told when the other side ended by itself. @type {((error: PeftLabError) => void) | null} */
     onDied = null;
 

@@ -267,11 +267,9 @@ export class Session {
         const bytes = await this.snapshot();
         const started = await Promise.allSettled(Array.from({ length: count }, async () => this.#addReplica(await spawn(), bytes)));
         const failed = started.find((start) => start.status === 'rejected');
-        // One that died after its own start, but before the engine knew it, was dropped by nobody.
-        const error = failed?.reason ?? this.#replicas.find((replica) => replica.lost)?.lost;
-        if (!error) return;
-        await this.#dropReplicas().catch(() => {});
-        throw error;
+        if (!failed) return;
+        await this.#dropReplicas();
+        throw failed.reason;
     }
 
     /** @param {import('./protocol.js').Remote} replica @param {Uint8Array} bytes */
@@ -285,17 +283,14 @@ export class Session {
         const { port1, port2 } = new MessageChannel();
         await replica.request('servePort', { port: port1 }, { transfer: [port1] });
         await this.request('attachPeer', { port: port2 }, { transfer: [port2] });
+        await replica.request('memory'); // one that died before the engine knew it was dropped by nobody
     }
 
     /** They end even where the engine is lost, or closed meanwhile. */
     async #dropReplicas() {
         const replicas = this.#replicas.splice(0);
-        if (replicas.length === 0) return;
-        try {
-            await this.request('dropPeers');
-        } finally {
-            for (const replica of replicas) replica.terminate();
-        }
+        if (replicas.length) await this.request('dropPeers').catch(() => {});
+        for (const replica of replicas) replica.terminate();
     }
 
     // ---- calculators and advice ----

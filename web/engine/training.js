@@ -127,7 +127,8 @@ export function shareShards(costs, workers) {
 async function parallelStep(service, expect) {
     const { core, peers } = service;
     const [mine, ...theirs] = shareShards(core.json('pl_train_shard_costs'), peers.length + 1);
-    const asked = all(peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }, { expect }) : [])));
+    const asked = Promise.all(peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }, { expect }) : [])));
+    asked.catch(() => {}); // where this engine's own part fails, nobody comes to wait; a rejection without a handler would end the worker, in Node the process
     /** @type {Uint8Array[]} */
     const parts = [];
     for (const shard of mine) parts[shard] = core.bytes('pl_train_shard', shard);
@@ -138,23 +139,9 @@ async function parallelStep(service, expect) {
         bytes.set(part, at);
         at += part.length;
     }
-    const applied = all(peers.map((peer) => peer.request('applyShards', { bytes }, { expect })));
+    // A step that this engine has done counts; a replica that may not have done it is of no use any more, and the call ends before the next step.
+    const applied = Promise.all(peers.map((peer) => peer.request('applyShards', { bytes }, { expect }))).catch(({ message }) => service.dropPeers(message));
     const report = core.json('pl_train_apply', bytes, bytes.length);
-    // This engine has done the step, so it counts; a replica that may not have done it is of no use any more, and the call ends before the next step.
-    await applied.catch((error) => {
-        service.dropPeers();
-        service.lost = error;
-    });
+    await applied;
     return report;
-}
-
-/**
- * Promise.all for answers that nobody may come to wait for: where this engine's own part fails (a diverging run), the replicas' fail too, and a rejection without
- * a handler would end the worker, in Node the process.
- * @template T @param {(T | Promise<T>)[]} answers @returns {Promise<T[]>}
- */
-function all(answers) {
-    const together = Promise.all(answers);
-    together.catch(() => {});
-    return together;
 }
