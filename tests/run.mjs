@@ -176,7 +176,7 @@ async function browser() {
     console.log('not ok browser: no browser test ran, because no Chromium was found or could be installed (set CHROME to the path of one)');
     return { passed: 0, failed: 1 };
   }
-  return nodeTests('tests/browser', 1800);
+  return nodeTests('tests/browser', 3600);
 }
 
 /** @type {Record<string, {dir: string, run: () => Promise<Count>}>} */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { build } from 'vite';
 import { checkAxe, engines, launchChromium, root, startSite } from './lib/browser.mjs';
+import { kept } from './lib/qa-site.mjs';
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=10&bs=16&lr=0.01&r=8&a=16&t=qv';
 /** @type {Awaited<ReturnType<typeof startSite>>} */
@@ -56,7 +57,7 @@ test('two tabs: the second sees the runs, says that it does not save, and harms 
   try {
     const one = await browser.open(`${site.url}${LINK}`);
     await one.page.evaluate(VISIT);
-    await one.page.waitForTimeout(800);
+    await kept(one.page);
     const two = await browser.open(`${site.url}${LINK}`);
     await two.page.locator('peft-notices .item', { hasText: 'Another tab' }).waitFor();
     await two.page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
@@ -97,7 +98,7 @@ test('languages: by link, by the browser, kept after a reload; axe in another on
     await page.locator('peft-toolbar select').first().selectOption('fr');
     await page.locator('peft-toolbar h1', { hasText: 'Atelier PEFT' }).waitFor();
     assert.equal(await page.evaluate(() => document.documentElement.lang), 'fr');
-    await page.waitForTimeout(500);
+    await kept(page);
     await page.reload();
     await page.locator('peft-toolbar h1', { hasText: 'Atelier PEFT' }).waitFor();
     await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');

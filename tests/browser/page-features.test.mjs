@@ -2,8 +2,8 @@
 // curve and texts, keys of sliders and shortcuts, motion, the instrumented interface, and the proof.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkAxe, screenshot } from './lib/browser.mjs';
-import { lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { checkAxe, fits, screenshot } from './lib/browser.mjs';
+import { eventually, lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
 
@@ -27,11 +27,9 @@ test('runs overlaid: five earlier ones behind the present one, pinned ones stay;
   }
   assert.equal(await runs(), 8);
   const ghosts = () => inside(page, '[...$("peft-loss", "peft-chart", ".plot").querySelectorAll("[class*=ghost]")].map((node) => node.getAttribute("class"))');
-  await page.waitForTimeout(300);
-  assert.deepEqual(await ghosts(), [3, 4, 5, 6, 7].map((n) => `ghost run-${n}`));
+  await eventually(ghosts, [3, 4, 5, 6, 7].map((n) => `ghost run-${n}`));
   await page.locator('peft-runs button', { hasText: 'Pin' }).last().click();
-  await page.waitForTimeout(300);
-  assert.deepEqual(await ghosts(), [1, 3, 4, 5, 6, 7].map((n) => `ghost run-${n}`), 'the pinned first run comes on top');
+  await eventually(ghosts, [1, 3, 4, 5, 6, 7].map((n) => `ghost run-${n}`), 'the pinned first run comes on top');
   // Newest first in the table: what was changed, from what to what, and nothing else.
   const changes = (await page.locator('peft-runs tbody tr .diff').allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' ').trim());
   assert.match(changes[3], /^Steps 2 → 3( Warm-up steps 2 → 3)?$/); // a preset's warm-up is cut to the steps
@@ -41,8 +39,7 @@ test('runs overlaid: five earlier ones behind the present one, pinned ones stay;
   assert.match(changes[2], /^Method LoRA → Prompt/);
   // Another task's runs are another story.
   await lab(page, 'void (lab.set({ task: "mood" }), await lab.work(async () => {}), await lab.train())');
-  await page.waitForTimeout(300);
-  assert.deepEqual(await ghosts(), []);
+  await eventually(ghosts, []);
   assertClean();
 });
 
@@ -134,27 +131,25 @@ test('one cursor for the loss chart and the texts on the way', { timeout: 60_000
   const chips = page.locator('peft-sample .way button');
   assert.deepEqual(await chips.allInnerTexts(), ['0', '3', '5', '8', '10']);
   await chips.nth(1).click();
+  const heading = () => page.locator('peft-sample h3').nth(1).innerText();
+  await eventually(heading, 'At step 3');
   assert.equal((await said()).trim(), samples[0].text.trim());
-  assert.equal(await page.locator('peft-sample h3').nth(1).innerText(), 'At step 3');
   const third = await rule();
   assert.ok(third > 0);
   await chips.nth(0).click();
-  assert.equal((await said()).trim(), (await inside(page, 'lab.sample.before')).trim());
+  await eventually(async () => (await said()).trim(), (await inside(page, 'lab.sample.before')).trim());
   assert.ok((await rule()) < third);
   // … and from the chart to the texts.
   const box = /** @type {any} */ (await plot.boundingBox());
   await page.mouse.move(box.x + box.width - 20, box.y + 60);
-  await page.waitForTimeout(100);
-  assert.equal(await page.locator('peft-sample h3').nth(1).innerText(), 'At step 10');
+  await eventually(heading, 'At step 10');
   assert.ok((await rule()) > third);
   await page.mouse.move(box.x + 5, box.y - 100);
-  await page.waitForTimeout(100);
-  assert.equal(await rule(), null);
-  assert.equal(await page.locator('peft-sample h3').nth(1).innerText(), 'After training');
+  await eventually(rule, null);
+  await eventually(heading, 'After training');
   await page.locator('peft-toolbar input').nth(1).check({ force: true });
   await page.locator('peft-loss label', { hasText: 'Log scale' }).click();
-  await page.waitForTimeout(200);
-  assert.equal(await inside(page, '$("peft-loss").log'), true);
+  await eventually(() => inside(page, '$("peft-loss").log'), true);
   assertClean();
 });
 
@@ -252,7 +247,7 @@ test('instrumented: settings in, events out, and the laboratory as an object', {
   assert.equal(merged.max_logit_difference, await lab(page, 'lab.merged.max_logit_difference'));
   // An impossible wish is an event too, not an exception.
   await lab(page, 'void (lab.set({ method: "lora", options: { rank: 4, target_modules: ["nowhere"] } }), await lab.work(async () => {}).catch(() => {}))');
-  await page.waitForTimeout(300);
+  await eventually(async () => (await seen('error')).length > 0, true);
   assert.ok((await seen('error')).every((/** @type {any} */ e) => typeof e.code === 'string' && e.message.length > 5));
   assert.ok((await seen('error')).length >= 1, 'a refused setting is told');
   // The engine's own interface, from the page.
@@ -288,8 +283,7 @@ test('the proof: recorded with its command, and checked again in this tab, with 
     await screenshot(page, `panel-proof-${colorScheme}`, { fullPage: true });
   }
   await page.setViewportSize({ width: 320, height: 700 });
-  await page.waitForTimeout(200);
-  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 320);
+  await fits(page, 320);
   await screenshot(page, 'panel-proof-phone', { fullPage: true });
   assertClean();
 });

@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { build } from 'vite';
-import { checkAxe, launchChromium, root, screenshot, startSite } from './lib/browser.mjs';
+import { checkAxe, fits, launchChromium, root, screenshot, startSite } from './lib/browser.mjs';
+import { kept, lab, trainToSnapshot } from './lib/qa-site.mjs';
 
 /** Everything the test counts on is in the link: presets may change. */
 const LINK = '#v=1&model=stories-300k&task=pirate&n=24&bs=16&lr=0.01&r=8&a=16&t=qv';
@@ -34,8 +35,6 @@ async function open(context, hash) {
   return watched;
 }
 
-/** The laboratory of the page, for what only it knows. @param {import('playwright-core').Page} page @param {string} expression of `lab` */
-const lab = (page, expression) => page.evaluate(`(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`);
 /** @param {import('playwright-core').Page} page @param {string} status */
 const reach = (page, status) => page.waitForFunction((wanted) => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === wanted, status);
 /** @param {import('playwright-core').Page} page @param {string} selector */
@@ -93,7 +92,7 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   assert.match(await text(page, 'peft-runs tbody'), /Method LoRA → Prompt/);
   await screenshot(page, 'page-first-run', { fullPage: true });
 
-  await page.waitForTimeout(800); // autosave
+  await kept(page);
   await page.reload();
   await reach(page, 'ready');
   assert.deepEqual(await lab(page, 'lab.runs.map((r) => [r.id, r.method, r.status])'), [[1, 'lora', 'done'], [2, 'prompt', 'done']]);
@@ -136,10 +135,7 @@ test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60
 test('a reload in mid-training offers to resume, and goes on from the snapshot', { timeout: 60_000 }, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=120&bs=2&seed=3');
   await reach(page, 'ready');
-  await lab(page, 'void (lab.snapshotSeconds = 1)');
-  lab(page, 'lab.train()').catch(() => {}); // the reload ends it
-  await page.evaluate(() => new Promise((resolve) => { /** @type {any} */ (document.querySelector('peft-playground')).lab.addEventListener('snapshot', () => setTimeout(resolve, 300)); }));
-  await page.reload();
+  await trainToSnapshot(page, { seconds: 1, reload: true });
   await page.locator('#resume').click();
   await reach(page, 'training');
   assert.ok((await lab(page, 'lab.run.losses.length')) >= 5, 'the steps before the reload are kept');
@@ -193,9 +189,8 @@ test('axe finds nothing in light and dark, at desktop and at phone width; 320 px
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     for (const [name, width, height] of /** @type {const} */ ([['desktop', 1400, 900], ['phone', 390, 844], ['small', 320, 640]])) {
       await page.setViewportSize({ width, height });
-      await page.waitForTimeout(250);
+      await fits(page, width);
       if (name !== 'small') await checkAxe(page);
-      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, `sideways scrolling at ${width} px`);
       await screenshot(page, `page-${name}-${colorScheme}-developer`, { fullPage: true });
     }
   }

@@ -58,7 +58,7 @@ test('DoRA, (IA)³ and full fine-tuning show their ΔW, prompt tuning says why i
   const train = async (settings) => {
     await page.evaluate(async (s) => { globalThis.lab.set(s); await globalThis.lab.work(async () => {}); await globalThis.lab.train(); }, settings);
     await page.waitForFunction((method) => globalThis.panel.module?.method === method && !globalThis.panel.stale && globalThis.panel.view, settings.method ?? 'full');
-    await page.waitForTimeout(300);
+    await page.evaluate(() => globalThis.lab.during(null, async () => {})); // the look that began then is over
   };
   for (const settings of [{ method: 'full' }, { method: 'ia3' }, { method: 'lora', options: { use_dora: true } }]) {
     await train(settings);

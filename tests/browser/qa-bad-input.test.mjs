@@ -1,7 +1,7 @@
 // What can go wrong under the page: each time one message that says what happened, whether work is safe and what to do; and nothing is lost.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { lab, LINK, siteAndBrowser, trainToSnapshot, until } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
 
@@ -42,14 +42,8 @@ for (const how of ['crash', 'rejection']) {
   test(`the engine's worker fails while training (${how}): the page says so, and goes on from the last snapshot in a new one`, { timeout: 90_000 }, async (context) => {
     const { page } = await prepared(context, '#v=1&model=stories-300k&task=pirate&n=300&bs=2&seed=3&w=1', async () => {});
     await until(page, 'lab.status === "ready"');
-    await lab(page, 'void lab.set({ steps: 8 }), await lab.train(), lab.set({ steps: 300 }), lab.snapshotSeconds = 0.5');
-    await page.evaluate(() => {
-      const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
-      return new Promise((resolve) => {
-        inside.addEventListener('snapshot', () => setTimeout(resolve, 300));
-        inside.train().catch(() => {});
-      });
-    });
+    await lab(page, 'void lab.set({ steps: 8 }), await lab.train(), lab.set({ steps: 600 })'); // long enough that the worker fails before the end
+    await trainToSnapshot(page);
     const [worker] = page.workers();
     if (how === 'crash') await worker.evaluate(() => { setTimeout(() => { throw new Error('out of memory'); }); });
     else await worker.evaluate(() => { setTimeout(() => { void Promise.reject(new Error('out of memory')); }); });

@@ -12,7 +12,7 @@ const foreign = foreignHost();
 before(() => writeFile(join(foreign.folder, 'index.html'), '<!doctype html><title>host</title><link rel="icon" href="data:,">'));
 
 /**
- * A host page with one frame, and ask(message) in it: posts, and gives the first answer with the same id, or null when none comes.
+ * A host page with one frame, and ask(message) in it: posts, and gives the first answer with the same id, or null when none comes in that time.
  * @param {import('node:test').TestContext} context @param {string} query of embed.html @param {string} [sandbox]
  */
 async function framed(context, query, sandbox) {
@@ -24,7 +24,7 @@ async function framed(context, query, sandbox) {
     Object.assign(frame, { src, width: 900, height: 640 });
     const all = /** @type {any} */ (globalThis);
     all.origins = new Set();
-    all.ask = (/** @type {any} */ message, /** @type {any} */ id = message?.id, wait = 1500) => new Promise((resolve) => {
+    all.ask = (/** @type {any} */ message, /** @type {any} */ id = message?.id, wait = 20_000) => new Promise((resolve) => {
       const hear = (/** @type {MessageEvent} */ event) => {
         if (event.source !== frame.contentWindow || event.data?.peft !== 1 || event.data.id !== id) return;
         all.origins.add(event.origin);
@@ -37,7 +37,7 @@ async function framed(context, query, sandbox) {
     });
     document.body.append(frame);
   }, [`${own.site.url}embed.html${query}${LINK}`, sandbox ?? '']);
-  const ask = (/** @type {any} */ message, wait = 1500) => page.evaluate(([m, ms]) => /** @type {any} */ (globalThis).ask(m, m?.id, ms), [message, wait]);
+  const ask = (/** @type {any} */ message, wait = 20_000) => page.evaluate(([m, ms]) => /** @type {any} */ (globalThis).ask(m, m?.id, ms), [message, wait]);
   const answered = async () => {
     for (let i = 0; i < 60; i++) {
       const answer = await ask({ peft: 1, id: 1000 + i, type: 'peft:getState' }, 500);

@@ -3,15 +3,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { screenshot } from './lib/browser.mjs';
-import { lab, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { eventually, kept, lab, siteAndBrowser, stored, trainToSnapshot, until } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
 
-const LINK = '#v=1&model=stories-300k&task=pirate&n=160&bs=2&lr=0.005&seed=3&w=1';
+const LINK = '#v=1&model=stories-300k&task=pirate&n=320&bs=2&lr=0.005&seed=3&w=1'; // enough steps that the run still goes on when something happens to it
 
-/** What the page has stored, by name. */
-const STORED = `new Promise((resolve) => { indexedDB.open('peftlab').onsuccess = ({ target }) => {
-  target.result.transaction('values').objectStore('values').getAllKeys().onsuccess = (event) => resolve(event.target.result.sort()); }; })`;
+/** Names under which the page has stored something. @param {import('playwright-core').Page} page */
+const names = (page) => page.evaluate(`new Promise((resolve) => { indexedDB.open('peftlab').onsuccess = ({ target }) => {
+  target.result.transaction('values').objectStore('values').getAllKeys().onsuccess = (event) => { target.result.close(); resolve(event.target.result.sort()); }; }; })`);
 
 /** @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} [prepare] */
 async function open(context, hash, prepare = async () => {}) {
@@ -24,20 +24,10 @@ async function open(context, hash, prepare = async () => {}) {
   return watched;
 }
 
-/** Begins a training and waits for a snapshot of it to be stored. @param {import('playwright-core').Page} page */
-const trainToSnapshot = (page) => page.evaluate(() => {
-  const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
-  inside.snapshotSeconds = 0.5;
-  return new Promise((resolve) => {
-    inside.addEventListener('snapshot', () => setTimeout(resolve, 300));
-    inside.train().catch(() => {});
-  });
-});
-
 /** Resumes by the button, to the end; then the same run without any interruption must have gone the same way. @param {import('playwright-core').Page} page */
 async function goesOnAsIfNothingHappened(page) {
   await page.locator('#resume').click();
-  await until(page, 'lab.run?.status === "done"', 60_000);
+  await until(page, 'lab.run?.status === "done"', 150_000);
   const resumed = await lab(page, '({ losses: lab.run.losses, validations: lab.run.validations, after: lab.run.sample.after })');
   await lab(page, 'void await lab.train()');
   const whole = await lab(page, '({ losses: lab.run.losses, validations: lab.run.validations, after: lab.run.sample.after })');
@@ -46,7 +36,7 @@ async function goesOnAsIfNothingHappened(page) {
 }
 
 for (const how of ['loops for ever', 'is ended by the browser']) {
-  test(`the engine ${how} in mid-training: said within three seconds, and the run goes on from its snapshot`, { timeout: 150_000 }, async (context) => {
+  test(`the engine ${how} in mid-training: said within three seconds, and the run goes on from its snapshot`, { timeout: 400_000 }, async (context) => {
     const { page } = await open(context, LINK);
     await trainToSnapshot(page);
     const [worker] = page.workers();
@@ -71,39 +61,38 @@ for (const how of ['loops for ever', 'is ended by the browser']) {
   });
 }
 
-test('a reload in mid-training on own text: the text is still there and the run goes on', { timeout: 150_000 }, async (context) => {
+test('a reload in mid-training on own text: the text is still there and the run goes on', { timeout: 400_000 }, async (context) => {
   // Short texts train fast: enough steps that the run is still going when the page is reloaded.
-  const { page, assertClean } = await open(context, LINK.replace('n=160', 'n=1600'));
+  const { page, assertClean } = await open(context, LINK.replace('n=320', 'n=1600'));
   await page.evaluate(async () => {
     const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
     await inside.useData(Array.from({ length: 30 }, (_, i) => ({ prompt: `Dog number ${i} saw`, completion: ` ${i + 1} ducks and <b>ran</b> away.`, line: i + 1 })), 'ducks.jsonl');
   });
-  await trainToSnapshot(page);
-  await page.reload();
+  await trainToSnapshot(page, { reload: true });
   await until(page, 'lab.status === "ready"');
   assert.deepEqual(await lab(page, '[lab.state.task, lab.task.title, lab.task.splits.train.length, lab.task.splits.validation.length, lab.task.splits.train[5].completion]'), ['own-data', 'ducks.jsonl', 27, 3, ' 6 ducks and <b>ran</b> away.']);
   await goesOnAsIfNothingHappened(page);
   assertClean();
 });
 
-test('a reload in mid-training with full fine-tuning: the weights are still there and the run goes on', { timeout: 150_000 }, async (context) => {
+test('a reload in mid-training with full fine-tuning: the weights are still there and the run goes on', { timeout: 400_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK}&m=full`);
-  await trainToSnapshot(page);
-  await page.reload();
+  await trainToSnapshot(page, { reload: true });
   await until(page, 'lab.status === "ready"');
   await goesOnAsIfNothingHappened(page);
   assertClean();
 });
 
-test('a finished full fine-tuning outlives the tab: shown again it says, merges and exports the very same', { timeout: 150_000 }, async (context) => {
-  const { page, assertClean } = await open(context, `${LINK.replace('n=160', 'n=12')}&m=full`);
+test('a finished full fine-tuning outlives the tab: shown again it says, merges and exports the very same', { timeout: 400_000 }, async (context) => {
+  const { page, assertClean } = await open(context, `${LINK.replace('n=320', 'n=12')}&m=full`);
   const sum = `crypto.subtle.digest('SHA-256', (await lab.work((session) => session.exportModel('F32')))['model.safetensors']).then((sum) => [...new Uint8Array(sum)].join())`;
   const seen = async () => ({ sample: await lab(page, 'lab.sample'), held: await lab(page, '(await lab.work((session) => session.evaluate({ split: "validation" }))).loss'), merged: await lab(page, `(await lab.work((session) => session.merge()), await ${sum})`) });
   const base = await lab(page, `await ${sum}`);
   await lab(page, 'void await lab.train()');
   const before = await seen();
   assert.notEqual(before.merged, base);
-  await page.waitForTimeout(1500); // saved half a second after the last change
+  await eventually(() => stored(page, 'session', 'value?.runs.map((run) => Boolean(run.weights))'), [true], 'the run is stored, and that its weights are');
+  await kept(page);
   await page.reload();
   await until(page, 'lab.status === "ready"');
   assert.equal(await lab(page, `await ${sum}`), base, 'another page, the model alone');
@@ -113,13 +102,12 @@ test('a finished full fine-tuning outlives the tab: shown again it says, merges 
   await page.locator('peft-runs').scrollIntoViewIfNeeded();
   await screenshot(page, 'qa-full-again');
   await lab(page, 'void (await lab.unmerge(), lab.remove(lab.runs[0]))');
-  await page.waitForTimeout(1500);
-  assert.deepEqual(await page.evaluate(STORED), ['probe', 'session'], 'nothing is left of a run that was deleted');
+  await eventually(() => names(page), ['probe', 'session'], 'nothing is left of a run that was deleted');
   assertClean();
 });
 
-test('no room for the weights of every full fine-tuning: the oldest make room, which is said, and the rest comes back', { timeout: 150_000 }, async (context) => {
-  const { page } = await open(context, `${LINK.replace('n=160', 'n=2')}&m=full`, (p) => p.addInitScript(() => {
+test('no room for the weights of every full fine-tuning: the oldest make room, which is said, and the rest comes back', { timeout: 400_000 }, async (context) => {
+  const { page } = await open(context, `${LINK.replace('n=320', 'n=2')}&m=full`, (p) => p.addInitScript(() => {
     const { put } = IDBObjectStore.prototype;
     const sizes = new Map();
     IDBObjectStore.prototype.put = function full(value, ...key) {
@@ -136,7 +124,7 @@ test('no room for the weights of every full fine-tuning: the oldest make room, w
   for (let run = 1; run <= 3; run++) await lab(page, 'void await lab.train()');
   await page.locator('peft-notices .item', { hasText: 'stored weights of run 1' }).waitFor();
   assert.deepEqual(await lab(page, 'lab.runs.map((run) => Boolean(run.weights))'), [true, true, true], 'until the reload');
-  await page.waitForTimeout(1500);
+  await eventually(() => stored(page, 'session', 'value?.runs.map((run) => Boolean(run.weights))'), [false, true, true]);
   for (const width of [1280, 360]) {
     await page.setViewportSize({ width, height: 800 });
     for (const theme of ['light', 'dark']) {
@@ -147,12 +135,12 @@ test('no room for the weights of every full fine-tuning: the oldest make room, w
   await page.reload();
   await until(page, 'lab.status === "ready" && lab.runs.length === 3');
   assert.deepEqual(await lab(page, 'lab.runs.map((run) => Boolean(run.weights))'), [false, true, true]);
-  assert.deepEqual(await page.evaluate(STORED), ['probe', 'session', 'weights-2', 'weights-3']);
+  assert.deepEqual(await names(page), ['probe', 'session', 'weights-2', 'weights-3']);
   await lab(page, 'void await lab.load(lab.runs[1])');
   assert.equal(await lab(page, 'lab.sample.after === lab.runs[1].sample.after'), true);
 });
 
-test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 60_000 }, async (context) => {
+test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 240_000 }, async (context) => {
   const { page } = await open(context, LINK);
   await page.evaluate(() => {
     const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
@@ -160,14 +148,14 @@ test('a paused run outlives the tab, even before its first snapshot was due', { 
     return inside.train();
   });
   const paused = await lab(page, 'lab.run.losses');
-  await page.waitForTimeout(300);
+  await eventually(() => stored(page, 'open', 'value?.step'), paused.length);
   await page.reload();
   await page.locator('#resume').click();
   await until(page, `lab.run?.losses.length > ${paused.length}`);
   assert.deepEqual((await lab(page, 'lab.run.losses')).slice(0, paused.length), paused);
 });
 
-test('no room for own text: said, training goes on, and the next visit begins with a task of ours', { timeout: 60_000 }, async (context) => {
+test('no room for own text: said, training goes on, and the next visit begins with a task of ours', { timeout: 240_000 }, async (context) => {
   const { page } = await open(context, LINK, (p) => p.addInitScript(() => {
     const { put } = IDBObjectStore.prototype;
     IDBObjectStore.prototype.put = function full(value, ...key) {

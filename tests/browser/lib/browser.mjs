@@ -156,6 +156,14 @@ export async function checkAxe(page, { include, tags = ['wcag2a', 'wcag2aa', 'wc
   assert.deepEqual(violations, [], 'accessibility');
 }
 
+/** Waits until the page, just made so wide, does not scroll sideways: it turns to another width within some frames, on a busy machine later. @param {import('playwright-core').Page} page @param {number} width */
+export async function fits(page, width) {
+  await page.waitForTimeout(150);
+  const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
+  for (const end = Date.now() + 5000; Date.now() < end && (await wide()) > width;) await page.waitForTimeout(50);
+  assert.ok((await wide()) <= width, `${await wide()} px wide in a window of ${width} px`);
+}
+
 /** Saves build/screenshots/<name>.png. @param {import('playwright-core').Page} page @param {string} name @param {{fullPage?: boolean}} [options] */
 export async function screenshot(page, name, { fullPage = false } = {}) {
   const folder = join(root, 'build/screenshots');

@@ -1,8 +1,11 @@
 // The published site in a folder of its own, for the tests of what goes wrong and of who uses the page how.
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
 import { launchChromium, root } from './browser.mjs';
@@ -71,4 +74,47 @@ export const lab = (page, expression) => page.evaluate(`(async () => { const { l
 export async function until(page, expression, ms = 30_000) {
   for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(50)) if (await lab(page, `Boolean(${expression})`).catch(() => false)) return;
   throw new Error(`after ${ms} ms still not true: ${expression}; status ${await lab(page, 'lab.status')}`);
+}
+
+/** Asserts what a page shows or stores a little later than it knows it, on a busy machine later still. @param {() => Promise<any>} read @param {any} expected @param {string} [message] @param {number} [ms] */
+export async function eventually(read, expected, message, ms = 20_000) {
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) if (isDeepStrictEqual(await read(), expected)) return;
+  assert.deepEqual(await read(), expected, message);
+}
+
+/** `stored(NAME)` in the page: what its storage has under a name. The page must have opened its storage before. */
+const STORED = `const stored = (name) => new Promise((resolve) => { indexedDB.open('peftlab').onsuccess = ({ target: { result } }) => {
+  result.transaction('values').objectStore('values').get(name).onsuccess = (event) => { result.close(); resolve(event.target.result); }; }; });`;
+
+/** Whether everything is where the next visit finds it: settings and finished runs in the storage, own text too; task and language also in the address. */
+const KEPT = `(async () => { const { lab } = document.querySelector('peft-playground');
+  const [session, own] = [await stored('session'), await stored('own')];
+  const runs = lab.runs.filter(({ status }) => ['done', 'stopped'].includes(status)).map(({ id, status }) => id + status);
+  return JSON.stringify(session?.state) === JSON.stringify(lab.state) && JSON.stringify(session.runs.map(({ id, status }) => id + status)) === JSON.stringify(runs)
+    && (lab.state.task !== 'own-data' || (own && location.hash.includes('task=own-data'))) && (!lab.state.lang || location.hash.includes('lang=' + lab.state.lang)); })()`;
+
+/** Waits until the next visit finds settings and runs as they are. @param {import('playwright-core').Page} page */
+export const kept = (page) => eventually(() => page.evaluate(`(() => { ${STORED} return ${KEPT}; })().then(Boolean)`), true, 'settings and runs are stored');
+
+/** What the page's storage has. @param {import('playwright-core').Page} page @param {string} name @param {string} [of] an expression of it, `value` */
+export const stored = (page, name, of = 'value') => page.evaluate(`(async () => { ${STORED} const value = await stored('${name}'); return ${of}; })()`);
+
+/**
+ * Begins a training, or looks at the one that runs, until a snapshot of it is stored, and with it all that a later visit needs. Looked at from within the page: the run must not end meanwhile.
+ * @param {import('playwright-core').Page} page @param {{begin?: boolean, seconds?: number, reload?: boolean}} [options] seconds between snapshots; reload: at once
+ */
+export async function trainToSnapshot(page, { begin = true, seconds = 0.5, reload = false } = {}) {
+  const began = `${Math.random()}`;
+  const waiting = page.evaluate(`(async () => { ${STORED}
+    const { lab } = document.querySelector('peft-playground');
+    globalThis.visit = '${began}';
+    lab.snapshotSeconds = ${seconds};
+    if (${begin}) lab.train().catch(() => {});
+    while (!((await stored('open'))?.run.id === lab.run?.id && lab.run && await ${KEPT})) await new Promise((resolve) => { setTimeout(resolve, 10); });
+    const { status } = lab;
+    if (${reload}) location.reload();
+    return status; })()`);
+  const status = await waiting.catch((error) => { if (!reload) throw error; }); // a reload may be faster than the answer
+  assert.ok([undefined, 'training'].includes(status), `in mid-training, but ${status}`);
+  if (reload) await eventually(() => page.evaluate('Boolean(globalThis.visit)').catch(() => true), false, 'the page is another');
 }
