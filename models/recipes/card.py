@@ -31,7 +31,7 @@ def comparison(models, name):
 
 def sitting(x):
     """Time, machine and tokens of one sitting."""
-    where = "on a shared two-core machine" if x.get("device", "cpu") == "cpu" else f"on one {x['device']} shared with the other runs of `on-gpu.sh`"
+    where = "on a shared two-core machine" if x.get("device", "cpu") == "cpu" else f"on one {x['device']}, shared with other runs (`on-gpu.sh`)"
     processor = f" ({x['processor_minutes']:.0f} of processor)" if where.endswith("machine") and x.get("processor_minutes") else ""
     threads = f", {x['threads']} threads" if x.get("threads", 1) > 1 else ""
     return f"{x['minutes']:.3g} minutes{processor} {where}{threads}, {x['tokens']:,} tokens"
@@ -39,21 +39,31 @@ def sitting(x):
 
 def trained(f):
     """Time and tokens, a sitting each."""
+    if len(f["sittings"]) == 1:
+        return f"in {f['steps']:,} steps: {sitting(f['sittings'][0])}"
     return f"{f['tokens']:,} tokens in {f['steps']:,} steps: " + "; then, in a further sitting, ".join(map(sitting, f["sittings"]))
 
 
-def first_command(name, tokenizer, x, more=""):
+def teachers_of(f):
+    """Facts of the larger models that taught in a sitting or wrote its texts, each once."""
+    every = [t for x in f["sittings"] for t in x.get("teachers", []) + x.get("written", {}).get("teachers", [])]
+    return list({t["name"]: t for t in every}.values())
+
+
+def pretrain_command(name, tokenizer, x, more=""):
+    """x: name of the run, budget and flags."""
     return f"python pretrain.py --model {name} --clean WORK/clean --tokenizer {tokenizer} --out WORK/{x['name']}{more} {x['budget']}{x['flags']}"
 
 
 def helpers(f):
     """Commands of the teachers and of the text they wrote, as far as a sitting used them."""
-    lines, tokenizer = [], "WORK/tokenizer-2048"
+    tokenizer = "WORK/tokenizer-2048"
+    lines = [pretrain_command("teacher", tokenizer, t, f" --seed {t['seed']}") for t in teachers_of(f)]
+    if lines and f["shape"]["vocab"] != 2048:
+        lines.insert(0, f"python train_tokenizer.py --clean WORK/clean --vocab 2048 --out {tokenizer}")
     for x in f["sittings"]:
-        for t in x.get("teachers", []):
-            lines.append(first_command("teacher", tokenizer, t, f" --seed {t['seed']}"))
         if "written" in x:
-            teachers = "".join(f" --teacher WORK/{name}" for name in x["written"]["teachers"])
+            teachers = "".join(f" --teacher WORK/{t['name']}" for t in x["written"]["teachers"])
             lines.append(f"python write.py{teachers} --tokenizer {tokenizer} --clean WORK/clean --seed {x['written']['seed']}    # stopped after {x['written']['seconds']:.0f} seconds")
     return lines
 
@@ -67,7 +77,7 @@ def commands(f):
         out = f"{name}" + (f"-{i + 1}" if i else "")
         init = f" --init {start} --seed {x['seed']}" if start else ""
         teachers = "".join(f" --teacher WORK/{t['name']}" for t in x.get("teachers", []))
-        lines.append(first_command(name, tokenizer, {**x, "name": out}, init + teachers))
+        lines.append(pretrain_command(name, tokenizer, {**x, "name": out}, init + teachers))
         lines.append(f"python export.py --run WORK/{out} --tokenizer {tokenizer} --clean WORK/clean --out ../{name}")
         start = f"../{name}"
     return "\n".join(lines)
@@ -75,22 +85,17 @@ def commands(f):
 
 def taught(f):
     """What a card says of teachers and of their text; empty without them."""
-    parts = []
-    for x in f["sittings"]:
-        for t in x.get("teachers", []):
-            s = t["shape"]
-            parts.append(f"| {t['name']} | {t['parameters']:,} | {s['layers']} x {s['dim']} | {t['minutes']:.3g} minutes on one {t['device']} | {t['tokens'] / 1e6:.0f} M | {t['bits_per_byte']:.3f} |")
-    written = [x["written"] for x in f["sittings"] if "written" in x]
-    if not parts and not written:
+    rows = "\n".join(f"| {t['name']} | {t['parameters']:,} | {t['shape']['layers']} x {t['shape']['dim']} | {t['minutes']:.3g} minutes on one {t['device']} | "
+                     f"{t['tokens'] / 1e6:.0f} M | {t['bits_per_byte']:.3f} |" for t in teachers_of(f))
+    if not rows:
         return ""
-    text = "\n### Teachers\n"
-    if parts:
-        text += ("Nine tenths of the loss are the distance to the mean distribution of these larger models, one tenth is the usual loss on the text. They are too large for a\n"
-                 "page, learned from the same training text with much dropout, and are not part of this project.\n\n"
-                 "| teacher | parameters | layers x width | trained | tokens seen | held-out bits per byte (100 stories) |\n|---|---|---|---|---|---|\n" + "\n".join(parts) + "\n")
-    for w in written:
-        text += (f"\nThe mix has, beside three times the stories, {w['documents']:,} texts ({w['tokens'] / 1e6:.1f} M tokens) sampled from two such teachers at temperature {w['temperature']}. "
-                 f"{w['unusable']} more were dropped by the rules of `clean.py`, {w['repeated']} as repeated.\n")
+    text = ("\n### Teachers\nLarger models that learned from the same training text with much dropout. They are too large for a page, and not part of this project.\n\n"
+            "| teacher | parameters | layers x width | trained | tokens seen | held-out bits per byte (100 stories) |\n|---|---|---|---|---|---|\n" + rows + "\n")
+    if any(x.get("teachers") for x in f["sittings"]):
+        text += "\nMost of the loss (`--teacher-share` of `pretrain.py`) is the distance to the mean of their distributions, the rest the usual loss on the text.\n"
+    for w in (x["written"] for x in f["sittings"] if "written" in x):
+        text += (f"\nThe mix has the stories {f['mix'].split(',').count('stories')} times and {w['documents']:,} texts ({w['tokens'] / 1e6:.1f} M tokens) sampled from "
+                 f"{' and '.join(t['name'] for t in w['teachers'])} at temperature {w['temperature']}; {w['unusable']} more were dropped by the rules of `clean.py`, {w['repeated']} as repeated.\n")
     return text
 
 
@@ -162,7 +167,7 @@ def windows(f):
 
 
 def exactness(f):
-    if any("--minutes" in x.get("budget", "") for x in f["sittings"] + [t for x in f["sittings"] for t in x.get("teachers", [])]):
+    if any("--minutes" in x.get("budget", "") for x in f["sittings"] + teachers_of(f)):
         return "Where the budget is in minutes, the schedule follows the clock, so another machine gives another number of steps."
     return "The budget is in tokens, so the schedule is the same everywhere."
 

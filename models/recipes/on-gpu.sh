@@ -1,9 +1,9 @@
 #!/bin/bash
-# The three models on one GPU, in about 16 minutes of an H200: two large teachers, stories written by them, then all three models at once.
+# The three models on one GPU, in about a quarter of an hour of an H200: two large teachers, stories written by them, then all three models at once.
 #
 #     ./on-gpu.sh WORK        WORK/clean and WORK/tokenizer-1024, -2048 must be there (clean.py, train_tokenizer.py)
 #
-# Each run leaves WORK/<name>/checkpoint.pt for export.py and a log; after a stop the same command goes on. The runs share the GPU, so their
+# Each run leaves WORK/<name>/checkpoint.pt for export.py and a log; after a stop the same command goes on (writing starts over). The runs share the GPU, so their
 # tokens a second depend on each other; budgets are in minutes.
 set -euo pipefail
 cd "$(dirname "$0")"

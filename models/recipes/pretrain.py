@@ -118,7 +118,7 @@ def rate(share, warmup, decay):
 
 
 def load_teacher(run, tokenizer, device):
-    """Run folder -> (its model, frozen; what a card says of it)."""
+    """Run folder -> (its model, frozen; what a card says of it). The run must be finished and of the tokenizer's vocabulary."""
     saved = torch.load(run / "checkpoint.pt", map_location=device)
     model = Llama(saved["shape"]).to(device).eval().requires_grad_(False)
     model.load_state_dict(saved["model"])
@@ -129,7 +129,7 @@ def load_teacher(run, tokenizer, device):
 
 
 def teachers_mean(teachers, ids):
-    """Mean of their distributions for the next token: [batch, time, vocab]."""
+    """ids: [batch, time] -> mean of their distributions for the next token, [batch, time, vocab]."""
     with torch.no_grad():
         return sum(t(ids).float().softmax(-1) for t in teachers) / len(teachers)
 

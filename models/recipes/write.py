@@ -4,8 +4,8 @@
     python write.py --teacher WORK/teacher-1 --teacher WORK/teacher-2 --tokenizer WORK/tokenizer-2048 --clean WORK/clean --tokens 3e7
 
 Writes WORK/clean/written.txt (a source for pretrain.py --mix) and written.json. Stories are sampled at temperature 1 from all tokens, so
-that they follow the teachers' own distribution; those that do not end within the context, are unusable by the rules of clean.py, or were
-there before (in the same words, or in the training text's first 200 letters) are dropped.
+that they follow the teachers' own distribution. Dropped are those that do not end within the context, that are unusable by the rules of clean.py, and
+that begin with the same 200 letters as a training or held-out story or one written before. A stopped run starts over.
 """
 import argparse
 import json
@@ -33,6 +33,7 @@ class Decoder:
                                  device=model.cos.device, dtype=torch.bfloat16)
 
     def keep(self, rows):
+        """rows: [kept], of the batch; the others' keys and values go."""
         self.cache = self.cache[:, :, rows]
 
     def step(self, ids, at):
@@ -67,7 +68,7 @@ def check(model):
 
 @torch.no_grad()
 def write(model, batch, generator):
-    """Samples `batch` documents side by side. -> lists of ids of those that ended."""
+    """Samples `batch` documents side by side. -> ids of each that ended within the context, without <|endoftext|> at either end."""
     device = model.cos.device
     decoder, ids, done = Decoder(model, batch), torch.zeros(batch, model.c["context"], dtype=torch.long, device=device), []
     for at in range(model.c["context"] - 1):
@@ -102,12 +103,13 @@ def main():
     tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
     seen = {word_hash(d[:200]) for name in ("stories", "heldout") for d in (args.clean / f"{name}.txt").read_text().split(f"\n{SEPARATOR}\n")}
     stats = {"documents": 0, "unusable": 0, "repeated": 0, "tokens": 0, "bytes": 0, "temperature": 1, "seed": args.seed,
-             "batch": args.batch, "teachers": [t.name for t in args.teacher]}
+             "batch": args.batch, "teachers": []}
     texts = []
     with Pool() as pool:  # made before the GPU is touched: a fork after that would be unsafe
         generator = torch.Generator(args.device).manual_seed(args.seed)
         for i, run in enumerate(args.teacher):
-            model, _ = load_teacher(run, tokenizer, args.device)
+            model, facts = load_teacher(run, tokenizer, args.device)
+            stats["teachers"].append(facts)
             check(model)
             for layer in model.model.layers:
                 layer.self_attn.bfloat16(), layer.mlp.bfloat16()
@@ -128,7 +130,7 @@ def main():
                         stats["documents"] += 1
                         stats["tokens"] += len(ids) + 1
                         stats["bytes"] += len(text.encode())
-                print(run.name, stats, round(time.monotonic() - began, 1), "s", flush=True)
+                print(run.name, {k: v for k, v in stats.items() if k != "teachers"}, round(time.monotonic() - began, 1), "s", flush=True)
     (args.clean / "written.txt").write_text(f"\n{SEPARATOR}\n".join(texts) + f"\n{SEPARATOR}\n")
     stats["seconds"] = round(time.monotonic() - began, 1)
     (args.clean / "written.json").write_text(json.dumps(stats, indent=2) + "\n")

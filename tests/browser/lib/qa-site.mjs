@@ -104,10 +104,9 @@ export const stored = (page, name, of = 'value') => page.evaluate(`(async () => 
  * @param {import('playwright-core').Page} page @param {{begin?: boolean, seconds?: number, reload?: boolean}} [options] seconds between snapshots; reload: at once
  */
 export async function trainToSnapshot(page, { begin = true, seconds = 0.5, reload = false } = {}) {
-  const began = `${Math.random()}`;
   const waiting = page.evaluate(`(async () => { ${STORED}
     const { lab } = document.querySelector('peft-playground');
-    globalThis.visit = '${began}';
+    globalThis.visit = true;
     lab.snapshotSeconds = ${seconds};
     if (${begin}) lab.train().catch(() => {});
     while (!((await stored('open'))?.run.id === lab.run?.id && lab.run && await ${KEPT})) await new Promise((resolve) => { setTimeout(resolve, 10); });
