@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { printable } from '../engine/errors.js';
 import { decodeText, formatOf, loadIndex, loadTask, parseData, PeftLab, PeftLabError } from '../engine/index.js';
 import { usage } from './args.mjs';
 
@@ -90,7 +91,7 @@ export async function findTask(name) {
 /** @param {string} path @returns {Promise<import('../engine/tasks.js').Task>} */
 async function taskFromFile(path) {
     const { examples, problems } = parseData(decodeText(await readFile(path), path), formatOf(path), path);
-    for (const { line, message } of problems) process.stderr.write(`${path}, line ${line}: ${message} (left out)\n`);
+    for (const { line, message } of problems) process.stderr.write(`${printable(`${path}, line ${line}: ${message} (left out)`)}\n`);
     const held = examples.filter((_, i) => examples.length >= 10 && i % 10 === 9);
     const splits = { train: examples.filter((example) => !held.includes(example)), ...(held.length && { validation: held }) };
     return /** @type {any} */ ({ name: basename(path), metric: { id: 'none' }, presets: [], generation: { max_new_tokens: 40, temperature: 0 }, splits, items: {} });

@@ -10,17 +10,29 @@ const SYSTEM = {
     EADDRINUSE: 'something else uses that port',
 };
 
+/** What moves a terminal's cursor, ends a line or turns the direction of the text round: C0, DEL, C1, the separators, the marks of direction. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/**
+ * One line that can be shown anywhere. Messages quote foreign files (the words of JSON.parse do, too), and a quoted line break or escape sequence would
+ * break the one-sentence contract or write what it likes to the user's terminal; such characters are written out as \u000a.
+ * @param {string} text @returns {string}
+ */
+export function printable(text) {
+    return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 export class PeftLabError extends Error {
     /**
      * @param {string} code stable name
-     * @param {string} message one sentence: what, where, what to do
+     * @param {string} message one sentence: what, where, what to do; made printable here
      * @param {{hint?: string, cause?: unknown}} [extra]
      */
     constructor(code, message, extra = {}) {
-        super(message, extra.cause === undefined ? undefined : { cause: extra.cause });
+        super(printable(message), extra.cause === undefined ? undefined : { cause: extra.cause });
         this.name = 'PeftLabError';
         this.code = code;
-        this.hint = extra.hint ?? '';
+        this.hint = printable(extra.hint ?? '');
     }
 
     /** A plain object that survives structured cloning. */

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
+import { printable } from '../../engine/errors.js';
 import { fitPreset, PeftLabError } from '../../engine/index.js';
 import { helpText, methodOptions, methodSpec, parse, parseCombine, usage } from '../args.mjs';
 import { exportTrained, findTask, isFile, MODEL_SPEC, openCalculator, openSession, prepareFile, prepareFolder, writeSafely } from '../context.mjs';
@@ -58,7 +59,7 @@ async function loadData(session, task, maxLength) {
     for (const split of ['train', 'validation', 'test']) {
         if (!task.splits[split]) continue;
         const { skipped, ...statistics } = await session.setData(split, task.splits[split], { maxLength });
-        for (const { line, message } of skipped) process.stderr.write(`${split}, line ${line}: ${message} (left out)\n`);
+        for (const { line, message } of skipped) process.stderr.write(`${printable(`${split}, line ${line}: ${message} (left out)`)}\n`);
         if (split === 'train') train = statistics;
     }
     return train;
