@@ -54,9 +54,9 @@ function dataHash(/** @type {string} */ name) {
 async function search(names, methods, base, limit) {
     const grid = readJson(here('search.json'), null);
     const jobs = names.flatMap((task) => methods.flatMap((method) => {
-        const { steps, lr: rates, options: variants } = { ...grid.methods[method], ...grid.tasks?.[task]?.[method] };
+        const { steps, batch_size, lr: rates, options: variants } = { batch_size: grid.batch_size, ...grid.methods[method], ...grid.tasks?.[task]?.[method] };
         return variants.flatMap((options) => rates.map((lr) => (
-            { ...base, task, method, options, engine: { steps, batch_size: grid.batch_size, lr, warmup_steps: Math.round(steps / 20) }, seed: 1, split: 'validation', limit })));
+            { ...base, task, method, options, engine: { steps, batch_size, lr, warmup_steps: Math.round(steps / 20) }, seed: 1, split: 'validation', limit })));
     }));
     const bases = names.map((task) => ({ ...base, task, method: 'base', options: {}, engine: {}, seed: 1, split: 'validation', limit }));
     const rows = await runAll([...bases, ...jobs]);

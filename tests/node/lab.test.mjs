@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { Lab } from '../../web/lib/lab.js';
 
 const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
@@ -25,6 +26,36 @@ test('ready: model, task, data, the engine\'s count, a sample; nothing trained',
   assert.ok(lab.sample.prompt && lab.sample.after === '');
   assert.ok(lab.data.find((part) => part.split === 'train').examples > 100);
   assert.equal(lab.run, null);
+});
+
+test('warm: the engine starts before its model is known, ready() uses it; closed before that, it ends', async () => {
+  const created = /** @type {Worker[]} */ ([]);
+  const ended = /** @type {Promise<number>[]} */ ([]);
+  const createWorker = () => {
+    const worker = new Worker(new URL('../../web/engine/worker.js', import.meta.url));
+    created.push(worker);
+    ended.push(new Promise((resolve) => { worker.once('exit', resolve); }));
+    return worker;
+  };
+  const own = new Lab({ base: models, load: { createWorker } });
+  own.warm();
+  own.warm();
+  own.set({ ...settings, model: 'stories-300k' });
+  await own.ready();
+  own.warm();
+  assert.equal(created.length, 1);
+  assert.equal(own.description.model.parameters > 0, true);
+  await own.settled(60_000); // at once
+  own.close();
+  await ended[0];
+  own.warm();
+  assert.equal(created.length, 2);
+  const from = performance.now();
+  await own.settled(100);
+  assert.ok(performance.now() - from >= 90, 'an engine on its way is waited for');
+  own.close();
+  await ended[1];
+  await own.settled(60_000);
 });
 
 test('train: steps in order, validation from the start, sample, adapter files; the same settings give the same weights', async () => {

@@ -28,6 +28,45 @@ for (const method of METHODS) {
     });
 }
 
+test('an engine opened without a model takes one later, as if loaded at once; one that cannot have it ends', async () => {
+    const early = PeftLab.open(null);
+    const session = await PeftLab.load(STORIES, { session: early });
+    assert.equal(session, await early);
+    const tokens = [1, 5, 9];
+    const direct = await stories();
+    assert.equal(sha((await session.logits({ tokens })).logits), sha((await direct.logits({ tokens })).logits));
+    // Replicas get the model that came later.
+    await session.addModule('lora', { rank: 2 });
+    await session.setData('train', ['a', 'b', 'c', 'd'].map((name) => ({ text: `The cat is called ${name}.` })));
+    assert.equal((await session.train({ steps: 2, batch_size: 4, shards: 2, workers: 2 })).done, true);
+    [session, direct].forEach((one) => one.close());
+    const lost = PeftLab.open(null);
+    assert.equal(await codeOf(PeftLab.load('/nowhere', { session: lost })), 'load');
+    assert.equal(await codeOf((await lost).describe()), 'worker-lost');
+});
+
+test('clear: modules go, a merge is taken back, an open run is given up; the base is there bit for bit', async () => {
+    const session = await tiny();
+    const tokens = sequences(1, 101)[0];
+    const base = sha((await session.logits({ tokens })).logits);
+    await addSequences(session, 6);
+    await session.addModule('lora', { rank: 2, init_lora_weights: 'false' });
+    await session.merge();
+    assert.notEqual(sha((await session.logits({ tokens })).logits), base);
+    await session.clear();
+    assert.equal(sha((await session.logits({ tokens })).logits), base);
+    await session.addModule('lora', { rank: 2 });
+    await session.addModule('prompt', { num_virtual_tokens: 2 });
+    const stop = new AbortController();
+    assert.equal(await codeOf(session.train({ steps: 9, batch_size: 2, signal: stop.signal, onStep: () => stop.abort() })), 'aborted');
+    await session.clear();
+    assert.deepEqual((await session.describe()).modules, []);
+    assert.equal(sha((await session.logits({ tokens })).logits), base);
+    assert.equal(await codeOf(session.resume()), 'state');
+    await session.clear();
+    session.close();
+});
+
 test('the counter is the number of trained values', async () => {
     const session = await tiny('headdim-gqa');
     for (const method of METHODS) {

@@ -17,6 +17,8 @@ let plotModule;
 export const loadPlot = () => (plotModule ??= import('@observablehq/plot'));
 
 const REDRAW_MS = 66;
+/** The library is several times the page's own code: on a slow machine the page is ready half a second later if both come at once. */
+const ENGINE_FIRST_MS = 2000;
 /** More rows than this are cut in the table (the export has all). */
 const TABLE_ROWS = 200;
 
@@ -98,6 +100,7 @@ class PeftChart extends LabElement {
     }
 
     async #draw() {
+        if (!plotModule) await this.lab.settled(ENGINE_FIRST_MS);
         const Plot = await loadPlot();
         this.#timer = undefined;
         this.#drawn = performance.now();

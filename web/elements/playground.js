@@ -46,6 +46,7 @@ class PeftPlayground extends LabElement {
 
     connectedCallback() {
         super.connectedCallback();
+        this.lab.warm();
         this.#begin().catch(() => {});
         document.addEventListener('keydown', this.#key);
         addEventListener('hashchange', this.#linked);

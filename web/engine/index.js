@@ -30,6 +30,7 @@ const WASM_URL = new URL('../../build/wasm/peftlab.wasm', import.meta.url);
  * @property {BufferSource | WebAssembly.Module | string | URL | Promise<BufferSource>} [wasm] bytes (or a promise of them), module or place of peftlab.wasm
  * @property {boolean} [inThread] run the engine in the calling thread (long calls yield between steps); default: a worker
  * @property {() => any} [createWorker] makes the worker (single-file pages, unusual bundlers)
+ * @property {Promise<Session>} [session] one that was opened without a model, for load to put the model into: an engine that started before its model was known
  * @property {AbortSignal} [signal]
  * @property {(file: string) => void} [onProgress]
  */
@@ -87,16 +88,41 @@ async function spawnWorker({ createWorker }) {
     return new Remote(worker, () => worker.terminate());
 }
 
+/** The module goes to its place, which may have been made while it came. @template {Remote | Local} T @param {T} engine @param {Promise<WebAssembly.Module>} module @returns {Promise<T>} */
+async function withEngine(engine, module) {
+    try {
+        await engine.request('start', { wasm: await module });
+        return engine;
+    } catch (error) {
+        engine.terminate();
+        throw error;
+    }
+}
+
+/** @param {Session} session ended if the model is refused @param {import('./files.js').ModelFiles} files @param {LoadOptions} options */
+async function withModel(session, files, { signal }) {
+    try {
+        await session.loadModel(files, { signal });
+        return session;
+    } catch (error) {
+        session.close();
+        throw error;
+    }
+}
+
 export const PeftLab = Object.freeze({
     /**
-     * Starts an engine and loads a model folder into it.
+     * Starts an engine, while the files come, and loads a model folder into it.
      * @param {import('./files.js').FolderSource} model URL, path (Node), files by name, or a FileList
      * @param {LoadOptions} [options]
      * @returns {Promise<Session>}
      */
     async load(model, options = {}) {
-        const [module, files] = await Promise.all([moduleFrom(options.wasm), readModelFolder(model, options)]);
-        return PeftLab.open(files, { ...options, wasm: module });
+        const [engine, files] = await Promise.allSettled([options.session ?? PeftLab.open(null, options), readModelFolder(model, options)]);
+        if (engine.status === 'rejected') throw engine.reason;
+        if (files.status === 'fulfilled') return withModel(engine.value, files.value, options);
+        engine.value.close();
+        throw files.reason;
     },
 
     /**
@@ -106,25 +132,12 @@ export const PeftLab = Object.freeze({
      * @returns {Promise<Session>}
      */
     async open(files, options = {}) {
-        const module = await moduleFrom(options.wasm);
-        const spawn = async () => {
-            const remote = await spawnWorker(options);
-            await remote.request('start', { wasm: module }).catch((error) => {
-                remote.terminate();
-                throw error;
-            });
-            return remote;
-        };
+        const module = moduleFrom(options.wasm);
+        module.catch(() => {}); // whoever waits for it says it
+        const spawn = async () => withEngine(await spawnWorker(options), module);
         // A page has the engine in its worker; here it comes when it is wanted.
-        const engine = options.inThread ? new Local(new (await import('./service.js')).Service()) : await spawn();
-        if (options.inThread) await engine.request('start', { wasm: module });
-        const session = new Session(engine, files ?? { config: new Uint8Array(), weights: [] }, spawn);
-        try {
-            if (files) await engine.request('loadModel', { files }, { signal: options.signal });
-        } catch (error) {
-            session.close();
-            throw error;
-        }
-        return session;
+        const engine = options.inThread ? await withEngine(new Local(new (await import('./service.js')).Service()), module) : await spawn();
+        const session = new Session(engine, spawn);
+        return files ? withModel(session, files, options) : session;
     },
 });

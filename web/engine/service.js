@@ -94,6 +94,11 @@ const COMMANDS = {
     addModule: (s, request) => s.core.ask('pl_module_add', [], request),
     removeModule: (s, { id }) => s.core.call('pl_module_remove', id),
     setModule: (s, { id, ...changes }) => s.core.ask('pl_module_set', [id], changes),
+    clear: ({ core }) => {
+        core.call('pl_train_end');
+        core.call('pl_unmerge_modules');
+        for (const { id } of core.json('pl_describe').modules) core.call('pl_module_remove', id);
+    },
     orderModules: (s, { ids }) => s.core.ask('pl_module_order', [], ids),
     importAdapter: (s, { name, config, weights }) => s.core.json('pl_module_import', name ?? null, config, config.length, weights, weights.length),
     exportAdapter: (s, { id }) => ({ config: s.core.bytes('pl_module_export_config', id), weights: s.core.bytes('pl_module_export_weights', id) }),

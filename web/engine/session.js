@@ -51,7 +51,8 @@ import { shardWeights } from './shards.js';
 
 export class Session {
     #engine;
-    #files;
+    /** @type {ModelFiles} kept to give replicas the same model */
+    #files = { config: new Uint8Array(), weights: [] };
     #spawn;
     /** Examples by split, kept to give replicas the same data. @type {Map<string, {examples: Example[], maxLength: number}>} */
     #data = new Map();
@@ -60,12 +61,10 @@ export class Session {
 
     /**
      * @param {Engine} engine
-     * @param {ModelFiles} files
      * @param {null | (() => Promise<import('./protocol.js').Remote>)} spawn starts one more engine in a worker of its own
      */
-    constructor(engine, files, spawn) {
+    constructor(engine, spawn) {
         this.#engine = engine;
-        this.#files = files;
         this.#spawn = spawn;
     }
 
@@ -81,6 +80,12 @@ export class Session {
     }
 
     // ---- what is there ----
+
+    /** The base model, for a session that was opened without one. @param {ModelFiles} files @param {Signal} [options] */
+    async loadModel(files, { signal } = {}) {
+        await this.request('loadModel', { files }, { signal });
+        this.#files = files;
+    }
 
     /** The session as the page draws it: model, modules, data, run, counts. @returns {Promise<any>} */
     describe() { return this.request('describe'); }
@@ -104,11 +109,10 @@ export class Session {
     /** @param {number} id */
     removeModule(id) { return this.request('removeModule', { id }); }
 
-    /** Removes every module (unmerging first). */
+    /** Removes every module; an open run is given up and a merge taken back first. */
     async clear() {
-        await this.endRun();
-        await this.unmerge();
-        for (const { id } of (await this.describe()).modules) await this.removeModule(id);
+        await this.#dropReplicas();
+        await this.request('clear');
     }
 
     /** @param {number} id @param {{active?: boolean, weight?: number, trainable?: boolean}} changes @returns {Promise<ModuleInfo>} */

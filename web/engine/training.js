@@ -2,6 +2,7 @@
  * The training loop around the C state machine: steps, periodic validation, snapshots, and (when replicas are attached) data-parallel steps. Shards are
  * added in shard order by every replica, so the weights are the same bits for any number of workers.
  */
+import { PeftLabError } from './errors.js';
 import { evaluate, spreadOf } from './evaluate.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
@@ -23,6 +24,7 @@ const REPORT_MS = 66;
 export async function trainRun(service, { eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, best_below = -Infinity, until }, context) {
     const { core } = service;
     const { run, data } = core.json('pl_describe');
+    if (!run) throw new PeftLabError('state', 'There is no open run to go on with.', { hint: 'Begin one with train(), or restore() a snapshot.' });
     const last = Math.min(until ?? run.steps, run.steps);
     const validates = Boolean(data[eval_split]);
     const spread = spreadOf(data[run.split] ?? { examples: 0, tokens: 0, longest: 0 });

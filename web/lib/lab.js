@@ -186,6 +186,19 @@ export class Lab extends EventTarget {
 
     /** Resolves when engine, model and task are loaded; starts loading if nobody did. @returns {Promise<void>} */
     ready() { return this.#loader.ready(); }
+    /** Starts the engine; its model comes with ready(). */
+    warm() { this.#loader.warm(); }
+
+    /** Resolves when no engine is being loaded (any more), at the latest after `ms`: for what would hold it up. @param {number} ms @returns {Promise<void>} */
+    async settled(ms) {
+        const late = AbortSignal.timeout(ms);
+        while (this.#loader.loading && !late.aborted) {
+            await new Promise((resolve) => {
+                this.addEventListener('status', resolve, { once: true });
+                late.addEventListener('abort', resolve, { once: true });
+            });
+        }
+    }
     /** Loads engine, model and task named by the settings. @returns {Promise<void>} */
     start() { return this.#loader.start(); }
     /** Where a ready adapter of the index lies. @param {string} name */

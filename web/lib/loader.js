@@ -21,6 +21,22 @@ export class Loader {
         this.#options = options;
     }
 
+    /** @type {Promise<Session> | undefined} an engine without a model yet */
+    #early;
+
+    /**
+     * Starts the engine before anybody knows which model it will get: it is fetched and compiled in its worker while this thread draws the page and
+     * reads the storage.
+     */
+    warm() {
+        if (this.#started || this.#early) return;
+        this.#early = PeftLab.open(null, this.#options);
+        this.#early.catch(() => {}); // ready() says it
+    }
+
+    /** The engine is on its way: what can wait should not stand in its way. */
+    get loading() { return Boolean(this.#early) || this.#lab.status === 'loading'; }
+
     /** @returns {Promise<void>} */
     ready() {
         this.#started ??= this.start();
@@ -30,6 +46,8 @@ export class Loader {
     /** After the engine is gone: ready() starts a new one. */
     forget() {
         this.#started = null;
+        this.#early?.then((session) => session.close(), () => {});
+        this.#early = undefined;
     }
 
     /** @returns {Promise<void>} */
@@ -53,7 +71,9 @@ export class Loader {
     /** @param {string} name */
     async #loadModel(name) {
         const lab = this.#lab;
-        const made = await PeftLab.load(`${this.#base}${name}/`, this.#options);
+        const session = this.#early;
+        this.#early = undefined;
+        const made = await PeftLab.load(`${this.#base}${name}/`, { ...this.#options, session });
         lab.session?.close();
         lab.session = made;
         lab.engine ??= await made.describeStatic();
