@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { launchChromium } from './lib/browser.mjs';
-import { buildSite, lab, until } from './lib/qa-site.mjs';
+import { buildSite, until } from './lib/qa-site.mjs';
+import { measureStart } from './lib/startup.mjs';
 
 const strict = Boolean(process.env.PEFTLAB_BUDGETS);
 /** On a machine that other work keeps busy a time says little. @param {number} limit */
@@ -32,33 +33,10 @@ test('the code before a panel is opened: at most 90 KB gzipped, with engine work
 });
 
 test('cold cache, CPU slowed down four times: first meaningful paint and ready to train', { timeout: 90_000 }, async (context) => {
-  const browser = await launchChromium();
-  try {
-    const { page } = await browser.open(`${site.url}embed.html?element=none`);
-    const control = await page.context().newCDPSession(page);
-    await control.send('Network.setCacheDisabled', { cacheDisabled: true });
-    await control.send('Emulation.setCPUThrottlingRate', { rate: 4 });
-    await page.addInitScript(() => {
-      const seen = /** @type {any} */ (globalThis);
-      const look = () => {
-        const at = /** @type {any} */ (document.querySelector('peft-playground'));
-        const words = at?.shadowRoot?.querySelector('peft-sample')?.shadowRoot?.querySelector('blockquote')?.textContent.trim();
-        if (words) seen.meaningful ??= performance.now();
-        if (at?.lab?.status === 'ready') seen.readied ??= performance.now();
-        if (!seen.readied) requestAnimationFrame(look);
-      };
-      requestAnimationFrame(look);
-    });
-    await page.goto(site.url);
-    await until(page, 'lab.status === "ready"', 60_000);
-    await page.waitForTimeout(100);
-    const times = await page.evaluate(() => ({ paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime, meaningful: /** @type {any} */ (globalThis).meaningful, ready: /** @type {any} */ (globalThis).readied }));
-    context.diagnostic(`first contentful paint ${times.paint?.toFixed(0)} ms, recorded run shown ${times.meaningful?.toFixed(0)} ms, ready to train ${times.ready?.toFixed(0)} ms`);
-    assert.ok(times.meaningful < bound(1000), `shown after ${times.meaningful} ms`);
-    assert.ok(times.ready < bound(2500), `ready after ${times.ready} ms`);
-  } finally {
-    await browser.close();
-  }
+  const { paint, meaningful, ready } = await measureStart(site.url);
+  context.diagnostic(`first contentful paint ${paint.toFixed(0)} ms, recorded run shown ${meaningful.toFixed(0)} ms, ready to train ${ready.toFixed(0)} ms`);
+  assert.ok(meaningful < bound(1000), `shown after ${meaningful} ms`);
+  assert.ok(ready < bound(2500), `ready after ${ready} ms`);
 });
 
 test('while training: answers, long tasks, Stop; no request after the page has loaded', { timeout: 90_000 }, async (context) => {
@@ -90,6 +68,7 @@ test('while training: answers, long tasks, Stop; no request after the page has l
     }));
     context.diagnostic(`answers: 95 % within ${seen.p95.toFixed(1)} ms, worst ${seen.worst.toFixed(0)} ms; ${seen.long.length} long tasks, the longest ${Math.max(0, ...seen.long).toFixed(0)} ms; Stop and final sample ${seen.stopped.toFixed(0)} ms, ${seen.after - seen.steps} further steps`);
     assert.ok(seen.p95 < bound(50), `${seen.p95} ms`);
+    assert.ok(seen.stopped > 0 && seen.stopped < bound(100), `the page answered Stop after ${seen.stopped} ms`);
     assert.ok(seen.long.length <= (strict ? 0 : 20), `long tasks of ${seen.long} ms`);
     assert.ok(seen.after - seen.steps <= 2, 'it stops within a step');
     // Panels and charts are our own files and come when they are opened; nothing else may.

@@ -1,0 +1,42 @@
+// How long the page takes from an empty cache until there is something to read and something to train, on a slow machine. Used by qa-budgets.test.mjs and
+// by `./build.sh bench`, so that both measure the same way.
+import { launchChromium } from './browser.mjs';
+import { until } from './qa-site.mjs';
+
+/** The brief's slow machine: a quarter of this one's speed. */
+const SLOWDOWN = 4;
+
+/**
+ * One visit in a fresh browser without a cache.
+ * @param {string} url of the site
+ * @returns {Promise<{paint: number, meaningful: number, ready: number}>} ms since navigation: first contentful paint, the recorded run's text, ready to train
+ */
+export async function measureStart(url) {
+  const browser = await launchChromium();
+  try {
+    const { page } = await browser.open(`${url}embed.html?element=none`); // the browser itself has started
+    const control = await page.context().newCDPSession(page);
+    await control.send('Network.setCacheDisabled', { cacheDisabled: true });
+    await control.send('Emulation.setCPUThrottlingRate', { rate: SLOWDOWN });
+    await page.addInitScript(() => {
+      const seen = /** @type {any} */ (globalThis);
+      const look = () => {
+        const at = /** @type {any} */ (document.querySelector('peft-playground'));
+        const words = at?.shadowRoot?.querySelector('peft-sample')?.shadowRoot?.querySelector('blockquote')?.textContent.trim();
+        if (words) seen.meaningful ??= performance.now();
+        if (at?.lab?.status === 'ready') seen.readied ??= performance.now();
+        if (!seen.readied) requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    });
+    await page.goto(url);
+    await until(page, 'lab.status === "ready"', 60_000);
+    await page.waitForTimeout(100);
+    return await page.evaluate(() => {
+      const { meaningful, readied } = /** @type {any} */ (globalThis);
+      return { paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN, meaningful, ready: readied };
+    });
+  } finally {
+    await browser.close();
+  }
+}
