@@ -29,6 +29,28 @@ for (const folder of ['', 'panels/']) {
   });
 }
 
+/** One word for each central term: what the other languages' texts must not call it (any more), by language, with the word to use. @type {Record<string, Record<string, RegExp>>} */
+const GLOSSARY = {
+  de: { Einrechnen: /verschm[eo]l/i, Kombinieren: /\bverbind/i, Engine: /\bMaschine/, Startzahl: /Startwert|\bSeed\b/, Feld: /\bTafel/, Herausnehmen: /\bTrennen\b/ },
+  fr: { 'défaire la fusion': /défusion/i, 'mis de côté': /réservé/i, calculateur: /calculatrice/i, 'supprimer A et B': /laiss(er|ez) (A et B|la partie entraînée)/ },
+  es: { apartados: /reservad/i, 'descartar A y B': /\bdejar? (A y B|la parte entrenada)/ },
+};
+
+/** The texts of a language inside a lesson: {en: …, de: …} wherever they stand. @param {any} value @param {string} language @returns {string[]} */
+const inside = (value, language) => (value === null || typeof value !== 'object' ? []
+  : typeof value[language] === 'string' ? [value[language]] : Object.values(value).flatMap((part) => inside(part, language)));
+
+const lessons = join(texts, '../lessons');
+const lessonFiles = readdirSync(lessons).filter((name) => name.endsWith('.json')).map((name) => JSON.parse(readFileSync(join(lessons, name), 'utf8')));
+
+for (const [code, terms] of Object.entries(GLOSSARY)) {
+  test(`${code}: one word for each central term, in texts, panels and lessons`, () => {
+    const dictionary = Object.values({ ...read(`${code}.json`), ...read(`panels/${code}.json`) }).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
+    const all = [...dictionary, ...lessonFiles.flatMap((lesson) => inside(lesson, code))];
+    for (const [word, other] of Object.entries(terms)) assert.deepEqual(all.filter((text) => other.test(text)), [], `"${word}" is the word`);
+  });
+}
+
 test('t: gaps, plurals, fall-back to English, unknown keys', () => {
   addTexts('en', { 'x.n': { one: '{n} run', other: '{n} runs' }, 'x.only': 'only {what}' });
   addTexts('de', { 'x.n': { one: '{n} Lauf', other: '{n} Läufe' } });
