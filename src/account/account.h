@@ -118,6 +118,7 @@ typedef struct pl_memory_estimate {
     double kv_cache; /* of generating at this batch and length */
     double inference; /* weights and cache */
     double states;    /* weights + gradients + optimiser states */
+    pl_format format; /* that the base weights are counted in: the request's, or the chapter's hidden one */
     pl_counts counts;
     pl_sentences assumptions;
 } pl_memory_estimate;

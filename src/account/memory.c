@@ -82,6 +82,7 @@ static void add_states(const pl_memory_request *request, pl_memory_estimate *e) 
     double replaced = (double)n->replaced, added = (double)(n->trainable - n->replaced);
     double linear = (double)n->base_linear, rest = (double)(n->base - n->base_linear);
     double master = other < 4.0 ? 4.0 : 0.0;
+    e->format = request->format;
     e->base_weights = linear * pl_format_bytes(request->format) + rest * other;
     e->module_weights = 4.0 * added;
     e->gradients = replaced * other + 4.0 * added;

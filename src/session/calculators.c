@@ -168,6 +168,7 @@ static void write_estimate(pl_text *out, const pl_memory_estimate *e) {
     pl_write_begin(out, '{');
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         pl_write_key_number(out, parts[i].key, floor(parts[i].value + 0.5));
+    pl_write_key_string(out, "dtype", pl_format_name(e->format));
     pl_write_key_int(out, "trainable", e->counts.trainable);
     pl_write_key_int(out, "total", e->counts.base);
     write_sentences(out, &e->assumptions);

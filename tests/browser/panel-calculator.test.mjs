@@ -42,6 +42,27 @@ test('counts, memory, own dimensions, config.json, chapter numbers', { timeout: 
   assert.match(text.join('\n'), /~280GB \/ ~40GB = 7x/);
   assert.match(text.join('\n'), /7\.92 GB/);
   assert.equal(await big.count(), 1);
+
+  // One way of counting for both bars, the same as the table's; what it fixes stands in the chips and cannot be chosen.
+  assert.match(await panel.locator('figcaption').innerText(), /^7\.92 GB against 27 GB .* 3\.4 times less/);
+  assert.deepEqual(await panel.getByRole('combobox', { name: 'Weights' }).evaluate((/** @type {any} */ node) => [node.disabled, node.value]), [true, 'int8']);
+  assert.equal(await panel.getByLabel('checkpointing').isDisabled(), true);
+  const terms = panel.locator('#memory');
+  assert.match(await terms.textContent() ?? '', /^Memory = weights × bytes.*activations per token × tokens\. Left out, as in the chapter: logits\.$/);
+  await panel.getByRole('combobox', { name: 'Method' }).selectOption('full');
+  await is('6,738,415,616');
+  assert.match(await terms.textContent() ?? '', /^Memory = weights × bytes\. Left out, as in the chapter: gradients, optimiser, activations, logits\.$/);
+  assert.equal(await panel.getByRole('combobox', { name: 'Optimiser' }).isDisabled(), true, 'nothing is counted for it');
+  await panel.getByLabel('as the chapter').uncheck();
+  await panel.locator('#memory', { hasText: '8 bytes per logit' }).waitFor({ state: 'attached' });
+  assert.deepEqual(await panel.getByRole('combobox', { name: 'Weights' }).evaluate((/** @type {any} */ node) => [node.disabled, node.value]), [false, 'bf16']);
+
+  // On a phone the letters in the bar keep their shape, and the table of parts shows all its columns.
+  await page.setViewportSize({ width: 320, height: 640 });
+  const bent = await panel.locator('svg.bar text').evaluateAll((all) => all.map((/** @type {any} */ node) => node.getScreenCTM()).filter(({ a, d }) => Math.abs(a / d - 1) > 0.01).length);
+  assert.equal(bent, 0);
+  assert.ok(await panel.getByRole('region', { name: 'Parts' }).evaluate((node) => node.scrollWidth <= node.clientWidth), 'no column is cut off');
+  await page.setViewportSize({ width: 1280, height: 720 });
   await checkLooks(page, 'calculator');
   assertClean();
 });

@@ -167,10 +167,12 @@ TEST(chapter_assumptions_for_any_request) {
         .config = config, .methods = full_only, .method_count = 1, .batch = 1, .seq = 2048};
     CHECK(pl_account_memory_chapter(&memory, &request, &e, &error) == PL_OK);
     CHECK_NEAR(e.training, 4.0 * 6738415616.0, 1);
+    CHECK(e.format == PL_FORMAT_F32);
     request.methods = lora_only;
     CHECK(pl_account_memory_chapter(&memory, &request, &e, &error) == PL_OK);
     shown("chapter's LoRA", "llama-2-7b", e.training, 7.9, 0.1);
     CHECK(e.assumptions.count == 2 && strstr(e.assumptions.text[0], "int8") != NULL);
+    CHECK(e.format == PL_FORMAT_INT8);
 }
 
 TEST(names) {

@@ -11,16 +11,16 @@ const fill = (/** @type {number} */ i) => {
     return `color-mix(in oklab, var(${name}) ${share}, var(--surface))`;
 };
 
-/** @param {any} memory @param {number} scale bytes at full width */
+/** Lengths are in percent, so that letters keep their shape whatever the width. @param {any} memory @param {number} scale bytes at full width */
 function bar(memory, scale) {
     let x = 0;
     return svg`${PARTS.map((part, i) => {
-        const width = (memory[part] / scale) * 1000;
+        const width = (memory[part] / scale) * 100;
         const from = x;
         x += width;
-        if (width < 0.05) return nothing;
-        return svg`<rect x=${from} y="0" width=${width} height="34" style="fill: ${fill(i)}; stroke: var(--surface)"><title>${t(`calc.part.${part}`)}: ${byteSize(memory[part])}</title></rect>
-            ${width > 40 ? svg`<text x=${from + width / 2} y="18" text-anchor="middle" dominant-baseline="central" style="fill: ${i < 3 ? 'var(--bg)' : 'var(--text)'}">${letter(i)}</text>` : nothing}`;
+        if (width < 0.005) return nothing;
+        return svg`<rect x=${`${from}%`} y="0" width=${`${width}%`} height="34" style="fill: ${fill(i)}; stroke: var(--surface)"><title>${t(`calc.part.${part}`)}: ${byteSize(memory[part])}</title></rect>
+            ${width > 5 ? svg`<text x=${`${from + width / 2}%`} y="18" text-anchor="middle" dominant-baseline="central" style="fill: ${i < 3 ? 'var(--bg)' : 'var(--text)'}">${letter(i)}</text>` : nothing}`;
     })}`;
 }
 
@@ -28,7 +28,7 @@ function bar(memory, scale) {
 export function memoryBar(host, memory, full) {
     const scale = Math.max(memory.training, full?.training ?? 0);
     const row = (/** @type {any} */ of, /** @type {string} */ name) => html`<div><div class="row small"><span class="grow">${name}</span>${host.value(byteSize(of.training), 'calculated')}</div>
-        <svg class="bar" viewBox="0 0 1000 34" preserveAspectRatio="none" aria-hidden="true">${bar(of, scale)}</svg></div>`;
+        <svg class="bar" aria-hidden="true">${bar(of, scale)}</svg></div>`;
     return html`<figure class="stack" aria-label=${t('calc.memory')}>${row(memory, t('calc.memory.this'))}${full ? row(full, t('calc.memory.full')) : nothing}
         <figcaption class="small muted">${full ? t('calc.memory.summary', { size: byteSize(memory.training), full: byteSize(full.training), ratio: fixed(full.training / memory.training, 1) }) : nothing}</figcaption></figure>
         <div class="scroll" tabindex="0" role="region" aria-label=${t('calc.memory.parts')}><table><thead><tr><th scope="col"><span class="sr">${t('calc.letter')}</span></th><th scope="col">${t('calc.memory.parts')}</th>

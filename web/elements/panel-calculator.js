@@ -1,7 +1,7 @@
 /** <peft-calculator>: parameters, files and memory for any model shape, with every assumption in view. Attributes: model, method, dtype, optimizer, assumptions="chapter". */
 import { methodWords, shapeWords } from '../lib/engine-words.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
-import { memoryBar } from './calculator-bar.js';
+import { memoryBar, PARTS } from './calculator-bar.js';
 import { chapterNumbers, memoryTable, methodsTable } from './calculator-chapter.js';
 import { calculator, table } from './calculator-engine.js';
 import { said, wrong } from './engine-said.js';
@@ -41,7 +41,7 @@ class PeftPanelCalculator extends LabElement {
         .site { min-width: 44px; padding: 4px 8px; }
         details > summary { cursor: pointer; font-weight: 600; min-height: 32px; }
         ul { padding-inline-start: 1.4em; }
-        td { min-width: 7em; } td:last-child { min-width: 12em; }
+        .book td { min-width: 7em; } .book td:last-child { min-width: 12em; }
     `];
 
     #ticket = 0;
@@ -101,7 +101,7 @@ class PeftPanelCalculator extends LabElement {
             const request = { config: this.config, method: this.method, options: this.options };
             const training = { dtype: this.dtype, optimizer: this.optimizer, batch: this.batch, seq: this.seq, checkpointing: this.checkpointing, ...(this.assumptions === 'chapter' && { assume: 'chapter' }) };
             const [counts, memory, full] = await calculator(this.lab, (session) => Promise.all([
-                session.countFor(request), session.memoryFor({ ...request, ...training }), session.memoryFor({ config: this.config, method: 'full', options: {}, ...training, assume: undefined, dtype: this.dtype === 'f32' ? 'f32' : 'bf16' }),
+                session.countFor(request), session.memoryFor({ ...request, ...training }), session.memoryFor({ config: this.config, method: 'full', options: {}, ...training, dtype: this.dtype === 'f32' ? 'f32' : 'bf16' }),
             ]));
             if (ticket !== this.#ticket) return;
             this.result = { counts, memory, full };
@@ -161,16 +161,19 @@ class PeftPanelCalculator extends LabElement {
             ${method.options.filter((/** @type {any} */ o) => o.level <= 1 && !counted.includes(o.name)).map(control)}`;
     }
 
-    /** Every assumption, always in view. */
+    /** Every assumption, always in view. What the chapter's way of counting fixes shows what it fixes it to, and cannot be chosen. */
     #chips() {
-        const pick = (/** @type {string} */ name, /** @type {string[]} */ list) => html`<label>${t(`calc.${name}`)} <select @change=${(/** @type {any} */ e) => this.#set({ [name]: e.target.value })}>
-            ${list.map((value) => html`<option value=${value} ?selected=${value === /** @type {any} */ (this)[name]}>${t(`calc.${name}.${value}`)}</option>`)}</select></label>`;
+        const { memory } = this.result ?? {};
+        const chapter = this.assumptions === 'chapter';
+        const pick = (/** @type {string} */ name, /** @type {string[]} */ list, fixed = false, shown = /** @type {any} */ (this)[name]) => html`<label>${t(`calc.${name}`)} <select ?disabled=${fixed} aria-describedby=${fixed ? 'fixed' : nothing}
+            @change=${(/** @type {any} */ e) => this.#set({ [name]: e.target.value })}>${list.map((value) => html`<option value=${value} .selected=${value === shown}>${t(`calc.${name}.${value}`)}</option>`)}</select></label>`;
         const numberOf = (/** @type {string} */ name, /** @type {number} */ max) => html`<label>${t(`calc.${name}`)} <input type="number" min="1" max=${max} .value=${String(/** @type {any} */ (this)[name])}
             @change=${(/** @type {any} */ e) => { const v = Math.round(Number(e.target.value)); if (v >= 1) this.#set({ [name]: Math.min(max, v) }); }}></label>`;
         return html`<div class="row chips" role="group" aria-label=${t('calc.assumptions')}><strong class="small">${t('calc.assumptions')}</strong>
-            ${pick('dtype', DTYPES)}${pick('optimizer', OPTIMIZERS)}${numberOf('batch', 4096)}${numberOf('seq', 131072)}
-            <label><input type="checkbox" .checked=${this.checkpointing} @change=${(/** @type {any} */ e) => this.#set({ checkpointing: e.target.checked })}> ${t('calc.checkpointing')}</label>
-            <label><input type="checkbox" .checked=${this.assumptions === 'chapter'} @change=${(/** @type {any} */ e) => this.#set({ assumptions: e.target.checked ? 'chapter' : '' })}> ${t('calc.as_chapter')}</label></div>`;
+            ${pick('dtype', DTYPES, chapter, chapter && memory ? memory.dtype : this.dtype)}${pick('optimizer', OPTIMIZERS, chapter && memory?.optimizer === 0)}${numberOf('batch', 4096)}${numberOf('seq', 131072)}
+            <label><input type="checkbox" .checked=${chapter || this.checkpointing} ?disabled=${chapter} aria-describedby=${chapter ? 'fixed' : nothing} @change=${(/** @type {any} */ e) => this.#set({ checkpointing: e.target.checked })}> ${t('calc.checkpointing')}</label>
+            <label><input type="checkbox" .checked=${this.assumptions === 'chapter'} @change=${(/** @type {any} */ e) => this.#set({ assumptions: e.target.checked ? 'chapter' : '' })}> ${t('calc.as_chapter')}</label>
+            ${chapter ? html`<p class="small muted" id="fixed">${t('calc.chapter.fixed')}</p>` : nothing}</div>`;
     }
 
     #terms() {
@@ -180,7 +183,16 @@ class PeftPanelCalculator extends LabElement {
             <tr><th scope="row">${t('calc.sum')}</th><td class="num"><strong>${count(total(rows))}</strong></td></tr></tbody></table>`;
         return html`<details><summary>${t('calc.formula')}</summary><div class="stack scroll" tabindex="0" role="region" aria-label=${t('calc.formula')}>
             ${terms ? list(terms, t('calc.formula.method')) : html`<p class="small muted">${t('calc.formula.none')}</p>`}${list(base, t('calc.formula.base'))}
-            <p class="small muted">${t('calc.formula.memory')}</p></div></details>`;
+            <p class="small muted" id="memory">${this.#memoryTerms()}</p></div></details>`;
+    }
+
+    /** The sum of what is counted, and what is left out. */
+    #memoryTerms() {
+        const { memory } = this.result;
+        const sum = t('calc.formula.memory', { terms: PARTS.filter((part) => memory[part]).map((part) => t(`calc.term.${part}`)).join(' + ') });
+        if (this.assumptions !== 'chapter') return sum;
+        const left = PARTS.filter((part) => !memory[part] && !(part === 'module_weights' && this.method === 'full'));
+        return `${sum} ${t('calc.formula.left', { parts: left.map((part) => t(`calc.part.${part}`)).join(', ') })}`;
     }
 
     #result() {
@@ -200,7 +212,7 @@ class PeftPanelCalculator extends LabElement {
             this.#shape('llama-2-7b');
             this.numbers ??= await chapterNumbers(this.lab).catch((error) => { this.problem = () => wrong(error); return null; });
         };
-        return html`<div class="stack"><div class="row"><button type="button" @click=${show} aria-expanded=${Boolean(this.numbers)}>${t('calc.chapter')}</button><span class="small muted">${t('calc.chapter.about')}</span></div>
+        return html`<div class="stack book"><div class="row"><button type="button" @click=${show} aria-expanded=${Boolean(this.numbers)}>${t('calc.chapter')}</button><span class="small muted">${t('calc.chapter.about')}</span></div>
             ${this.numbers ? html`${methodsTable(this, this.numbers)}${memoryTable(this, this.numbers)}` : nothing}</div>`;
     }
 
