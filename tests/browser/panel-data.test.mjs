@@ -32,8 +32,21 @@ test('upload with problems, statistics, preview, use and train', { timeout: 90_0
 });
 
 test('paste and drop, a file that is no text, a csv', { timeout: 60_000 }, async () => {
-  const { page, panel } = await site.open();
+  const { page, panel } = await site.open({}, { permissions: ['clipboard-read', 'clipboard-write'] });
   const area = panel.getByLabel('Or paste text:');
+
+  // What is pasted is checked without leaving the field, and so is what is typed into it.
+  await page.evaluate((text) => navigator.clipboard.writeText(text), '{"prompt": "The cat", "completion": " says arr."}\n{"prompt": "The dog", "completion": " barks."}');
+  await area.focus();
+  await page.keyboard.press('Control+V');
+  assert.match(await page.evaluate('panel.text'), /barks/, 'at once, not after a rest');
+  await panel.getByText('pasted text is read as jsonl').waitFor();
+  await panel.locator('dl').getByText('2', { exact: true }).first().waitFor();
+  await page.keyboard.type('\n{"prompt": "A", "completion": " b"}');
+  await panel.locator('dl dd', { hasText: /^3/ }).first().waitFor();
+  assert.equal(await area.evaluate((/** @type {any} */ node) => node.getRootNode().activeElement === node), true, 'the field was never left');
+  assert.equal(await panel.getByRole('button', { name: 'Use it and train' }).isEnabled(), true);
+
   await area.fill('Once upon a time there was a very small ship.');
   await area.blur();
   await panel.getByText('Plain text: the loss covers every token.').waitFor();

@@ -10,6 +10,8 @@ import { byteSize, count, percent } from '../lib/format.js';
 const PREVIEW = 5;
 const SHOWN_PROBLEMS = 20;
 const PREVIEW_CHARACTERS = 400;
+/** Typing is checked when it rests so long; what is pasted or left at once. */
+const TYPING_MS = 300;
 
 /** What pasted text looks like: objects per line, a table with our header, or plain text. @param {string} text @returns {'jsonl' | 'csv' | 'txt'} */
 export function guessFormat(text) {
@@ -36,6 +38,8 @@ class PeftPanelData extends LabElement {
     `];
 
     #ticket = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    #typing;
 
     constructor() {
         super();
@@ -52,8 +56,14 @@ class PeftPanelData extends LabElement {
         this.used = '';
     }
 
+    disconnectedCallback() {
+        super.disconnectedCallback();
+        clearTimeout(this.#typing);
+    }
+
     /** @param {string} text @param {string} name @param {'jsonl' | 'csv' | 'txt'} format */
     async #check(text, name, format) {
+        clearTimeout(this.#typing);
         const ticket = ++this.#ticket;
         Object.assign(this, { name, format, parsed: null, stats: null, problem: '', used: '', progress: 0 });
         try {
@@ -102,9 +112,20 @@ class PeftPanelData extends LabElement {
         else if (text) this.#paste(text);
     }
 
+    /** @param {InputEvent} event */
+    #type({ inputType, target }) {
+        const { value } = /** @type {HTMLTextAreaElement} */ (target);
+        clearTimeout(this.#typing);
+        if (inputType === 'insertFromPaste' || inputType === 'insertFromDrop') this.#paste(value);
+        else this.#typing = setTimeout(() => this.#paste(value), TYPING_MS);
+    }
+
     /** @param {string} text */
     #paste(text) {
+        clearTimeout(this.#typing);
+        if (text === this.text) return; // leaving the field after a check of the same
         this.text = text;
+        this.#ticket++; // an answer about the text before is no longer wanted
         if (text.trim()) this.#check(text, t('data.pasted'), guessFormat(text));
         else Object.assign(this, { parsed: null, stats: null, problem: '' });
     }
@@ -159,7 +180,7 @@ ${example.text === undefined ? html`${cut(example.prompt ?? '')}<mark>${cut(exam
             <p class="small muted">${t('data.limits', { bytes: byteSize(DATA_LIMITS.bytes), examples: DATA_LIMITS.examples, characters: DATA_LIMITS.characters })}</p>
             <div class="drop stack ${this.over ? 'over' : ''}" @dragover=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; }} @dragleave=${() => { this.over = false; }} @drop=${this.#drop}>
                 <label>${t('data.file')} <input type="file" accept=".txt,.jsonl,.ndjson,.csv,text/plain,text/csv" @change=${(/** @type {any} */ e) => this.#files(e.target.files)}></label>
-                <label class="stack"><span>${t('data.paste')}</span><textarea .value=${this.text} placeholder=${t('data.placeholder')} spellcheck="false" @change=${(/** @type {any} */ e) => this.#paste(e.target.value)}></textarea></label>
+                <label class="stack"><span>${t('data.paste')}</span><textarea .value=${this.text} placeholder=${t('data.placeholder')} spellcheck="false" @input=${this.#type} @change=${(/** @type {any} */ e) => this.#paste(e.target.value)}></textarea></label>
                 ${this.parsed ? html`<p class="small">${t('data.read_as', { name: this.name, format: this.format })}
                     ${['jsonl', 'csv', 'txt'].filter((f) => f !== this.format && this.text).map((f) => html`<button type="button" class="link" @click=${() => this.#check(this.text, this.name, /** @type {any} */ (f))}>${t('data.read_instead', { format: f })}</button> `)}</p>` : nothing}</div>
             ${training && this.parsed && !this.stats ? html`<p class="small">${t('data.waits')}</p>` : nothing}
