@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Lab } from '../../web/lib/lab.js';
-import { ACTIONS, facts, holds, isRight, readLesson, rightAnswer } from '../../web/lib/lessons.js';
+import { evaluateTask } from '../../web/engine/index.js';
+import { ACTIONS, facts, holds, isRight, keepSettings, readLesson, rightAnswer, settingsOf } from '../../web/lib/lessons.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const folder = join(root, 'web/content/lessons');
@@ -26,7 +27,7 @@ for (const file of files) {
     try {
       await lab.ready();
       for (const [i, step] of lesson.steps.entries()) {
-        if (step.set) lab.set({ lr: 0, batch_size: 0, ...step.set });
+        if (step.set) lab.set(/** @type {any} */ (settingsOf(step)));
         await lab.during(null, async () => {}); // what set() began
         if (step.do) await ACTIONS[step.do](lab);
         const known = facts(lab);
@@ -47,6 +48,58 @@ for (const file of files) {
     }
   });
 }
+
+/** What the first lesson promises is seen only if the score of the task's own metric at least doubles and is no sliver. */
+const CLEARLY = Object.freeze({ times: 2, more: 0.1 });
+
+test("the first lesson trains the task's preset on the page's model, and it talks like a pirate by the task's own metric", { timeout: 240_000 }, async () => {
+  const lesson = readLesson(JSON.parse(readFileSync(join(folder, 'first-run.json'), 'utf8')));
+  const lab = new Lab({ base: join(root, 'models') });
+  try {
+    await lab.ready();
+    const { session, task } = /** @type {any} */ (lab);
+    const score = async () => (await evaluateTask(session, task, { limit: 12 })).score;
+    await session.clear();
+    const untrained = await score();
+    lab.set({ options: { rank: 2, target_modules: ['q_proj'] }, steps: 3, lr: 0.5 }); // of somebody who has played before
+    for (const step of lesson.steps) {
+      if (step.set) lab.set(/** @type {any} */ (settingsOf(step)));
+      await lab.during(null, async () => {});
+      if (step.do) await ACTIONS[step.do](lab);
+    }
+    const preset = task.presets.find((/** @type {any} */ one) => one.method === 'lora');
+    assert.deepEqual([lab.run?.task, lab.run?.train.steps, lab.run?.train.lr], ['pirate', preset.steps, preset.lr]);
+    const trained = await score();
+    assert.ok(trained >= CLEARLY.times * untrained && trained >= untrained + CLEARLY.more, `trained ${trained}, untrained ${untrained}`);
+  } finally {
+    lab.close();
+  }
+});
+
+test('leaving a lesson puts the settings back that it changed, and the weights that were in the model; nothing else', { timeout: 120_000 }, async () => {
+  const lesson = readLesson({ id: 'x', title: 'X', steps: [{ text: 'a', set: { method: 'prompt', task: 'mood', steps: 400 }, do: 'train' }] });
+  const lab = new Lab({ base: join(root, 'models') });
+  Object.assign(lab.state, { model: 'stories-300k', method: 'lora', options: { rank: 3 }, steps: 2, batch_size: 2, seed: 9 });
+  try {
+    await lab.ready();
+    const run = await lab.train();
+    const back = keepSettings(lab, lesson);
+    lab.set(/** @type {any} */ (settingsOf(lesson.steps[0])));
+    await lab.during(null, async () => {});
+    assert.deepEqual([lab.state.method, lab.state.options, lab.state.steps, lab.run], ['prompt', {}, 400, null]);
+    const training = ACTIONS.train(lab);
+    await new Promise((resolve) => { lab.addEventListener('step', resolve, { once: true }); });
+    lab.set({ theme: 'dark' });
+    await back(); // in mid-training
+    assert.equal((await training).status, 'stopped');
+    const { method, options, task, steps, batch_size, seed, theme } = lab.state;
+    assert.deepEqual({ method, options, task, steps, batch_size, seed, theme }, { method: 'lora', options: { rank: 3 }, task: 'pirate', steps: 2, batch_size: 2, seed: 9, theme: 'dark' });
+    assert.equal(lab.run, run);
+    assert.equal(lab.description.modules[0].options.rank, 3);
+  } finally {
+    lab.close();
+  }
+});
 
 test('bad lessons are refused with the step that is wrong', () => {
   const good = { id: 'x', title: 'X', steps: [{ text: 'a' }] };

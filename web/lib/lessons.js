@@ -5,7 +5,7 @@
  *   {id, title, about, minutes, steps: [{
  *      text,                                   plain text, or {en: …, de: …}
  *      focus: 'train',                         part of the page to show (see FOCUS in the player)
- *      set: {method: 'prompt', options: {…}},  settings as in a permalink, applied when the step begins
+ *      set: {method: 'prompt', options: {…}},  settings as in a permalink, applied when the step begins; with a method, what is not named is the preset's
  *      do: 'train' | ['mix', …],               what the step's button does
  *      wait: {event: 'run', cond: [['run.status', '=', 'done']]},
  *      show: ['run.validation.last'],          facts printed with their badge
@@ -82,6 +82,33 @@ export function rightAnswer(check, known) {
 export function isRight(check, known, given) {
     const right = rightAnswer(check, known);
     return check.choices ? given === right : Math.abs(given - right) <= Math.abs(right) * 0.005;
+}
+
+// ---- settings ----
+
+/** What a step sets: beside a method, options and training that it does not name are those of the task's preset. @param {Step} step @returns {Record<string, any> | null} */
+export const settingsOf = ({ set }) => (set ? { lr: 0, batch_size: 0, ...(set.method && { options: {}, steps: 0 }), ...set } : null);
+
+/**
+ * Remembers the settings that a lesson changes, and the weights in the model.
+ * @param {import('./lab.js').Lab} lab @param {Lesson} lesson @returns {() => Promise<void>} puts them back; a training in progress is stopped and kept as a run
+ */
+export function keepSettings(lab, lesson) {
+    const keys = new Set(lesson.steps.flatMap((step) => Object.keys(settingsOf(step) ?? {})).filter((key) => key in lab.state));
+    const before = structuredClone(Object.fromEntries([...keys].map((key) => [key, lab.state[key]])));
+    const { run } = lab;
+    return async () => {
+        delete (/** @type {any} */ (lab).lesson_facts);
+        if (Object.keys(before).every((key) => JSON.stringify(before[key]) === JSON.stringify(lab.state[key]))) return;
+        if (lab.status === 'training') await lab.stop();
+        await lab.during(null, async () => {});
+        lab.set(before);
+        await lab.during(null, async () => {}); // what set() began
+        if (!run || run === lab.run || !lab.runs.includes(run)) return;
+        await lab.load(run);
+        Object.assign(lab.state, before); // load() spells the run's settings out: the same, but no longer as they were given
+        lab.emit('state', [...keys]);
+    };
 }
 
 // ---- actions ----
