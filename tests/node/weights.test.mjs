@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Lab } from '../../web/lib/lab.js';
 import { mayKeepBest, Weights } from '../../web/lib/weights.js';
-import { weightHash } from './lib/session.mjs';
+import { sha, weightHash } from './lib/session.mjs';
 
 const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
 /** Few examples and large steps: the held-out loss is best on the way. */
@@ -138,3 +138,39 @@ test('Weights: those of an earlier visit count, and are asked for', async () => 
   assert.deepEqual([old.weights, run.weights, asked], [undefined, 50, [1]]);
   assert.equal((await weights.of(run))?.length, 50);
 });
+
+const CHANGED = /** @type {Record<string, any>} */ ({
+  'LoRA from PiSSA': { method: 'lora', options: { rank: 4, alpha: 8, init: 'pissa', target_modules: 'q_proj,v_proj' } },
+  'LoRA from OLoRA': { method: 'lora', options: { rank: 4, alpha: 8, init: 'olora', target_modules: 'q_proj,v_proj' } },
+  'a prefix from a network': { method: 'prefix', options: { num_virtual_tokens: 4, prefix_projection: true } },
+});
+for (const [name, wish] of Object.entries(CHANGED)) {
+  test(`${name}: its run comes back as the module it was, not as its files hold it, and trains on the same`, async () => {
+    lab.weights = new Weights();
+    lab.set({ ...settings, steps: 4, lr: 0.01, seed: 1, ...wish });
+    await idle();
+    const run = /** @type {any} */ (await lab.train());
+    const session = /** @type {any} */ (lab.session);
+    const shown = async () => {
+      const { counts, modules: [{ method, options, parameters }] } = await lab.describe();
+      return { counts, method, options, parameters, hash: await hash(), sample: lab.sample.after };
+    };
+    const further = async () => {
+      const [{ id }] = (await session.describe()).modules;
+      await session.train({ steps: 3, lr: 0.01, batch_size: 4, seed: 5 });
+      return sha(await session.tensor(id, (await session.describe()).modules[0].tensors[0].name));
+    };
+    const before = await shown();
+    assert.ok(run.adapter && run.weights > 0);
+    const trained = await further();
+    await lab.reset();
+    await lab.load(run);
+    assert.deepEqual(await shown(), before);
+    assert.equal(await further(), trained);
+    lab.weights = new Weights(); // let go: the files still give the same text
+    delete run.weights;
+    await lab.load(run);
+    assert.equal(lab.sample.after, before.sample);
+    assert.notEqual((await lab.describe()).counts.trainable, before.counts.trainable);
+  });
+}

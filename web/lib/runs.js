@@ -21,7 +21,7 @@
  * @property {number | null} score
  * @property {'running' | 'paused' | 'done' | 'stopped' | 'failed'} status
  * @property {Record<string, Uint8Array> | null} adapter exported files
- * @property {number} [weights] bytes of its weights, which are held elsewhere (weights.js): of full fine-tuning, which has no adapter
+ * @property {number} [weights] bytes of its weights, which are held elsewhere (weights.js), where an adapter's files are not the module itself
  * @property {{step: number, loss: number, tensors: Record<string, Float32Array>}} [best] weights at the lowest held-out loss, if that was before the end
  * @property {boolean} [best_kept] false: memory was too short to keep them
  * @property {{run: number, step: number}} [back] it is another run's weights after this step

@@ -4,7 +4,7 @@ import { checkMemory, memoryNeed } from './need.js';
 import { byteSize } from './format.js';
 import { t } from './i18n.js';
 import { keepSample, makeRun, usualTraining } from './runs.js';
-import { bestSoFar, hasLargeBest, mayKeepBest } from './weights.js';
+import { bestSoFar, changesInFiles, hasLargeBest, mayKeepBest } from './weights.js';
 
 /** @typedef {import('./runs.js').Run} Run */
 /** @typedef {import('../engine/session.js').Session} Session */
@@ -240,21 +240,20 @@ export class Trainer {
         return run;
     }
 
-    /** So that the run can be put back into the model: an adapter as files, all weights as they are. @param {Run} run @param {number} id of the module */
+    /** So that the run can be put back into the model: an adapter as files, what files would change as it is. @param {Run} run @param {number} id of the module */
     async #keepTrained(run, id) {
         const lab = this.#lab;
-        if (run.method !== 'full') {
-            run.adapter = await this.#session.exportAdapter(id);
-            return;
-        }
+        if (run.method !== 'full') run.adapter = await this.#session.exportAdapter(id);
+        if (!changesInFiles(run)) return;
         const limit = byteSize(lab.weights.limit);
         const bytes = lab.weights.fits(run.trainable) ? await this.#session.snapshot().catch(() => null) : null;
         if (!bytes) {
-            lab.emit('notice', t('notice.weights_large', { run: run.id, limit }));
+            if (!run.adapter) lab.emit('notice', t('notice.weights_large', { run: run.id, limit }));
             return;
         }
         const gone = lab.weights.keep(run, bytes, lab.runs);
-        if (gone.length) lab.emit('notice', t('notice.weights_gone', { run: gone.map((old) => old.id).join(', '), limit }));
+        const lost = gone.filter((old) => !old.adapter);
+        if (lost.length) lab.emit('notice', t('notice.weights_gone', { run: lost.map((old) => old.id).join(', '), limit }));
         lab.emit('weights', { run, bytes, gone });
     }
 
@@ -303,14 +302,14 @@ export class Trainer {
     async load(run) {
         const lab = this.#lab;
         const { adapter } = run;
-        const weights = adapter ? undefined : await lab.weights.of(run);
+        const weights = await lab.weights.of(run);
         if (!adapter && !weights) throw new PeftLabError('state', 'The weights of this run were not kept.', { hint: 'Train it again: the same settings and seed give the same weights.' });
         this.#setAs(run);
         return lab.during('busy', async () => {
             await lab.setModule();
             for (const { id } of lab.description.modules) await this.#session.removeModule(id);
-            if (adapter) await this.#session.importAdapter(adapter, { name: run.method });
-            else if (weights) await this.#session.restore(weights);
+            if (weights) await this.#session.restore(weights);
+            else if (adapter) await this.#session.importAdapter(adapter, { name: run.method });
             await this.#session.endRun(); // a file from outside may hold an open one
             await this.#loaded(run);
         });

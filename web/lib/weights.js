@@ -1,6 +1,6 @@
 /**
- * Weights of finished full fine-tunings, which are as large as the model, and the weights at a run's best step. The first are held up to a limit, the oldest let
- * go first; that they outlive the tab is the page's business (elements/autosave.js).
+ * Weights of finished full fine-tunings, which are as large as the model, and of runs whose adapter files hold another module; and the weights at a run's best step.
+ * The first are held up to a limit, the oldest let go first; that they outlive the tab is the page's business (elements/autosave.js).
  */
 import { checkMemory } from './need.js';
 
@@ -46,6 +46,13 @@ export class Weights {
     /** @param {Run} run @returns {Promise<Uint8Array | undefined>} */
     async of(run) { return this.#held.get(run) ?? (run.weights ? this.stored(run) : undefined); }
 }
+
+/**
+ * Full fine-tuning has no adapter; PiSSA and OLoRA are written as plain LoRA of twice the rank, a prefix without the network that made it. From such files a run
+ * would come back as a module of another size, which trains differently.
+ * @param {Run} run
+ */
+export const changesInFiles = ({ method, options }) => method === 'full' || ['pissa', 'olora'].includes(options.init) || options.prefix_projection === true;
 
 // ---- the best step of a run ----
 
