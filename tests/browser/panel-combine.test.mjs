@@ -38,6 +38,7 @@ test('LoRA, prompt and both: counts add, rows are trained alike, the pair goes i
   assert.equal(rows[2].trainable, rows[0].trainable + rows[1].trainable);
   assert.ok(rows.every((row) => row.losses.length === 2 && row.losses.every((loss) => loss < alone.loss)), JSON.stringify(rows.map((r) => r.losses)));
   assert.equal(rows[2].files.length, 2);
+  assert.match(await page.locator('#ablation thead').innerText(), /held-out loss\s+\(test, 80 examples\)[^]*\(test, the first 24 examples\)/);
   await checkLooks(page, 'combine');
 
   await page.locator('#put').click();

@@ -25,6 +25,13 @@ test('points gather seeds; the Pareto line keeps what nothing smaller beats', ()
 test('recorded results stand until a sweep of two methods and two seeds replaces them', { timeout: 180_000 }, async () => {
   const { page, assertClean } = await site.open({ task: 'mood' });
   await page.getByText('recorded', { exact: true }).first().waitFor();
+  assert.equal(await page.locator('#held').textContent(), 'Held out: loss on test, 80 examples; score on test, the first 24 examples.');
+  assert.match(await page.locator('thead').innerText(), /Score\s+\(test, the first 24 examples\)/);
+  assert.match(await page.locator('tbody tr').first().innerText(), /%.*not recorded$/s, 'a record has no times');
+  const ticks = (group) => page.locator(`peft-chart [aria-label="${group}"] text`).allTextContents();
+  await page.locator('peft-chart svg').waitFor();
+  assert.match((await ticks('y-axis tick label')).join(' '), /^(\d+(\.\d+)?% ?)+$/, 'percent on the axis as in the table');
+  assert.match(await page.locator('peft-chart .grow').textContent() ?? '', /^Best: .* with [\d.]+% from/);
   await page.waitForFunction(() => globalThis.lab.status === 'ready');
   const before = await page.evaluate(() => ({ task: globalThis.lab.state.task, modules: globalThis.lab.description.modules.length }));
   for (const name of ['prefix', 'adapter', 'full']) await page.locator(`input[name=${name}]`).uncheck();
@@ -43,6 +50,19 @@ test('recorded results stand until a sweep of two methods and two seeds replaces
 
   await page.locator('#sketch').check();
   await page.getByText('LoRA (chapter)').waitFor();
+  assert.match(await page.locator('peft-chart .grow').textContent() ?? '', /^Best: .* with [\d.]+% from/);
+  // No label covers another: the chapter's Full stands where ours does when ours gained most.
+  await page.evaluate(() => { const { result } = globalThis.panel; globalThis.panel.result = { ...result, runs: [...result.runs, { ...result.runs[2], method: 'full', size: '', trainable: result.total, score: result.base.score + 0.5 }] }; });
+  await page.getByText('Full (chapter)').waitFor();
+  const boxes = await page.locator('peft-chart svg > g[aria-label="text"] text').evaluateAll((all) => all.map((node) => { const { left, right, top, bottom } = node.getBoundingClientRect(); return { text: node.textContent, left, right, top, bottom }; }));
+  assert.ok(boxes.some(({ text }) => text === 'Full') && boxes.some(({ text }) => text === 'Full (chapter)'), JSON.stringify(boxes));
+  for (const [i, a] of boxes.entries()) for (const b of boxes.slice(i + 1)) assert.ok(a.right <= b.left || b.right <= a.left || a.bottom <= b.top + 3 || b.bottom <= a.top + 3, `${a.text} and ${b.text}`);
+  assert.equal(await page.locator('peft-chart svg').first().evaluate((node) => getComputedStyle(node).fontSize), '12px');
+  // Without a gain there is no scale for it: the page says so.
+  await page.evaluate((was) => { globalThis.panel.result = { ...was, runs: was.runs.map((run) => ({ ...run, score: was.base.score })) }; }, result);
+  await page.locator('#no-sketch').waitFor();
+  await page.evaluate((was) => { globalThis.panel.result = was; }, result);
+  await page.locator('#no-sketch').waitFor({ state: 'detached' });
   await page.getByRole('button', { name: 'Loss', exact: true }).click();
   for (const [kind, has] of [['csv', 'method,size,seed'], ['json', '"runs"'], ['svg', '<svg']]) {
     const [download] = await Promise.all([page.waitForEvent('download'), page.locator(`#export-${kind}`).click()]);

@@ -1,12 +1,23 @@
 // Mix: two LoRAs trained from the panel, weights, live text, scores, the strip, exact and approximate rules.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { fits } from './lib/browser.mjs';
 import { checkLooks, startPanels } from './lib/panels.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanels>>} */
 let site;
 before(async () => { site = await startPanels('mix'); });
 after(() => site.close());
+
+test('the ready adapters: titles in the language of the page, and nothing wider than a phone', { timeout: 60_000 }, async () => {
+  const { page, assertClean } = await site.open({ model: 'stories-1m' }, { viewport: { width: 320, height: 640 } });
+  await page.locator('.sources select').first().waitFor({ timeout: 40_000 });
+  await fits(page, 320);
+  assert.match(await page.locator('.sources select').first().innerText(), /How does it feel\? \(mood-lora\)/);
+  const over = await page.locator('.sources').evaluate((node) => [...node.querySelectorAll('.card, select, input')].filter((part) => part.getBoundingClientRect().right > innerWidth).length);
+  assert.equal(over, 0);
+  assertClean();
+});
 
 test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules have no error', { timeout: 240_000 }, async () => {
   const { page, assertClean } = await site.open({ level: 'explorer' });
@@ -56,11 +67,13 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   const scores = await page.evaluate(() => globalThis.panel.scores);
   assert.deepEqual(scores.map((row) => row.task).sort(), ['mood', 'turtle']);
   assert.ok(scores.every((row) => row.loss !== row.base && row.score >= 0));
+  assert.match(await page.locator('#scores').innerText(), /\(validation, 32 examples\)/);
 
   await page.locator('#strip').click();
   await page.getByRole('heading', { name: 'From A to B' }).waitFor({ timeout: 60_000 });
   const strip = await page.evaluate(() => globalThis.panel.strip);
   assert.equal(strip.length, 11);
+  assert.match(await page.locator('#held').textContent() ?? '', /^A: .*: validation, 32 examples; B: .*: validation, 32 examples$/);
   assert.ok(strip[0].losses[0] < strip[10].losses[0] && strip[10].losses[1] < strip[0].losses[1], 'each end is good at its own task');
 
   // The exact mixture as a LoRA of its own, loaded into the page's model, computes the same.

@@ -8,7 +8,8 @@ import { ablation, putTogether, runAblation } from '../../web/lib/combine.js';
 import { distil } from '../../web/lib/distill.js';
 import { Lab } from '../../web/lib/lab.js';
 import { Mixer, sources } from '../../web/lib/mixing.js';
-import { plan, points, sweep } from '../../web/lib/sweep.js';
+import { measuringWork, plan, points, sweep, workOf } from '../../web/lib/sweep.js';
+import { placeLabels } from '../../web/elements/compare-plot.js';
 
 /** @type {Lab} */
 let lab;
@@ -24,7 +25,11 @@ test('a sweep: one rate that diverges is a failed run, not the end; the lab keep
   const own = await aside(lab);
   const runs = plan(lab, { methods: ['lora', 'prompt'], sizes: 'one', seeds: 1, steps: 4 });
   runs.unshift({ ...runs[0], train: { ...runs[0].train, lr: 1e12 } });
-  const result = await sweep(own, runs, { limit: 4 });
+  const done = [];
+  const result = await sweep(own, runs, { limit: 4, onProgress: (work) => done.push(work) });
+  assert.equal(done[0], measuringWork(own.task, runs[0].train.batch_size, 4), 'the model alone is measured first');
+  assert.ok(Math.abs(done.at(-1) - workOf(runs, own.task, 4)) < 1e-9, 'and in the end all is done');
+  assert.deepEqual([result.split, result.items], ['test', own.task.splits.test.length]);
   assert.ok(result.base.loss > 0 && result.total === 312000);
   assert.ok(runs[0].status === 'failed' || !Number.isFinite(runs[0].loss) || runs[0].loss > result.base.loss, JSON.stringify(runs[0]));
   assert.deepEqual(runs.slice(1).map((run) => run.status), ['done', 'done']);
@@ -38,6 +43,29 @@ test('sizes: three of each method, and the strength of a LoRA stays the same at 
   assert.equal(runs.length, 3 * 2 + 2);
   assert.equal(new Set(runs.filter((run) => run.method === 'lora').map((run) => run.options.alpha / run.options.rank)).size, 1);
   assert.equal(runs[0].train.steps, recipe(lab, 'lora').train.steps);
+});
+
+test('the estimate of a sweep counts what is measured: the model alone and every run, more where more is scored and longer answers are written', () => {
+  const runs = plan(lab, { methods: ['lora'], sizes: 'one', seeds: 2, steps: 5 });
+  const { task } = lab;
+  const one = measuringWork(task, runs[0].train.batch_size, 24);
+  assert.ok(one > measuringWork(task, runs[0].train.batch_size, 0) && measuringWork(task, runs[0].train.batch_size, 0) > 0);
+  assert.ok(measuringWork({ ...task, generation: { ...task.generation, max_new_tokens: 80 } }, runs[0].train.batch_size, 24) > one);
+  assert.ok(Math.abs(workOf(runs, task, 24) - (2 * 5 + 3 * one)) < 1e-9);
+  assert.equal(workOf([], task, 24), 0);
+});
+
+test('labels of a chart: none covers a mark or another label, none leaves the plot; two at one place stand apart', () => {
+  const marks = [{ x: 380, y: 50, text: 'Full' }, { x: 380, y: 50, text: 'Full (chapter)' }, { x: 60, y: 50, text: 'LoRA 8' }, { x: 90, y: 42, text: 'Prefix' }, { x: 5, y: 90, text: 'Prompt' }];
+  const places = placeLabels(marks, 400);
+  assert.deepEqual(places.slice(0, 2).map(({ anchor, dy }) => [anchor, Math.sign(dy)]), [['end', -1], ['end', 1]]);
+  assert.deepEqual([places[2].anchor, places[4].anchor], ['end', 'start'], 'away from the mark beside it; inside the plot');
+  assert.equal(placeLabels([{ x: 20, y: 10, text: 'a label much too long' }], 60)[0], null, 'no room, no label');
+});
+
+test('ready adapters bear the title of their task in the language of the page', () => {
+  const fake = { state: { model: 'm' }, runs: [], index: { adapters: [{ name: 'mood-lora', method: 'lora', model: 'm', task: 'mood', title: 'How does it feel?' }] }, adapterPlace: () => '' };
+  assert.deepEqual(sources(fake, () => '', (task) => ({ mood: 'Wie fühlt es sich an?' })[task]).map(({ name }) => name), ['Wie fühlt es sich an? (mood-lora)']);
 });
 
 test('own text: a lab aside has it, and can be compared and combined on it', async () => {
@@ -66,7 +94,7 @@ test('distilling brings a LoRA nearer to its teacher than the bare model is; mix
   own.close();
 
   lab.adopt([{ ...teacher, id: 50, method: 'lora', options: made.module.options, adapter: made.adapter }, { ...teacher, id: 51, method: 'lora', options: made.module.options, adapter: made.adapter }]);
-  const all = sources(lab, (run) => `run ${run.id}`);
+  const all = sources(lab, (run) => `run ${run.id}`, (task) => task);
   assert.equal(all.length, 2);
   const mixer = new Mixer(await aside(lab));
   await mixer.load(all);

@@ -4,8 +4,9 @@ import './chart.js';
 import { BENCHMARK } from './chapter-data.js';
 import { methodColor, methodSymbol } from './look.js';
 import { book, methodName } from './recommend.js';
+import { itemsOf } from '../lib/aside.js';
 import { bookWords } from '../lib/engine-words.js';
-import { count, fixed, percent } from '../lib/format.js';
+import { count, fixed, percent, splitWords } from '../lib/format.js';
 import { number } from '../lib/i18n.js';
 import { CHAPTER_SKETCH } from '../lib/sweep.js';
 
@@ -33,7 +34,7 @@ const plot = (points) => (Plot, { width, height }) => {
 };
 
 class PeftChapterQuality extends LabElement {
-    static watch = ['runs'];
+    static watch = ['runs', 'ready', 'state'];
     static properties = { sweep: { state: true } };
     static styles = [LabElement.styles, css`td { min-width: 5em; } p { overflow-wrap: anywhere; }`];
 
@@ -50,6 +51,11 @@ class PeftChapterQuality extends LabElement {
         load?.().then((sweep) => { this.sweep = sweep; }, () => {});
     }
 
+    /** The examples behind a held-out loss. @param {string} split @param {number} items 0: not known yet */
+    #on(split, items) {
+        return html`<br><span class="small">(${items ? splitWords(split, items) : t(`split.${split}`)})</span>`;
+    }
+
     #ours() {
         const { sweep } = this;
         if (!sweep) return nothing;
@@ -61,7 +67,7 @@ class PeftChapterQuality extends LabElement {
             return { method, trainable: runs[0].trainable, loss: mean('loss'), low: Math.min(...losses), high: Math.max(...losses), score: mean('score'), seeds: runs.length };
         });
         return html`<h4>${t('chapter.ours.sweep', { model: sweep.model })}</h4><div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.ours.sweep', { model: sweep.model })}><table>
-            <thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('runs.trained')}</th><th scope="col" class="num">${t('runs.loss')}</th><th scope="col" class="num">${t('chapter.col.seeds')}</th><th scope="col" class="num">${t('chapter.col.score', { name: sweep.metric })}</th></tr></thead>
+            <thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('runs.trained')}</th><th scope="col" class="num">${t('runs.loss')}${this.#on(sweep.split, sweep.items ?? itemsOf(this.lab, sweep.task, sweep.split))}</th><th scope="col" class="num">${t('chapter.col.seeds')}</th><th scope="col" class="num">${t('chapter.col.score', { name: sweep.metric })}</th></tr></thead>
             <tbody>${rows.map((row) => html`<tr><th scope="row">${methodName(row.method)}</th><td class="num">${count(row.trainable)}</td><td class="num">${this.value(fixed(row.loss), 'recorded')}</td>
                 <td class="num">${fixed(row.low)} – ${fixed(row.high)}</td><td class="num">${percent(100 * row.score)}</td></tr>`)}</tbody></table></div>
             <p class="small muted">${t('chapter.sweep.how', { command: sweep.command, base: fixed(sweep.base.loss), seeds: rows[0].seeds })}</p>`;
@@ -70,7 +76,7 @@ class PeftChapterQuality extends LabElement {
     #yours() {
         const runs = this.lab.runs.filter((run) => run.task === this.lab.state.task && run.validations.length > 0);
         if (!runs.length) return html`<p class="small">${t('chapter.yours.none')}</p>`;
-        return html`<h4>${t('chapter.yours')}</h4><div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.yours')}><table><thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('runs.trained')}</th><th scope="col" class="num">${t('runs.loss')}</th></tr></thead>
+        return html`<h4>${t('chapter.yours')}</h4><div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.yours')}><table><thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('runs.trained')}</th><th scope="col" class="num">${t('runs.loss')}${this.#on('validation', itemsOf(this.lab, this.lab.state.task, 'validation'))}</th></tr></thead>
             <tbody>${runs.map((run) => html`<tr><th scope="row">${methodName(run.method)} ${t('runs.name', { n: run.id })}</th><td class="num">${count(run.trainable)}</td><td class="num">${this.value(fixed(run.validations.at(-1)?.loss ?? NaN), 'measured')}</td></tr>`)}</tbody></table></div>`;
     }
 

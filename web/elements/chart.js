@@ -17,6 +17,8 @@ let plotModule;
 export const loadPlot = () => (plotModule ??= import('@observablehq/plot'));
 
 const REDRAW_MS = 66;
+/** Plot's own 10 px are hard to read. */
+const FONT_PX = 12;
 /** The library is several times the page's own code: on a slow machine the page is ready half a second later if both come at once. */
 const ENGINE_FIRST_MS = 2000;
 /** More rows than this are cut in the table (the export has all). */
@@ -110,6 +112,7 @@ class PeftChart extends LabElement {
         const drawing = this.plot(Plot, { width, height: this.height });
         drawing.setAttribute('aria-hidden', 'true');
         drawing.setAttribute('part', 'svg');
+        drawing.setAttribute('font-size', String(FONT_PX)); // an attribute, so that a saved file has it too
         this.#scale = /** @type {any} */ (drawing).scale?.('x') ?? null;
         const rule = Object.assign(document.createElement('div'), { className: 'cursor', hidden: true });
         place.replaceChildren(drawing, rule);

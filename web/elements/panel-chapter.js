@@ -9,8 +9,9 @@ import { drawTree } from './choose-tree.js';
 import { codeBlock } from './clipboard.js';
 import './merge-overhead.js';
 import { book, loadButtons, methodName, settingsText } from './recommend.js';
+import { itemsOf } from '../lib/aside.js';
 import { bookWords } from '../lib/engine-words.js';
-import { count, fixed, optionValue } from '../lib/format.js';
+import { count, fixed, optionValue, splitWords } from '../lib/format.js';
 
 const MARKS = Object.freeze({ holds: '✓', assumes: '≈', differs: '≠', see: '▷' });
 const PANELS_HERE = ['choose', 'calculator', 'compare', 'merge', 'combine', 'mix'];
@@ -62,7 +63,7 @@ class PeftPanelChapter extends LabElement {
             && Object.entries(options).every(([key, value]) => JSON.stringify(run.options[key]) === JSON.stringify(value) || (value === 'all-linear' && run.options[key]?.length === 7));
         const run = this.lab.runs.findLast((r) => r.validations.length > 0 && r.status !== 'running' && same(r));
         if (!run) return nothing;
-        return html`<span>${t('chapter.measured', { training: fixed(run.losses.at(-1)?.loss ?? NaN), held: fixed(run.validations.at(-1)?.loss ?? NaN), base: run.base_loss === null ? '–' : fixed(run.base_loss) })} ${this.value('', 'measured')}</span>`;
+        return html`<span>${t('chapter.measured', { training: fixed(run.losses.at(-1)?.loss ?? NaN), held: fixed(run.validations.at(-1)?.loss ?? NaN), base: run.base_loss === null ? '–' : fixed(run.base_loss), split: splitWords('validation', itemsOf(this.lab, run.task, 'validation')) })} ${this.value('', 'measured')}</span>`;
     }
 
     #tasks() {

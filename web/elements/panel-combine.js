@@ -2,7 +2,7 @@
 import { aside } from '../lib/aside.js';
 import { ablation, putFresh, putTogether, runAblation, spread } from '../lib/combine.js';
 import { metricWords } from '../lib/engine-words.js';
-import { count, duration, fixed, percent, significant } from '../lib/format.js';
+import { count, duration, fixed, percent, significant, splitWords } from '../lib/format.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './diagram.js';
 import { methodColor, methodShape } from './look.js';
@@ -185,8 +185,10 @@ class PeftPanelCombine extends LabElement {
         const score = (/** @type {number[]} */ values) => this.#spread(values, (v) => percent(v * 100));
         const name = (/** @type {import('../lib/combine.js').Row} */ row) => row.parts.map(({ method }, i) => html`${i ? ' + ' : ''}<span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}`);
         const metric = metricWords(this.lab.task?.metric.name ?? '');
+        const on = (/** @type {string} */ words) => (alone.split ? html`<br><span class="small muted">(${words})</span>` : nothing);
+        const first = alone.items > SCORED ? `${t(`split.${alone.split}`)}, ${t('split.first', { n: SCORED })}` : splitWords(alone.split, alone.items);
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('combine.table')}><table id="ablation"><caption class="sr">${t('combine.table')}</caption>
-            <thead><tr><th scope="col">${t('combine.trained')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t('mix.loss')}</th><th scope="col" class="num">${metric || t('compare.of.score')}</th><th scope="col" class="num">${t('compare.col.time')}</th><th scope="col">${t('combine.text')}</th></tr></thead>
+            <thead><tr><th scope="col">${t('combine.trained')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t('mix.loss')}${on(splitWords(alone.split, alone.items))}</th><th scope="col" class="num">${metric || t('compare.of.score')}${on(first)}</th><th scope="col" class="num">${t('compare.col.time')}</th><th scope="col">${t('combine.text')}</th></tr></thead>
             <tbody><tr><th scope="row">${t('compare.base')}</th><td class="num">0</td><td class="num">${loss(alone.loss === null ? [] : [alone.loss])}</td><td class="num">${score(alone.score === null ? [] : [alone.score])}</td><td></td><td class="text small">${alone.text}</td></tr>
             ${rows.map((row) => html`<tr class=${row.parts.length > 1 ? 'both' : ''}><th scope="row">${name(row)}</th><td class="num">${count(row.trainable)}</td><td class="num">${loss(row.losses)}</td><td class="num">${score(row.scores)}</td><td class="num">${duration(row.seconds)}</td><td class="text small">${row.text}</td></tr>`)}</tbody></table></div>
             <p class="small muted">${t('combine.prompt', { prompt: alone.prompt })} ${badge('measured')}</p>

@@ -1,8 +1,9 @@
 /** Compare: methods, sizes and seeds trained one after the other beside the page's model; quality against trained numbers. */
-import { aside } from '../lib/aside.js';
+import { aside, itemsOf } from '../lib/aside.js';
 import { metricWords } from '../lib/engine-words.js';
-import { count, duration, fixed, percent, significant } from '../lib/format.js';
+import { count, duration, fixed, percent, splitWords } from '../lib/format.js';
 import { CHAPTER_SKETCH, pareto, plan, points, sweep, workOf } from '../lib/sweep.js';
+import { number } from '../lib/i18n.js';
 import { csv } from '../lib/table-file.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
@@ -87,7 +88,7 @@ class PeftPanelCompare extends LabElement {
     /** @param {import('../lib/sweep.js').SweepRun[]} runs */
     #seconds(runs) {
         const million = (this.lab.description?.model?.parameters ?? 1e6) / 1e6;
-        return workOf(runs) * (this.secondsPerStep || (this.lab.run?.seconds ? this.lab.run.seconds / Math.max(1, this.lab.run.losses.length) : SECONDS_PER_MILLION * million));
+        return workOf(runs, this.lab.task, SCORED) * (this.secondsPerStep || (this.lab.run?.seconds ? this.lab.run.seconds / Math.max(1, this.lab.run.losses.length) : SECONDS_PER_MILLION * million));
     }
 
     async #run() {
@@ -95,9 +96,11 @@ class PeftPanelCompare extends LabElement {
         const runs = this.wished;
         this.queue = runs;
         this.say(t('compare.say.start', { n: runs.length }));
-        const began = performance.now();
-        const result = await this.work.run(workOf(runs), t('compare.loading'), async ({ signal, tick }) => {
+        let began = performance.now();
+        const result = await this.work.run(workOf(runs, lab.task, SCORED), t('compare.loading'), async ({ signal, tick, begin }) => {
             const own = await aside(lab);
+            began = performance.now();
+            begin();
             try {
                 return await sweep(own, runs, { limit: SCORED, signal, onProgress: (done, run) => {
                     tick(done, t('compare.progress', { i: runs.indexOf(run) + 1, n: runs.length, method: t(`method.${run.method}`), seed: run.seed }));
@@ -106,7 +109,7 @@ class PeftPanelCompare extends LabElement {
                 own.close();
             }
         });
-        this.secondsPerStep = (performance.now() - began) / 1000 / workOf(runs.filter(({ status }) => status === 'done')) || 0;
+        this.secondsPerStep = (performance.now() - began) / 1000 / workOf(runs.filter(({ status }) => status === 'done'), lab.task, SCORED) || 0;
         if (!result) return;
         this.result = result;
         this.queue = [];
@@ -122,17 +125,19 @@ class PeftPanelCompare extends LabElement {
         const base = result?.base[of] ?? null;
         const better = /** @type {1 | -1} */ (of === 'score' ? 1 : -1);
         const gain = this.sketch && base !== null ? gains(all, base) : null;
-        if (gain) return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label: t('compare.axis.gain', { method: t(`method.${gain.top}`) }), gain: gain.top };
-        return { of, all, points: all, base, better, label: of === 'score' ? t('compare.axis.score', { metric: metricWords(result?.metric ?? '') }) : t('compare.axis.loss'), gain: '' };
+        if (gain) return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label: t('compare.axis.gain', { method: t(`method.${gain.top}`) }), show: percent, gain: gain.top };
+        if (of === 'loss') return { of, all, points: all, base, better, label: t('compare.axis.loss'), show: (/** @type {number} */ v) => fixed(v, 3), gain: '' };
+        const hundred = all.map((p) => ({ ...p, mean: 100 * p.mean, min: 100 * p.min, max: 100 * p.max }));
+        return { of, all, points: hundred, base: base === null ? null : 100 * base, better, label: t('compare.axis.score', { metric: metricWords(result?.metric ?? '') }), show: percent, gain: '' };
     }
 
     #summary() {
-        const { points: all, better } = this.drawn;
+        const { points: all, better, show } = this.drawn;
         if (all.length === 0) return t('compare.none');
         const best = [...all].sort((a, b) => better * (b.mean - a.mean))[0];
         const small = [...all].sort((a, b) => a.trainable - b.trainable)[0];
         const name = (/** @type {any} */ p) => `${t(`method.${p.method}`)}${p.size ? ` ${p.size}` : ''}`;
-        return t('compare.summary', { best: name(best), value: significant(best.mean), numbers: best.trainable, small: name(small), least: small.trainable, other: significant(small.mean) });
+        return t('compare.summary', { best: name(best), value: show(best.mean), numbers: best.trainable, small: name(small), least: small.trainable, other: show(small.mean) });
     }
 
     /** @param {'csv' | 'json' | 'svg'} kind */
@@ -176,7 +181,7 @@ class PeftPanelCompare extends LabElement {
 
     /** @param {SweepResult & {recorded?: boolean, command?: string}} result */
     #result(result) {
-        const { points: shown, better, base, label, of, all, gain } = this.drawn;
+        const { points: shown, better, base, label, show, of, all, gain } = this.drawn;
         const kind = result.recorded ? 'recorded' : 'measured';
         const columns = [t('compare.col.method'), t('compare.col.size'), t('compare.axis.x'), label, t('compare.col.min'), t('compare.col.max'), t('compare.col.seeds')];
         /** @type {(string | number | null)[][]} */
@@ -184,13 +189,25 @@ class PeftPanelCompare extends LabElement {
         if (gain) for (const at of CHAPTER_SKETCH) rows.push([t('compare.sketch.point', { method: t(`method.${at.method}`) }), '', (at.percent / 100) * result.total, at.quality, null, null, null]);
         return html`<div class="row"><h3>${t('compare.result', { task: taskTitle(result.task), model: result.model })}</h3> ${badge(kind)}</div>
             ${result.recorded ? html`<p class="small">${t('compare.recorded')} <code class="mono">${result.command}</code></p>` : nothing}
+            ${this.#heldOut(result)}
             <div class="row" role="group" aria-label=${t('compare.axis.choose')}>${['score', 'loss'].map((name) => html`<button aria-pressed=${of === name} ?disabled=${name === 'score' && !result.runs.some((r) => r.score !== null)} @click=${() => { this.of = /** @type {any} */ (name); }}>${t(`compare.of.${name}`)}</button>`)}
                 <label class="row"><input id="sketch" type="checkbox" .checked=${this.sketch} ?disabled=${result.base[of] === null} @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>
             <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })} .summary=${this.#summary()} .height=${360}
-                .plot=${shown.length ? scatterPlot({ points: shown, better, base, label, sketch: gain ? result.total : 0 }) : null} .table=${{ columns, rows }}></peft-chart>
+                .plot=${shown.length ? scatterPlot({ points: shown, better, base, label, show: of === 'loss' && !gain ? number : show, sketch: gain ? result.total : 0 }) : null} .table=${{ columns, rows }}></peft-chart>
+            ${this.sketch && !gain ? html`<p class="small" id="no-sketch" role="status">${t('compare.sketch.wait')}</p>` : nothing}
             ${gain ? html`<p class="small">${t('compare.sketch.about', { method: t(`method.${gain}`) })} ${badge('chapter')}</p>` : nothing}
             ${this.#table(all, of, kind, result)}
             <div class="row">${/** @type {const} */ (['csv', 'json', 'svg']).map((name) => html`<button id=${`export-${name}`} @click=${() => this.#export(name)}>${t('compare.export', { kind: name.toUpperCase() })}</button>`)}</div>`;
+    }
+
+    /** The examples behind a number. @param {SweepResult} result @param {'loss' | 'score'} of @returns {string} */
+    #examples({ task, split, items = itemsOf(this.lab, task, split), limit }, of) {
+        return of === 'loss' || items <= limit ? splitWords(split, items) : `${t(`split.${split}`)}, ${t('split.first', { n: limit })}`;
+    }
+
+    /** @param {SweepResult} result */
+    #heldOut(result) {
+        return result.split ? html`<p class="small" id="held">${t('compare.held', { loss: this.#examples(result, 'loss'), score: this.#examples(result, 'score') })}</p>` : nothing;
     }
 
     /** @param {import('../lib/sweep.js').Point[]} all @param {'loss' | 'score'} of @param {'recorded' | 'measured'} kind @param {SweepResult} result */
@@ -199,9 +216,9 @@ class PeftPanelCompare extends LabElement {
         const show = (/** @type {number} */ v) => (of === 'score' ? percent(v * 100) : fixed(v, 3));
         const failed = result.runs.filter((run) => run.status === 'failed');
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('compare.table')}><table><caption class="sr">${t('compare.table')}</caption>
-            <thead><tr><th scope="col">${t('compare.col.method')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t(`compare.of.${of}`)}</th><th scope="col" class="num">${t('compare.col.spread')}</th><th scope="col" class="num">${t('compare.col.seeds')}</th><th scope="col" class="num">${t('compare.col.time')}</th></tr></thead>
+            <thead><tr><th scope="col">${t('compare.col.method')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t(`compare.of.${of}`)}${result.split ? html`<br><span class="small muted">(${this.#examples(result, of)})</span>` : nothing}</th><th scope="col" class="num">${t('compare.col.spread')}</th><th scope="col" class="num">${t('compare.col.seeds')}</th><th scope="col" class="num">${t('compare.col.time')}</th></tr></thead>
             <tbody>${all.map((p) => html`<tr><th scope="row"><span aria-hidden="true">${methodShape(p.method)}</span> ${t(`method.${p.method}`)} ${p.size} ${front.has(p) ? html`<span class="small" title=${t('compare.pareto.about')}>(${t('compare.pareto')})</span>` : nothing}</th>
-                <td class="num">${count(p.trainable)}</td><td class="num">${show(p.mean)}</td><td class="num">${show(p.min)}–${show(p.max)}</td><td class="num">${count(p.n)}</td><td class="num">${p.seconds ? duration(p.seconds) : '–'}</td></tr>`)}
+                <td class="num">${count(p.trainable)}</td><td class="num">${show(p.mean)}</td><td class="num">${show(p.min)}–${show(p.max)}</td><td class="num">${count(p.n)}</td><td class="num">${p.seconds ? duration(p.seconds) : t('compare.no_time')}</td></tr>`)}
                 ${result.base[of] === null ? nothing : html`<tr><th scope="row">${t('compare.base')}</th><td class="num">0</td><td class="num">${show(/** @type {number} */ (result.base[of]))}</td><td></td><td></td><td></td></tr>`}</tbody></table></div>
             ${failed.length ? html`<ul class="small">${failed.map((run) => html`<li>${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${run.message}</li>`)}</ul>` : nothing}
             <p class="small muted">${t('compare.pareto.about')} ${badge(kind)}</p>`;

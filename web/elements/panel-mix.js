@@ -1,8 +1,8 @@
 /** Mix: two or three trained LoRAs, a weight for each, the text and the losses of the mixture, and what the mixing rules cost. */
 import { aside } from '../lib/aside.js';
 import { mixSummary } from '../lib/engine-words.js';
-import { fixed, percent, significant } from '../lib/format.js';
-import { Mixer, sources, SUM, trainLora } from '../lib/mixing.js';
+import { fixed, percent, significant, splitWords } from '../lib/format.js';
+import { Mixer, SCORED, sources, SUM, trainLora } from '../lib/mixing.js';
 import { makeRun } from '../lib/runs.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
@@ -23,11 +23,11 @@ class PeftPanelMix extends LabElement {
     static watch = ['status', 'runs', 'ready', 'state'];
     static styles = [LabElement.styles, css`
         .sources { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); }
-        label { display: grid; gap: 2px; font-size: 0.85rem; color: var(--muted); }
+        label { display: grid; grid-template-columns: minmax(0, 1fr); gap: 2px; font-size: 0.85rem; color: var(--muted); }
         label select, label input, label textarea { color: var(--text); }
-        .sources .card { align-content: start; }
+        .sources .card { align-content: start; min-width: 0; }
         #errors td:last-child { min-width: 16em; }
-        .slide { display: grid; grid-template-columns: 1fr 5.5em; gap: 8px; align-items: center; }
+        .slide { display: grid; grid-template-columns: minmax(0, 1fr) 5.5em; gap: 8px; align-items: center; }
         .slide input[type=number] { width: 100%; }
         .text { background: var(--surface); border-radius: 6px; padding: 10px 12px; min-height: 4.5em; margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
         .strip td { vertical-align: top; } .two { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 240px), 1fr)); }
@@ -49,11 +49,11 @@ class PeftPanelMix extends LabElement {
         /** @type {import('../lib/mixing.js').Applied | null} */
         this.applied = null;
         this.problem = '';
-        /** @type {{task: string, base: number, loss: number, score: number | null}[] | null} */
+        /** @type {{task: string, split: string, items: number, base: number, loss: number, score: number | null}[] | null} */
         this.scores = null;
         /** @type {{type: string, error: number, exact: boolean, rank: number, message: string}[] | null} */
         this.errors = null;
-        /** @type {{weight: number, losses: number[], text: string}[] | null} */
+        /** @type {{weight: number, losses: number[], held: {split: string, items: number}[], text: string}[] | null} */
         this.strip = null;
         this.pair = ['pirate', 'mood'];
         /** Steps of the two LoRAs trained here; 0: the presets'. */
@@ -102,7 +102,7 @@ class PeftPanelMix extends LabElement {
     }
 
     get all() {
-        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${taskTitle(run.task)}, r = ${run.options.rank}`);
+        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${taskTitle(run.task)}, r = ${run.options.rank}`, taskTitle);
     }
 
     /** The sources in use: what was picked, else the first two of different tasks. */
@@ -192,13 +192,13 @@ class PeftPanelMix extends LabElement {
 
     #score() {
         const tasks = new Set(this.used.map((source) => source.task)).size;
-        return this.#longer(tasks * 14, t('mix.scoring'), async (mixer, { signal, tick }) => {
+        return this.#longer(tasks * (SCORED + 2), t('mix.scoring'), async (mixer, { signal, tick }) => {
             const rows = [];
             for (const task of mixer.tasks) {
                 const loss = await mixer.loss(task, signal);
                 tick();
                 const score = await mixer.score(task, { signal, onProgress: () => tick() });
-                rows.push({ task, loss, score, base: await mixer.baseLoss(task, signal) });
+                rows.push({ task, ...mixer.heldOut(task), loss, score, base: await mixer.baseLoss(task, signal) });
             }
             this.scores = rows;
         });
@@ -214,7 +214,7 @@ class PeftPanelMix extends LabElement {
                 await mixer.apply(this.rule, [1 - weight, weight, ...rest], { density: this.density });
                 const losses = [];
                 for (const { task } of this.used.slice(0, 2)) losses.push(mixer.tasks.includes(task) ? await mixer.loss(task, signal) : NaN);
-                points.push({ weight, losses, text: await mixer.say(this.prompt, signal) });
+                points.push({ weight, losses, held: this.used.slice(0, 2).map(({ task }) => mixer.heldOut(task)), text: await mixer.say(this.prompt, signal) });
                 tick();
                 check();
             }
@@ -298,13 +298,20 @@ class PeftPanelMix extends LabElement {
                 <input type="number" min="-1" max="1.5" step=${FINE} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @change=${(/** @type {any} */ e) => this.#weigh(i, Number(e.target.value))}></div>` : nothing}</div>`;
     }
 
+    /** A second line, in brackets. @param {string} text */
+    #small(text) {
+        return html`<br><span class="small muted">(${text})</span>`;
+    }
+
     #results() {
         const { scores, strip, errors, used } = this;
         const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${taskTitle(source.task)}`);
         const at = (/** @type {string} */ label, /** @type {any} */ table) => html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>${table}</div>`;
-        return html`${scores ? at(t('mix.score'), html`<table id="scores"><thead><tr><th scope="col">${t('task.choose')}</th><th scope="col" class="num">${t('compare.base')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('compare.of.score')}</th></tr></thead>
-                <tbody>${scores.map((row) => html`<tr><th scope="row">${taskTitle(row.task)}</th><td class="num">${fixed(row.base, 3)}</td><td class="num">${fixed(row.loss, 3)}</td><td class="num">${row.score === null ? '–' : percent(row.score * 100)} ${badge('measured')}</td></tr>`)}</tbody></table>`) : nothing}
+        const held = (strip?.[0]?.held ?? []).filter(({ split }) => split).map(({ split, items }, i) => `${names[i]}: ${splitWords(split, items)}`);
+        return html`${scores ? at(t('mix.score'), html`<table id="scores"><thead><tr><th scope="col">${t('task.choose')}</th><th scope="col" class="num">${t('compare.base')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('compare.of.score')}${this.#small(t('split.first', { n: SCORED }))}</th></tr></thead>
+                <tbody>${scores.map((row) => html`<tr><th scope="row">${taskTitle(row.task)}${this.#small(splitWords(row.split, row.items))}</th><td class="num">${fixed(row.base, 3)}</td><td class="num">${fixed(row.loss, 3)}</td><td class="num">${row.score === null ? '–' : percent(row.score * 100)} ${badge('measured')}</td></tr>`)}</tbody></table>`) : nothing}
             ${strip ? html`<h3>${t('mix.strip')} ${badge('measured')}</h3><peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('mix.strip')} .summary=${this.#stripSummary(strip, names)} .height=${240} .plot=${stripPlot(strip, names)} .table=${stripTable(strip, names)}></peft-chart>
+                <p class="small muted" id="held">${held.join('; ')}</p>
                 ${at(t('mix.strip.texts'), html`<table class="strip"><thead><tr><th scope="col" class="num">A</th><th scope="col" class="num">B</th><th scope="col">${t('mix.text')}</th></tr></thead><tbody>${strip.map((p) => html`<tr><td class="num">${fixed(1 - p.weight, 1)}</td><td class="num">${fixed(p.weight, 1)}</td><td class="small">${p.text}</td></tr>`)}</tbody></table>`)}` : nothing}
             ${errors ? html`<h3>${t('mix.rules')} ${badge('measured')}</h3>${at(t('mix.rules'), html`<table id="errors"><thead><tr><th scope="col">${t('mix.rule')}</th><th scope="col" class="num">${t('mix.rules.error')}</th><th scope="col" class="num">${t('mix.rules.rank')}</th><th scope="col">${t('mix.rules.what')}</th></tr></thead>
                 <tbody>${errors.map((row) => html`<tr><th scope="row">${row.type}</th><td class="num">${row.message ? '–' : row.exact ? t('mix.rules.exact') : percent(row.error * 100)}</td><td class="num">${row.rank || '–'}</td><td class="small">${row.message || mixSummary(this.lab.engine?.mix_types, row.type)}</td></tr>`)}</tbody></table>`)}

@@ -7,7 +7,7 @@ import { html, nothing, t } from './base.js';
 /** A task's name for people. @param {string} name @param {string} [fallback] */
 export const taskTitle = (name, fallback = name) => (name === 'own-data' ? t('task.own') : hasText(`task.${name}`) ? t(`task.${name}`) : fallback);
 
-/** @typedef {{signal: AbortSignal, tick: (done?: number, label?: string) => void, check: () => void}} Hand tick: progress, never throws; check: throws once cancelled */
+/** @typedef {{signal: AbortSignal, tick: (done?: number, label?: string) => void, check: () => void, begin: () => void}} Hand tick: progress, never throws; check: throws once cancelled; begin: starts the clock, where preparations say nothing about the pace */
 
 export class Work {
     done = 0;
@@ -53,7 +53,7 @@ export class Work {
             if (abort.signal.aborted) throw PeftLabError.aborted();
         };
         try {
-            return await work({ signal: abort.signal, tick, check });
+            return await work({ signal: abort.signal, tick, check, begin: () => { this.#began = performance.now(); } });
         } catch (thrown) {
             const error = PeftLabError.from(thrown);
             this.problem = error.code === 'aborted' ? t('work.cancelled') : [error.message, error.hint].filter(Boolean).join(' ');

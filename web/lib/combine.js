@@ -4,7 +4,7 @@ import { quality, recipe, trainFresh } from './aside.js';
 /** @typedef {import('./lab.js').Lab} Lab */
 /** @typedef {import('./aside.js').Part} Part */
 /** @typedef {{parts: Part[], train: Record<string, any>, trainable: number, losses: number[], scores: number[], seconds: number, text: string, files: Record<string, Uint8Array>[]}} Row losses and scores by seed; text and files of the last seed */
-/** @typedef {{loss: number | null, score: number | null, text: string, prompt: string, split: string}} Alone the model without any module */
+/** @typedef {{loss: number | null, score: number | null, text: string, prompt: string, split: string, items: number}} Alone the model without any module */
 
 /**
  * The three rows to train. All take the same steps and batch. Each method alone has its own tuned rate; together there is one rate for both,

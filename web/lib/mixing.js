@@ -5,18 +5,28 @@ import { evaluateTask, PeftLabError } from '../engine/index.js';
 /** @typedef {{key: string, name: string, task: string, files: import('../engine/session.js').FolderSource}} Source a trained LoRA: files, or the folder's place */
 /** @typedef {{exact: boolean, error: number, rank: number}} Applied error: |what runs − weighted sum| / |weighted sum| */
 
+/** Held-out examples that a loss is computed on, and those that are scored: few, because every change of the weights asks again. */
+const HELD = 32;
+export const SCORED = 12;
+
 /** The rule that needs no new module: all sources run beside each other, each with its weight. */
 export const SUM = 'sum';
 
-/** LoRAs of the page's model: finished runs, and the ready adapters of the index. @param {Lab} lab @param {(run: import('./runs.js').Run) => string} nameOf @returns {Source[]} */
-export function sources(lab, nameOf) {
+/**
+ * LoRAs of the page's model: finished runs, and the ready adapters of the index.
+ * @param {Lab} lab @param {(run: import('./runs.js').Run) => string} nameOf @param {(task: string, fallback: string) => string} titleOf a task's title in the language of the page @returns {Source[]}
+ */
+export function sources(lab, nameOf, titleOf) {
     const { model } = lab.state;
     const own = lab.runs.filter((run) => run.method === 'lora' && run.adapter && run.model === model && !run.options.use_dora && ['done', 'stopped'].includes(run.status))
         .map((run) => ({ key: `run ${run.id}`, name: nameOf(run), task: run.task, files: /** @type {any} */ (run.adapter) }));
     const ready = (lab.index.adapters ?? []).filter((item) => item.method === 'lora' && item.model === model)
-        .map((item) => ({ key: item.name, name: item.title ? `${item.title} (${item.name})` : item.name, task: item.task, files: lab.adapterPlace(item.name) }));
+        .map((item) => ({ key: item.name, name: `${titleOf(item.task, item.title ?? item.task)} (${item.name})`, task: item.task, files: lab.adapterPlace(item.name) }));
     return [...own, ...ready];
 }
+
+/** @param {import('../engine/tasks.js').Task} task */
+const heldSplit = ({ splits }) => (splits.validation ? 'validation' : 'test');
 
 export class Mixer {
     /** Module ids of the sources, in their order. @type {number[]} */
@@ -100,9 +110,16 @@ export class Mixer {
         const known = this.#tasks.get(name) ?? (name === 'own-data' ? /** @type {import('../engine/tasks.js').Task} */ (this.own.task) : await this.own.readTask(name));
         if (!this.#tasks.has(name)) {
             this.#tasks.set(name, known);
-            await this.session.setData(name, (known.splits.validation ?? known.splits.test ?? []).slice(0, 32));
+            await this.session.setData(name, (known.splits[heldSplit(known)] ?? []).slice(0, HELD));
         }
         return known;
+    }
+
+    /** What the losses of a task are computed on. @param {string} name @returns {{split: string, items: number}} */
+    heldOut(name) {
+        const task = this.#tasks.get(name);
+        const split = task ? heldSplit(task) : '';
+        return { split, items: Math.min(HELD, task?.splits[split]?.length ?? 0) };
     }
 
     /** Held-out loss on a task as things are. @param {string} name @param {AbortSignal} [signal] */
@@ -126,7 +143,7 @@ export class Mixer {
     }
 
     /** @param {string} name @param {{limit?: number, signal?: AbortSignal, onProgress?: () => void}} [how] @returns {Promise<number | null>} 0..1 */
-    async score(name, { limit = 12, signal, onProgress } = {}) {
+    async score(name, { limit = SCORED, signal, onProgress } = {}) {
         const task = await this.task(name);
         if (task.metric.id === 'none' || !task.items.validation?.some((item) => item.prompt !== undefined)) return null;
         return (await evaluateTask(this.session, task, { split: 'validation', limit, signal, onProgress })).score;

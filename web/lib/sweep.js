@@ -1,11 +1,11 @@
 /** Comparing methods fairly: the same data, seeds, steps rule and measurement for each, one run after the other from the same base. DOM-free. */
 import { PeftLabError } from '../engine/index.js';
-import { quality, recipe, trainFresh } from './aside.js';
+import { comparedOn, quality, recipe, trainFresh } from './aside.js';
 
 /**
  * @typedef {{method: string, size: string, options: Record<string, any>, train: Record<string, any>, seed: number, status: 'waiting' | 'running' | 'done' | 'failed',
  *   trainable: number, seconds: number, loss: number | null, score: number | null, message?: string}} SweepRun
- * @typedef {{model: string, task: string, metric: string, split: string, total: number, base: {loss: number | null, score: number | null}, limit: number, runs: SweepRun[]}} SweepResult
+ * @typedef {{model: string, task: string, metric: string, split: string, items?: number, total: number, base: {loss: number | null, score: number | null}, limit: number, runs: SweepRun[]}} SweepResult
  * @typedef {{method: string, size: string, trainable: number, n: number, mean: number, min: number, max: number, seconds: number}} Point one method at one size, over its seeds
  */
 
@@ -16,8 +16,10 @@ export const SIZES = /** @type {Record<string, {option: string, values: number[]
     lora: { option: 'rank', values: [1, 8, 32] },
     adapter: { option: 'bottleneck_size', values: [4, 16, 64] },
 }));
-/** Evaluation after a run costs about as much as this share of its steps; only the time estimate depends on it. */
-const EVALUATION = 0.25;
+/** Only the estimate of the time depends on these: a loss reads each example once and goes no way back; an answer reads a prompt, then token after token. */
+const LOSS_SHARE = 1 / 3;
+const STEPS_PER_PROMPT = 1 / 48;
+const STEPS_PER_TOKEN = 1 / 1200;
 
 /** @param {import('./lab.js').Lab} lab @param {{methods: string[], sizes: 'one' | 'three', seeds: number, steps: number}} wish steps 0: the presets' @returns {SweepRun[]} */
 export function plan(lab, { methods, sizes, seeds, steps }) {
@@ -38,8 +40,19 @@ export function plan(lab, { methods, sizes, seeds, steps }) {
     return runs;
 }
 
-/** What the progress bar counts. @param {SweepRun[]} runs */
-export const workOf = (runs) => runs.reduce((sum, run) => sum + run.train.steps * (1 + EVALUATION), 0);
+/** What one measurement (loss and score) costs, in steps of training. @param {import('../engine/tasks.js').Task | null} task @param {number} batch examples in a step @param {number} limit items that are scored */
+export function measuringWork(task, batch, limit) {
+    const split = comparedOn(task);
+    if (!task || !split) return 0;
+    const answers = task.metric.id === 'none' ? 0 : Math.min(limit, task.items[split]?.length ?? 0);
+    return (task.splits[split].length / batch) * LOSS_SHARE + answers * (STEPS_PER_PROMPT + task.generation.max_new_tokens * STEPS_PER_TOKEN);
+}
+
+/** @param {SweepRun} run @param {import('../engine/tasks.js').Task | null} task @param {number} limit */
+const workOfRun = ({ train }, task, limit) => train.steps + measuringWork(task, train.batch_size ?? 1, limit);
+
+/** What the progress bar counts, in steps of training: the model alone is measured too. @param {SweepRun[]} runs @param {import('../engine/tasks.js').Task | null} task @param {number} limit items that are scored */
+export const workOf = (runs, task, limit) => runs.reduce((sum, run) => sum + workOfRun(run, task, limit), runs.length ? measuringWork(task, runs[0].train.batch_size ?? 1, limit) : 0);
 
 /**
  * @param {import('./lab.js').Lab} own a lab aside (aside.js) @param {SweepRun[]} runs changed in place
@@ -50,10 +63,10 @@ export const workOf = (runs) => runs.reduce((sum, run) => sum + run.train.steps 
 export async function sweep(own, runs, { limit, signal, onProgress, onResult }) {
     const session = /** @type {import('../engine/session.js').Session} */ (own.session);
     await session.clear();
-    const { split, ...base } = await quality(own, { limit, signal });
+    const { split, items, ...base } = await quality(own, { limit, signal });
     const { counts } = await session.describe();
-    const result = { model: own.state.model, task: own.state.task, metric: own.task?.metric.name ?? '', split, total: counts.total, base, limit, runs };
-    let before = 0;
+    const result = { model: own.state.model, task: own.state.task, metric: own.task?.metric.name ?? '', split, items, total: counts.total, base, limit, runs };
+    let before = runs.length ? measuringWork(own.task, runs[0].train.batch_size ?? 1, limit) : 0;
     for (const run of runs) {
         run.status = 'running';
         try {
@@ -71,7 +84,7 @@ export async function sweep(own, runs, { limit, signal, onProgress, onResult }) 
             // One run that diverges or does not fit is a result of its own; the others go on.
             Object.assign(run, { status: 'failed', message: error.message });
         }
-        before += run.train.steps * (1 + EVALUATION);
+        before += workOfRun(run, own.task, limit);
         onProgress?.(before, run);
         onResult?.(result);
     }

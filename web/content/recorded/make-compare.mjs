@@ -7,6 +7,7 @@ import { aside } from '../../lib/aside.js';
 import { Lab } from '../../lib/lab.js';
 import { plan, sweep, workOf } from '../../lib/sweep.js';
 
+const SCORED = 24;
 const here = dirname(fileURLToPath(import.meta.url));
 const [model = 'stories-1m', task = 'pirate', seeds = '3'] = process.argv.slice(2);
 const lab = new Lab({ base: join(here, '../../../models') });
@@ -14,9 +15,9 @@ lab.set({ model, task });
 await lab.ready();
 const own = await aside(lab);
 const runs = plan(lab, { methods: ['prompt', 'prefix', 'lora', 'adapter', 'full'], sizes: 'one', seeds: Number(seeds), steps: 0 });
-const all = workOf(runs);
+const all = workOf(runs, own.task, SCORED);
 const result = await sweep(own, runs, {
-    limit: 24, onProgress: (done, run) => process.stderr.write(`\r${run.method} seed ${run.seed}: ${Math.round((100 * done) / all)} %   `),
+    limit: SCORED, onProgress: (done, run) => process.stderr.write(`\r${run.method} seed ${run.seed}: ${Math.round((100 * done) / all)} %   `),
 });
 own.close();
 lab.close();
