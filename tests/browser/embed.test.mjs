@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 
 import { bundle } from '../../web/bundle.mjs';
 import { startStaticServer } from '../../web/cli/static-server.mjs';
-import { launchChromium, root } from './lib/browser.mjs';
+import { checkAxe, launchChromium, root } from './lib/browser.mjs';
 
 const OUT = join(root, 'build/embed');
 
@@ -39,7 +39,7 @@ before(async () => {
         <iframe id="strict" sandbox="allow-scripts" width="900" height="640" src="${site.url}embed.html#v=1&model=stories-300k&m=lora&r=4&n=4&task=pirate"></iframe>
         <script>addEventListener('message', (e) => { (window.seen ??= []).push(e.data); });</script>`);
     await writeFile(join(folder, 'elements.html'), `<!doctype html><html lang="en"><title>host</title><link rel="icon" href="data:,"><peft-counter method="lora"></peft-counter>
-        <peft-panel-calculator method="lora" rank="4"></peft-panel-calculator><peft-merge></peft-merge>
+        <peft-panel-calculator method="lora" rank="4"></peft-panel-calculator><peft-merge></peft-merge><peft-mix></peft-mix><peft-delta></peft-delta><peft-compare></peft-compare>
         <script type="module" src="${library.url}peftlab-elements.js"></script><script type="module" src="${library.url}peftlab-elements.js?again"></script>`);
     await writeFile(join(folder, 'widget.html'), `<!doctype html><html lang="en"><title>notebook</title><link rel="icon" href="data:,"><div id="cell"></div>
         <script type="module">const { default: widget } = await import('${library.url}anywidget.mjs');
@@ -113,6 +113,7 @@ test('the elements library from another origin, loaded twice, counts in a foreig
     // Panels by their full and by their short name, with the page's attributes, as the Export panel writes them.
     await page.locator('peft-panel-calculator', { hasText: '2,097,152' }).waitFor({ timeout: 20_000 });
     await page.locator('peft-merge', { hasText: 'Merge into the weights' }).waitFor({ timeout: 20_000 });
+    for (const name of ['mix', 'delta', 'compare']) await page.locator(`peft-${name} h2`).waitFor({ timeout: 20_000 });
     // A page that says nothing about colour schemes: light, and dark as soon as it goes dark by its background alone.
     const colours = () => page.evaluate(() => ['--bg', '--accent'].map((name) => {
         const probe = document.createElement('i');
@@ -158,6 +159,77 @@ test('traits: settings go in, and settings and results come back; a model that c
     assert.deepEqual(errors, []);
     await page.context().close();
 });
+
+/** @param {import('playwright-core').Page} page @param {() => Promise<boolean>} ask @param {string} what should be true soon */
+async function eventually(page, ask, what) {
+    for (const end = Date.now() + 20_000; Date.now() < end; await page.waitForTimeout(50)) if (await ask()) return;
+    assert.fail(what);
+}
+
+/** @param {string} query of embed.html @param {string} [link] @param {import('playwright-core').BrowserContextOptions} [options] */
+const embedded = async (query, link = '', options = {}) => chromium.open(`${site.url}embed.html?${query}#v=1${link}`, options);
+
+test('Merge, Inspect and Coach alone: a ready adapter by its name, or trained on the spot; an unknown name is said', { timeout: 180_000 }, async () => {
+    for (const [element, there] of [['merge', '#merge:enabled'], ['delta', 'peft-panel-inspect tr.chosen']]) {
+        const { page, assertClean } = await embedded(`element=${element}&adapter=pirate-lora`);
+        await page.locator(there).waitFor({ timeout: 60_000 });
+        if (element === 'merge') await page.locator('peft-panel-merge [data-map="ΔW"]').waitFor();
+        else await eventually(page, async () => Number.parseFloat(await page.locator('tr.chosen td').nth(2).innerText()) > 0, 'ΔW is not empty');
+        assertClean();
+        await page.context().close();
+    }
+    const { page, assertClean } = await embedded('element=coach&adapter=nobody', '&model=stories-300k&n=8&bs=4&lang=de');
+    await page.locator('peft-notices', { hasText: /„nobody“ gibt es nicht\. Es gibt: .*pirate-lora/ }).waitFor({ timeout: 60_000 });
+    await page.locator('peft-panel-coach peft-train #train:enabled').click();
+    await page.locator('peft-coach .card').waitFor({ timeout: 60_000 });
+    assertClean();
+    await page.context().close();
+});
+
+test('a quiz alone plays the lesson of the link; a name that no element has is said in the page\'s language, with the names there are', { timeout: 90_000 }, async () => {
+    const { page, assertClean } = await embedded('element=quiz', '&model=stories-300k&lesson=few-numbers&lang=es');
+    await page.locator('peft-quiz h3', { hasText: '¿Qué pocos números? – paso 1 de 4' }).waitFor({ timeout: 60_000 });
+    await page.locator('peft-quiz fieldset:enabled').waitFor({ timeout: 60_000 });
+    assertClean();
+    await page.context().close();
+    const { page: other } = await embedded('element=nonsense', '&lang=fr');
+    await other.locator('p[lang="fr"]', { hasText: /« nonsense » n’existe pas.*quiz.*merge/ }).waitFor();
+    await other.context().close();
+});
+
+for (const [width, height] of [[1280, 900], [390, 844]]) {
+    test(`a lesson and what it points at are on the screen together at ${width} x ${height}; leaving it puts the settings back`, { timeout: 120_000 }, async () => {
+        const { page, assertClean } = await chromium.open(`${site.url}#v=1&model=stories-300k&r=3&n=6&bs=4&lesson=first-run`, { viewport: { width, height }, reducedMotion: 'reduce' });
+        const lesson = page.locator('peft-playground .foot > peft-lesson');
+        await lesson.locator('h3', { hasText: 'step 1 of 3' }).waitFor({ timeout: 60_000 });
+        const box = async (/** @type {string} */ selector) => /** @type {{y: number, height: number}} */ (await page.locator(selector).first().boundingBox());
+        /** The part begins above the player and not above the screen; where there is room for all of it, all is seen. @param {string} name */
+        const seen = async (name) => {
+            const [part, player] = [await box(name), await box('.foot > peft-lesson .lesson')];
+            const room = player.y - Math.max(0, part.y);
+            return part.y >= 0 && room >= Math.min(part.height, 0.8 * player.y) && player.y + player.height <= height;
+        };
+        await lesson.getByRole('button', { name: 'Next', exact: true }).and(page.locator(':enabled')).waitFor({ timeout: 60_000 });
+        await eventually(page, () => seen('peft-diagram'), 'the diagram beside the text');
+        await page.evaluate(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.set({ steps: 3, batch_size: 4 })); // a short one
+        await lesson.getByRole('button', { name: 'Next', exact: true }).click();
+        await lesson.getByRole('button', { name: 'Train', exact: true }).click();
+        await eventually(page, () => seen('peft-loss'), 'the chart beside the text');
+        await lesson.getByText('held-out loss at the end').waitFor({ timeout: 60_000 });
+        await eventually(page, () => seen('peft-loss'), 'the chart beside what was measured');
+        await lesson.getByRole('button', { name: 'Text of the lesson' }).click();
+        assert.ok((await box('.foot > peft-lesson')).height < 80, 'folded');
+        await checkAxe(page);
+        await lesson.getByRole('button', { name: 'Leave the lesson' }).click();
+        await lesson.waitFor({ state: 'detached' });
+        await eventually(page, () => page.evaluate(() => {
+            const { state, description } = /** @type {any} */ (document.querySelector('peft-playground')).lab;
+            return state.options.rank === 3 && state.steps === 6 && state.lesson === '' && description.modules[0].options.rank === 3;
+        }), 'the settings from before');
+        assertClean();
+        await page.context().close();
+    });
+}
 
 test('the notebook module renders into its cell and leaves it empty again', { timeout: 90_000 }, async () => {
     const { page, errors } = await chromium.open(`${host.url}widget.html`);

@@ -31,7 +31,7 @@ for (const folder of ['', 'panels/']) {
 
 /** One word for each central term: what the other languages' texts must not call it (any more), by language, with the word to use. @type {Record<string, Record<string, RegExp>>} */
 const GLOSSARY = {
-  de: { Einrechnen: /verschm[eo]l/i, Kombinieren: /\bverbind/i, Engine: /\bMaschine/, Startzahl: /Startwert|\bSeed\b/, Feld: /\bTafel/, Herausnehmen: /\bTrennen\b/ },
+  de: { Einrechnen: /verschm[eo]l/i, Kombinieren: /\bverbind/i, Engine: /\bMaschine/, Startzahl: /Startwert|\bSeeds?\b/, Feld: /\bTafel/, Herausnehmen: /\bTrennen\b/ },
   fr: { 'défaire la fusion': /défusion/i, 'mis de côté': /réservé/i, calculateur: /calculatrice/i, 'supprimer A et B': /laiss(er|ez) (A et B|la partie entraînée)/ },
   es: { apartados: /reservad/i, 'descartar A y B': /\bdejar? (A y B|la parte entrenada)/ },
 };

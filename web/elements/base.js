@@ -113,9 +113,22 @@ export class LabElement extends LitElement {
         const seen = this.#seen = new IntersectionObserver((entries) => {
             if (!entries.some((entry) => entry.isIntersecting)) return;
             seen.disconnect();
-            this.lab.ready().catch(() => {});
+            this.#begin().catch(() => {}); // failures are shown by the elements
         });
         seen.observe(this);
+    }
+
+    /** The engine, with the ready adapter that the element asks for. */
+    async #begin() {
+        await this.lab.ready();
+        const adapter = this.getAttribute('adapter');
+        if (!adapter) return;
+        try {
+            const { useReadyAdapter } = await import('../lib/ready-adapter.js');
+            await useReadyAdapter(this.lab, adapter);
+        } catch (error) {
+            this.lab.emit('failure', error);
+        }
     }
 
     disconnectedCallback() {

@@ -1,20 +1,32 @@
 /**
  * <peft-lesson>: plays one lesson: text, what it sets, the button that does the step, what was measured, and a checked exercise. Attribute src: the address of a
- * lesson's JSON file; property lesson: one that was read already. Fires peft-answer and peft-lesson-done.
+ * lesson's JSON file; property lesson: one that was read already; docked: in the bar that stays on the screen, where it can be folded. What a step points at is
+ * scrolled into view. leave() puts the settings back. Fires peft-answer, peft-lesson-done and, asked to close, peft-lesson-leave.
  */
+import { playgroundAround } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { settingsText } from './recommend.js';
 import { PeftLabError } from '../engine/errors.js';
 import { significant, count, percent } from '../lib/format.js';
 import { hasText, language } from '../lib/i18n.js';
-import { ACTIONS, at, facts, holds, isRight, readLesson, say } from '../lib/lessons.js';
+import { ACTIONS, at, facts, holds, isRight, keepSettings, readLesson, say, settingsOf } from '../lib/lessons.js';
+
+/** While the lab is one of these, a step waits. @type {readonly string[]} */
+const BUSY = Object.freeze(['training', 'busy', 'loading']);
+/** Left free around what a step points at, in px. */
+const EDGE = 8;
 
 /** Parts of the page that a step can point at. @type {Record<string, string>} */
 const FOCUS = { methods: 'peft-methods', counter: 'peft-counter', controls: 'peft-controls', train: 'peft-train', diagram: 'peft-diagram', loss: 'peft-loss', sample: 'peft-sample', runs: 'peft-runs' };
 
+const quiet = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+
+/** Ids of the lessons that were played to their end. @type {Set<string>} */
+export const finished = new Set();
+
 export class PeftLesson extends LabElement {
     static watch = ['status', 'state', 'counts', 'modules', 'run', 'runs', 'merge', 'sample', 'validation', 'lesson', 'ready'];
-    static properties = { src: {}, lesson: { attribute: false }, at: { state: true }, given: { state: true }, verdict: { state: true }, problem: { state: true } };
+    static properties = { src: {}, lesson: { attribute: false }, docked: { type: Boolean, reflect: true }, folded: { state: true }, at: { state: true }, given: { state: true }, verdict: { state: true }, problem: { state: true } };
     static styles = [LabElement.styles, css`
         .lesson { border-color: var(--accent); border-width: 2px; }
         fieldset { display: grid; gap: 4px; padding: 8px 0; }
@@ -28,13 +40,28 @@ export class PeftLesson extends LabElement {
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
         progress { max-width: 240px; }
         h3:focus { outline: none; }
+        .body { display: grid; gap: 4px 24px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
+        .body > .stack { align-content: start; }
+        :host([docked]) .lesson { padding: 8px 14px; background: var(--bg); max-height: min(44vh, 400px); overflow-y: auto; box-shadow: 0 -4px 14px rgb(0 0 0 / .16); }
+        :host([docked]) h3 { font-size: 1rem; }
+        .head { display: flex; gap: 8px; align-items: center; } .head > h3 { flex: 1; }
+        .fold { min-width: 36px; padding-inline: 8px; flex: none; }
+        label.choice > input { flex: none; }
+        @media (max-width: 700px) { progress { max-width: 70px; } :host([docked]) progress { display: none; } :host([docked]) .lesson { padding: 6px 10px; max-height: 42vh; } }
     `];
+
+    /** @type {(() => Promise<void>) | null} puts back what was before the lesson */
+    #putBack = null;
+    /** The step's condition held when the player was last drawn. */
+    #met = false;
 
     constructor() {
         super();
         this.src = '';
         /** @type {import('../lib/lessons.js').Lesson | null} */
         this.lesson = null;
+        this.docked = false;
+        this.folded = false;
         this.at = -1;
         this.given = '';
         this.verdict = '';
@@ -50,6 +77,16 @@ export class PeftLesson extends LabElement {
         if (changed.has('lesson') && this.lesson) this.go(0);
     }
 
+    updated() {
+        const { step } = this;
+        const met = Boolean(step?.do) && this.#holds(step, facts(this.lab));
+        if (met && !this.#met) this.#show(step?.focus); // what was measured has moved the page
+        this.#met = met;
+    }
+
+    /** @param {import('../lib/lessons.js').Step | undefined} step @param {any} known facts */
+    #holds(step, known) { return holds(known, step?.wait?.cond) && !BUSY.includes(this.lab.status); }
+
     get step() {
         return this.lesson?.steps[this.at];
     }
@@ -57,39 +94,73 @@ export class PeftLesson extends LabElement {
     /** @param {number} index */
     go(index) {
         if (!this.lesson || index < 0 || index > this.lesson.steps.length) return;
-        Object.assign(this, { at: index, given: '', verdict: '', problem: '' });
-        const { step } = this;
+        Object.assign(this, { at: index, given: '', verdict: '', problem: '', folded: false });
+        const { step, lesson } = this;
         if (!step) {
-            this.fire('peft-lesson-done', { id: this.lesson.id });
+            finished.add(lesson.id);
+            this.fire('peft-lesson-done', { id: lesson.id });
             this.say(t('lessons.done', { title: say(this.lesson.title, language()) }));
         } else {
-            if (step.set) this.lab.ready().then(() => this.lab.set({ lr: 0, batch_size: 0, ...step.set }), () => {});
-            this.#point(step.focus);
+            this.lab.ready().then(() => this.#set(step), () => {});
+            this.#outline(step.focus);
             this.say(t('lessons.say', { n: index + 1, of: this.lesson.steps.length }));
         }
-        this.updateComplete.then(() => /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('h3'))?.focus({ preventScroll: true }));
+        this.updateComplete.then(() => {
+            this.renderRoot.querySelector('.lesson')?.scrollTo(0, 0);
+            /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('h3'))?.focus({ preventScroll: true });
+        });
     }
 
-    /** Outlines the part of the page that the step talks about, where there is a page around. @param {string | undefined} name */
-    #point(name) {
-        const root = /** @type {ParentNode} */ (this.closestPlayground?.renderRoot ?? document);
-        const part = name && FOCUS[name] ? /** @type {HTMLElement | null} */ (root.querySelector(FOCUS[name])) : null;
+    /** @param {import('../lib/lessons.js').Step} step */
+    async #set(step) {
+        if (!this.lesson) return;
+        this.#putBack ??= keepSettings(this.lab, this.lesson); // of several lessons one after the other, what was before the first
+        const settings = settingsOf(step);
+        if (!settings) return;
+        this.lab.set(settings);
+        await this.lab.during(null, async () => {}); // what set() began
+        if (step === this.step) this.#show(step.focus); // parts of the page went with the weights that were in the model
+    }
+
+    /** Ends the lesson: the settings and weights from before are in force again. */
+    async leave() {
+        const back = this.#putBack;
+        this.#putBack = null;
+        await back?.().catch(() => {}); // failures are shown by the page
+    }
+
+    /** The part of the page that a step talks about. @param {string | undefined} name @returns {HTMLElement | null} */
+    #part(name) {
+        const root = /** @type {ParentNode} */ (playgroundAround(this)?.renderRoot ?? document);
+        return name && FOCUS[name] ? root.querySelector(FOCUS[name]) : null;
+    }
+
+    /** Brings it where it can be seen beside this player. @param {string | undefined} name */
+    async #show(name) {
+        await this.updateComplete; // the player's new height
+        const part = this.#part(name);
         if (!part) return;
-        const quiet = matchMedia('(prefers-reduced-motion: reduce)').matches;
-        part.animate([{ outline: '3px solid var(--accent)', outlineOffset: '2px' }, { outline: '3px solid var(--accent)', outlineOffset: '2px', offset: 0.9 }, { outline: '3px solid transparent', outlineOffset: '2px' }], { duration: quiet ? 1500 : 2500 });
-        this.fire('peft-focus', { name });
+        const around = playgroundAround(this);
+        const covered = around?.renderRoot.querySelector('.foot')?.offsetHeight ?? 0;
+        part.style.scrollMargin = `${EDGE}px 0 ${covered + EDGE}px`;
+        const fits = part.offsetHeight <= innerHeight - covered - 2 * EDGE;
+        part.scrollIntoView({ block: fits ? 'nearest' : 'start', behavior: quiet() ? 'auto' : 'smooth' });
     }
 
-    /** @returns {any} */
-    get closestPlayground() {
-        for (let node = /** @type {any} */ (this); node; node = node.parentNode ?? node.host ?? null) if (node.nodeName === 'PEFT-PLAYGROUND') return node;
-        return null;
+    /** Shows and outlines it. @param {string | undefined} name */
+    #outline(name) {
+        const part = this.#part(name);
+        if (!part) return;
+        this.#show(name);
+        part.animate([{ outline: '3px solid var(--accent)', outlineOffset: '2px' }, { outline: '3px solid var(--accent)', outlineOffset: '2px', offset: 0.9 }, { outline: '3px solid transparent', outlineOffset: '2px' }], { duration: quiet() ? 1500 : 2500 });
+        this.fire('peft-focus', { name });
     }
 
     async #act() {
         const { step } = this;
         if (!step?.do) return;
         this.problem = '';
+        this.#outline(step.focus);
         try {
             await this.lab.ready();
             await ACTIONS[step.do](this.lab);
@@ -135,30 +206,45 @@ export class PeftLesson extends LabElement {
         const { lesson, step } = this;
         if (!lesson) return this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing;
         const words = say(lesson.title, language());
-        if (!step) return html`<div class="card lesson stack"><h3 tabindex="-1">${t('lessons.done', { title: words })}</h3><div class="row"><button type="button" @click=${() => this.go(0)}>${t('lessons.again')}</button></div></div>`;
+        if (!step) return html`<div class="card lesson stack"><h3 tabindex="-1">${t('lessons.done', { title: words })}</h3><div class="row"><button type="button" @click=${() => this.go(0)}>${t('lessons.again')}</button>${this.docked ? html`<button type="button" class="primary" @click=${this.#close}>${t('lessons.leave')}</button>` : nothing}</div></div>`;
         const known = facts(this.lab);
-        const busy = ['training', 'busy', 'loading'].includes(this.lab.status);
-        const met = holds(known, step.wait?.cond) && !busy;
+        const busy = BUSY.includes(this.lab.status);
+        const met = this.#holds(step, known);
         const open = met && (!step.check || this.verdict === 'right');
-        return html`<div class="card lesson stack"><div class="row"><h3 class="grow" tabindex="-1">${words} – ${t('lessons.step', { n: this.at + 1, of: lesson.steps.length })}</h3>
-                <progress max=${lesson.steps.length} .value=${this.at} aria-label=${t('lessons.progress')}></progress></div>
-            <p>${say(step.text, language())}</p>
+        return html`<div class="card lesson stack"><div class="head"><h3 tabindex="-1">${words} – ${t('lessons.step', { n: this.at + 1, of: lesson.steps.length })}</h3>
+                <progress max=${lesson.steps.length} .value=${this.at} aria-label=${t('lessons.progress')}></progress>${this.docked ? this.#dockButtons() : nothing}</div>
+            ${this.folded ? nothing : this.#body(step, known, { busy, met, open })}</div>`;
+    }
+
+    #close() { this.fire('peft-lesson-leave'); }
+
+    #dockButtons() {
+        const { folded } = this;
+        return html`<button type="button" class="fold" aria-expanded=${!folded} aria-label=${t('lessons.text')} title=${t('lessons.text')} @click=${() => { this.folded = !folded; }}>${folded ? '▴' : '▾'}</button>
+            <button type="button" class="fold" aria-label=${t('lessons.leave')} title=${t('lessons.leave.about')} @click=${this.#close}>✕</button>`;
+    }
+
+    /** @param {import('../lib/lessons.js').Step} step @param {any} known facts @param {{busy: boolean, met: boolean, open: boolean}} now met: the step's condition holds; open: the next step may come */
+    #body(step, known, { busy, met, open }) {
+        const { steps } = /** @type {import('../lib/lessons.js').Lesson} */ (this.lesson);
+        return html`<div class="body"><div class="stack"><p>${say(step.text, language())}</p>
             ${step.set ? html`<p class="small muted">${t('lessons.sets', { settings: this.#settings(step.set) })}</p>` : nothing}
             ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
             ${step.do ? html`<div class="row"><button type="button" class=${met ? '' : 'primary'} ?disabled=${busy} @click=${this.#act}>${t(`lessons.do.${step.do}`)}</button>
                 ${this.lab.status === 'training' ? html`<span class="small num">${t('train.progress', { step: this.lab.run?.losses.length ?? 0, steps: this.lab.run?.train.steps ?? 0 })}</span>` : nothing}</div>` : nothing}
-            ${met && step.show ? html`<dl class="facts">${step.show.map((path) => this.#fact(path, known))}</dl>` : nothing}
-            ${step.check ? this.#check(step.check, met) : nothing}
+            ${met && step.show ? html`<dl class="facts">${step.show.map((path) => this.#fact(path, known))}</dl>` : nothing}</div>
+            <div class="stack">${step.check ? this.#check(step.check, met) : nothing}
             <div class="row"><button type="button" ?disabled=${this.at === 0} @click=${() => this.go(this.at - 1)}>${t('lessons.back')}</button>
-                <button type="button" class=${open ? 'primary' : ''} ?disabled=${!open} @click=${() => this.go(this.at + 1)}>${t(this.at + 1 === lesson.steps.length ? 'lessons.finish' : 'lessons.next')}</button>
+                <button type="button" class=${open ? 'primary' : ''} ?disabled=${!open} @click=${() => this.go(this.at + 1)}>${t(this.at + 1 === steps.length ? 'lessons.finish' : 'lessons.next')}</button>
                 ${open ? nothing : html`<button type="button" class="link" @click=${() => this.go(this.at + 1)}>${t('lessons.skip')}</button>`}
-                <span class="small muted">${met || busy ? nothing : step.do ? t('lessons.waiting') : nothing}</span></div></div>`;
+                <span class="small muted">${met || busy ? nothing : step.do ? t('lessons.waiting') : nothing}</span></div></div></div>`;
     }
 
     /** @param {Record<string, any>} set */
     #settings({ method, task, options = {}, ...rest }) {
         const name = (/** @type {string} */ key) => (hasText(`settings.${key}`) ? t(`settings.${key}`) : key);
-        return [method && t(`method.${method}`), Object.keys(options).length && settingsText(options), task && t(`task.${task}`), ...Object.entries(rest).map(([key, value]) => `${name(key)} ${value}`)].filter(Boolean).join(' · ');
+        const given = Object.keys(options).length > 0;
+        return [method && t(`method.${method}`), given && settingsText(options), method && !given && t('lessons.preset'), task && t(`task.${task}`), ...Object.entries(rest).map(([key, value]) => `${name(key)} ${value}`)].filter(Boolean).join(' · ');
     }
 }
 define('peft-lesson', PeftLesson);

@@ -1,6 +1,7 @@
 /** <peft-methods>: the method switch. */
 import { css, define, html, LabElement, t } from './base.js';
 import { methodColor, methodShape } from './look.js';
+import { panelButton } from './panels.js';
 
 const COMMON = ['prompt', 'prefix', 'lora', 'adapter', 'full'];
 const FURTHER = ['ia3', 'norms'];
@@ -26,6 +27,8 @@ class PeftMethods extends LabElement {
         input, input:disabled { opacity: 0; }
         label:focus-within { outline: 3px solid var(--accent); outline-offset: 2px; }
         p { font-size: .9rem; margin-top: 6px; }
+        .head { display: flex; gap: 8px 14px; align-items: center; justify-content: space-between; flex-wrap: wrap; }
+        fieldset { min-width: 0; max-width: 100%; }
         @media (max-width: 700px) {
             fieldset { flex-wrap: nowrap; overflow-x: auto; padding: 3px; margin: -3px; scrollbar-width: thin; }
             legend { position: absolute; clip-path: inset(50%); }
@@ -38,12 +41,12 @@ class PeftMethods extends LabElement {
         const { lab } = this;
         const { method, lock } = lab.state;
         const off = lab.status === 'training' || lock.includes('method');
-        return html`<fieldset>
+        return html`<div class="head"><fieldset>
             <legend>${t('method.legend')}</legend>
             ${methodsOf(lab).map((name) => html`<label class="${name === method ? 'on' : ''} ${off ? 'off' : ''}" style="--mc: ${methodColor(name)}">
                 <input type="radio" name="method" .value=${name} .checked=${name === method} ?disabled=${off} @change=${() => lab.set({ method: name })}>
                 <span class="shape" aria-hidden="true">${methodShape(name)}</span>${t(`method.${name}`)}</label>`)}
-        </fieldset><p class="muted">${t(`method.${method}.about`)}</p>`;
+        </fieldset>${panelButton(lab, 'choose')}</div><p class="muted">${t(`method.${method}.about`)}</p>`;
     }
 }
 define('peft-methods', PeftMethods);

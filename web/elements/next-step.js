@@ -7,11 +7,12 @@ import { usePanelTexts } from './texts.js';
 
 class PeftNextStep extends LabElement {
     static styles = [LabElement.styles, css`
-        .card { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; background: var(--accent-soft); border-color: var(--accent); padding: 8px 12px; }
-        button { border-radius: 99px; }
+        .card { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; background: var(--accent-soft); border-color: var(--accent); padding: 8px 12px; }
+        button { border-radius: 99px; font-size: .88rem; padding: 4px 10px; min-height: 34px; }
         peft-takeaway { flex: 1 1 100%; }
+        :host([idle]) { display: none; }
     `];
-    static watch = ['run', 'runs', 'merge', 'status', 'state'];
+    static watch = ['run', 'runs', 'merge', 'status', 'state', 'modules'];
 
     /** @param {string} type @param {any} detail */
     onLab(type, detail) {
@@ -32,6 +33,10 @@ class PeftNextStep extends LabElement {
         const canMerge = lab.description?.modules[0]?.can_merge && run.method !== 'full';
         const steps = [...(canMerge && lab.state.panel !== 'merge' ? [panel('merge')] : []), ...(methods.has('prompt') ? [] : [smaller]), ...(methods.size > 1 && hasPanel('compare') ? [panel('compare')] : []), ...(hasPanel('inspect') ? [panel('inspect')] : [])];
         return { text: t('hint.after_run'), steps: steps.slice(0, 3) };
+    }
+
+    updated() {
+        this.toggleAttribute('idle', this.renderRoot.childElementCount === 0); // no gap where nothing stands
     }
 
     render() {

@@ -1,6 +1,7 @@
 /** Inspect ΔW: the matrices of one linear map before and after training, and how many directions the change uses. */
 import { count, percent, significant } from '../lib/format.js';
 import { aside, recipe, trainFresh } from '../lib/aside.js';
+import { trainHere } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { largest } from './heatmap.js';
@@ -178,7 +179,7 @@ class PeftPanelInspect extends LabElement {
 
     render() {
         const { lab, module, view } = this;
-        const head = html`<h2>${t('inspect.title')}</h2><p class="muted small">${t('inspect.about')}</p>`;
+        const head = html`<h2>${t('inspect.title')}</h2><p class="muted small">${t('inspect.about')}</p>${trainHere(this)}`;
         if (!lab.session || !module) return html`<section class="stack">${head}<p role="status">${t(`status.${lab.status}`)}</p></section>`;
         const trained = Boolean(lab.run);
         return html`<section class="stack">${head}

@@ -1,16 +1,16 @@
 /** <peft-panel-lessons>: the lessons to choose from, a teacher's own file, and the player. Settings: lesson (also in links). */
+import { playgroundAround } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
-import './lesson-player.js';
+import { lessonNamed, ownLessons } from './lesson-files.js';
+import { finished } from './lesson-player.js';
 import { language } from '../lib/i18n.js';
 import { readLesson, say } from '../lib/lessons.js';
 
-const files = import.meta.glob('../content/lessons/*.json', { import: 'default' });
-const ORDER = ['first-run', 'few-numbers', 'merging', 'comparing', 'over-fitting', 'combining'];
 const LARGEST = 1_000_000;
 
 class PeftPanelLessons extends LabElement {
     static watch = ['state'];
-    static properties = { lessons: { state: true }, chosen: { state: true }, problem: { state: true }, done: { state: true } };
+    static properties = { lessons: { state: true }, chosen: { state: true }, problem: { state: true } };
     static styles = [LabElement.styles, css`
         .list { display: grid; gap: 10px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 230px), 1fr)); }
         .card { display: grid; gap: 6px; align-content: start; }
@@ -25,15 +25,12 @@ class PeftPanelLessons extends LabElement {
         /** @type {import('../lib/lessons.js').Lesson | null} */
         this.chosen = null;
         this.problem = '';
-        /** @type {Set<string>} */
-        this.done = new Set();
     }
 
     connectedCallback() {
         super.connectedCallback();
-        Promise.all(Object.values(files).map((load) => load())).then((/** @type {any[]} */ all) => {
-            const place = (/** @type {any} */ lesson) => (ORDER.indexOf(lesson.id) + ORDER.length) % (ORDER.length + 1) || 99;
-            this.lessons = all.map(readLesson).sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id) || place(a) - place(b));
+        ownLessons().then((all) => {
+            this.lessons = all;
             this.#fromState();
         });
     }
@@ -46,13 +43,26 @@ class PeftPanelLessons extends LabElement {
 
     #fromState() {
         const { lesson } = this.lab.state;
-        if (lesson && lesson !== this.chosen?.id) this.chosen = this.lessons.find(({ id }, i) => id === lesson || String(i + 1) === lesson) ?? this.chosen;
+        const named = lesson && lesson !== this.chosen?.id ? lessonNamed(this.lessons, lesson) : null;
+        if (named && this.isConnected && playgroundAround(this)?.lesson?.id !== named.id) this.#choose(named);
     }
 
-    /** @param {import('../lib/lessons.js').Lesson | null} lesson */
+    /** In the playground the lesson is played in the bar that stays on the screen, alone here. @param {import('../lib/lessons.js').Lesson} lesson */
     #choose(lesson) {
-        this.chosen = lesson;
-        this.lab.set({ lesson: lesson && this.lessons.includes(lesson) ? lesson.id : '' });
+        const { id } = this.lessons.includes(lesson) ? lesson : { id: '' };
+        if (!playgroundAround(this)) {
+            this.chosen = lesson;
+            this.lab.set({ lesson: id });
+            return;
+        }
+        this.fire('peft-lesson', { lesson });
+        this.lab.set({ lesson: id, panel: '' });
+    }
+
+    #back() {
+        /** @type {import('./lesson-player.js').PeftLesson | null} */ (this.renderRoot.querySelector('peft-lesson'))?.leave();
+        this.chosen = null;
+        this.lab.set({ lesson: '' });
     }
 
     /** @param {File | undefined} file */
@@ -70,11 +80,11 @@ class PeftPanelLessons extends LabElement {
     render() {
         const { chosen } = this;
         if (chosen) {
-            return html`<div class="stack"><div class="row"><h2>${t('lessons.title')}</h2><button type="button" class="link" @click=${() => this.#choose(null)}>${t('lessons.all')}</button></div>
-                <peft-lesson .lab=${this.lab} .lesson=${chosen} @peft-lesson-done=${() => { this.done = new Set([...this.done, chosen.id]); }}></peft-lesson></div>`;
+            return html`<div class="stack"><div class="row"><h2>${t('lessons.title')}</h2><button type="button" class="link" @click=${() => this.#back()}>${t('lessons.all')}</button></div>
+                <peft-lesson .lab=${this.lab} .lesson=${chosen}></peft-lesson></div>`;
         }
         return html`<div class="stack"><h2>${t('lessons.title')}</h2><p>${t('lessons.about')}</p>
-            <div class="list">${this.lessons.map((lesson, i) => html`<div class="card"><h3>${i + 1}. ${say(lesson.title, language())}${this.done.has(lesson.id) ? html` <span aria-label=${t('lessons.finished')} role="img">✓</span>` : nothing}</h3>
+            <div class="list">${this.lessons.map((lesson, i) => html`<div class="card"><h3>${i + 1}. ${say(lesson.title, language())}${finished.has(lesson.id) ? html` <span aria-label=${t('lessons.finished')} role="img">✓</span>` : nothing}</h3>
                 <p class="small">${say(lesson.about ?? '', language())}</p><p class="small muted">${t('lessons.minutes', { n: lesson.minutes ?? lesson.steps.length, steps: lesson.steps.length })}</p>
                 <button type="button" class=${i === 0 ? 'primary' : ''} @click=${() => this.#choose(lesson)}>${t('lessons.start')}<span class="sr">: ${say(lesson.title, language())}</span></button></div>`)}</div>
             <label class="small">${t('lessons.own')} <input type="file" accept=".json,application/json" @change=${(/** @type {any} */ e) => this.#own(e.target.files[0])}></label>

@@ -2,6 +2,7 @@
 import { byteSize, count, fixed, percent, significant } from '../lib/format.js';
 import { apart } from '../lib/measure.js';
 import { mergeMeasured } from '../lib/merging.js';
+import { trainHere } from './alone.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './heatmap.js';
 import './merge-distil.js';
@@ -125,6 +126,7 @@ class PeftPanelMerge extends LabElement {
         const details = (/** @type {string} */ key, /** @type {any} */ content, open = false) => html`<details ?open=${open}><summary>${t(key)}</summary>${content}</details>`;
         const part = { theme: this.theme ?? nothing, lab };
         return html`<section class="stack"><h2>${t('merge.title')}</h2><p class="small">${t('merge.about')}</p>
+            ${trainHere(this)}
             ${lab.engine ? nothing : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
             ${can === false ? html`<p id="cannot"><strong>${t('merge.cannot', { method: name })}</strong> ${whyNotMerged(lab, lab.state.method)}</p>` : html`
             ${this.#steps(module)}

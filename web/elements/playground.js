@@ -25,10 +25,13 @@ import { useLanguage } from './texts.js';
 import page from '../styles/page.css?inline';
 import { unsafeCSS } from 'lit';
 
+/** Panels whose button stands at the top: lessons in the toolbar, the choice beside the methods. Where that is hidden, it stands with the others. @param {string} name @param {string[]} hide */
+const atTop = (name, hide) => (name === 'lessons' && !hide.includes('toolbar')) || (name === 'choose' && !hide.includes('method'));
+
 class PeftPlayground extends LabElement {
     static styles = [LabElement.styles, unsafeCSS(page), css`:host { container-type: inline-size; }`];
     static watch = ['state', 'status', 'ready', 'run', 'modules', 'failure'];
-    static properties = { message: { state: true }, panelTag: { state: true }, open: { state: true } };
+    static properties = { message: { state: true }, panelTag: { state: true }, open: { state: true }, lesson: { state: true } };
 
     #linkTimer = 0;
     /** @type {HTMLElement | null} */
@@ -42,6 +45,8 @@ class PeftPlayground extends LabElement {
         this.panelTag = '';
         /** @type {import('./autosave.js').OpenRun | null} */
         this.open = null;
+        /** @type {import('../lib/lessons.js').Lesson | null} the one that is played, in the bar that stays on the screen */
+        this.lesson = null;
     }
 
     connectedCallback() {
@@ -52,6 +57,7 @@ class PeftPlayground extends LabElement {
         addEventListener('hashchange', this.#linked);
         this.addEventListener('peft-say', this.#said);
         this.addEventListener('peft-select', this.#selected);
+        this.addEventListener('peft-lesson', this.#play);
     }
 
     disconnectedCallback() {
@@ -69,6 +75,14 @@ class PeftPlayground extends LabElement {
     };
 
     #said = (/** @type {Event} */ event) => { this.message = /** @type {CustomEvent} */ (event).detail; };
+
+    #play = (/** @type {Event} */ event) => { this.lesson = /** @type {CustomEvent} */ (event).detail.lesson; };
+
+    #leaveLesson() {
+        /** @type {import('./lesson-player.js').PeftLesson | null} */ (this.renderRoot.querySelector('.foot > peft-lesson'))?.leave();
+        this.lesson = null;
+        this.lab.set({ lesson: '' });
+    }
 
     #selected = () => { if (hasPanel('inspect')) this.lab.set({ panel: 'inspect' }); };
 
@@ -189,21 +203,22 @@ class PeftPlayground extends LabElement {
             ${shown('method', html`<peft-methods class="methods" .lab=${lab}></peft-methods>`)}
             ${shown('counter', html`<peft-counter class="counter" .lab=${lab}></peft-counter>`)}
             <div class="grid">
-                <div class="left card stack"><peft-controls .lab=${lab}></peft-controls>${shown('train', html`<peft-train .lab=${lab}></peft-train>`)}</div>
+                <div class="left card stack"><peft-controls .lab=${lab}></peft-controls>${shown('train', html`<peft-train .lab=${lab}></peft-train>`)}${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}</div>
                 ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
                 <div class="right card stack">
                     ${showsRecorded(lab) ? html`<div class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></div>` : nothing}
-                    <peft-sample .lab=${lab}></peft-sample>${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
+                    <peft-sample .lab=${lab}></peft-sample>${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
                 ${this.#coach && !hide.includes('coach') ? html`<div class="coach">${this.#coach}</div>` : nothing}
             </div>
             ${shown('panels', html`<nav class="next" aria-label=${t('next.title')}><h2>${t('next.title')}</h2>
-                ${panelNames().filter((name) => name !== 'proof' && !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}
+                ${panelNames().filter((name) => name !== 'proof' && !atTop(name, hide) && !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}
             ${this.panelTag ? html`<section id="panel" class="card panel" aria-label=${t(`panel.${panel}`)}>
                 <button class="close" aria-label=${t('next.close')} @click=${() => lab.set({ panel: '' })}>✕</button>
                 ${this.panelTag === 'loading' ? html`<p class="muted">${t('next.loading')}</p>` : this.#panel}</section>` : nothing}
             ${shown('runs', html`<div class="card runs"><peft-runs .lab=${lab}></peft-runs></div>`)}
             <footer class="small muted row"><span>${t('app.footer')}</span>${shown('proof', html`<button class="link" aria-expanded=${panel === 'proof'} @click=${() => lab.set({ panel: panel === 'proof' ? '' : 'proof' })}>${t('panel.proof.ask')}</button>`)}</footer>
-            ${shown('train', html`<div class="bottom"><peft-train compact .lab=${lab}></peft-train></div>`)}
+            <div class="foot">${this.lesson ? html`<peft-lesson docked .lab=${lab} .lesson=${this.lesson} @peft-lesson-leave=${this.#leaveLesson}></peft-lesson>` : nothing}
+                ${shown('train', html`<div class="bottom"><peft-train compact .lab=${lab}></peft-train></div>`)}</div>
             <div class="sr" role="status" aria-live="polite">${this.message}</div></div>`;
     }
 

@@ -2,6 +2,7 @@
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { LANGUAGES, language } from '../lib/i18n.js';
 import { LEVELS, toLink } from '../lib/store.js';
+import { panelButton } from './panels.js';
 
 const SHORTCUTS = ['train', 'step', 'merge', 'methods', 'undo', 'sliders', 'help'];
 
@@ -61,6 +62,7 @@ class PeftToolbar extends LabElement {
             ${hide.includes('level') ? nothing : html`<fieldset><legend class="sr">${t('app.level')}</legend>${LEVELS.map((name) => html`<label class=${name === level ? 'on' : ''}><input type="radio" name="level" .checked=${name === level} @change=${() => lab.set({ level: name })}>${t(`level.${name}`)}</label>`)}</fieldset>`}
             ${Object.keys(LANGUAGES).length < 2 ? nothing : html`<select aria-label=${t('app.language')} @change=${(/** @type {any} */ e) => lab.set({ lang: e.target.value })}>${Object.entries(LANGUAGES).map(([code, name]) => html`<option value=${code} lang=${code} ?selected=${code === language()}>${name}</option>`)}</select>`}
             <select aria-label=${t('app.theme')} @change=${(/** @type {any} */ e) => lab.set({ theme: e.target.value })}>${['', 'light', 'dark'].map((name) => html`<option value=${name} ?selected=${name === theme}>${t(`theme.${name || 'auto'}`)}</option>`)}</select>
+            ${panelButton(lab, 'lessons')}
             <button ?disabled=${!lab.canUndo} @click=${() => lab.undo()}>${t('app.undo')}</button>
             <button @click=${() => this.#share()}>${t('app.share')}</button>
             <button aria-label=${t('app.help')} @click=${() => this.#help()}>?</button></header>
