@@ -26,6 +26,8 @@ const pl_coach_rule PL_COACH_RULES[] = {
      "25 % above the training loss and "
      "has not improved by 0.5 % in the last third.",
      "\"Decrease rank to 4\", \"Add dropout\", \"Reduce training epochs\"."},
+    {PL_COACH_UNFINISHED, "The run has not reached its last step.",
+     "Let it train on: whether it needs more steps or more capacity shows at its end."},
     {PL_COACH_UNDERFITTING,
      "The training loss is still falling by 5 % or more in the last third (stopped too soon), or it has "
      "fallen by less than 10 % in all and is "
@@ -40,8 +42,8 @@ const pl_coach_rule PL_COACH_RULES[] = {
 const int32_t PL_COACH_RULE_COUNT = (int32_t)(sizeof PL_COACH_RULES / sizeof *PL_COACH_RULES);
 
 const char *pl_coach_name(pl_coach_state state) {
-    static const char *const names[PL_COACH_STATES] = {"too_early",    "diverging", "overfitting",
-                                                       "underfitting", "plateau",   "good"};
+    static const char *const names[PL_COACH_STATES] = {
+        "too_early", "diverging", "overfitting", "unfinished", "underfitting", "plateau", "good"};
     return names[state];
 }
 
@@ -104,6 +106,13 @@ static bool overfits(const coach_curves *c, const pl_coach_report *out) {
     return rose || apart;
 }
 
+static int32_t last_step(const pl_coach_input *in) {
+    return in->count > 0 ? in->points[in->count - 1].step : 0;
+}
+
+/* Steps are still to come: a learning rate that falls over the run makes its end another thing than its middle. */
+static bool unfinished(const pl_coach_input *in) { return in->steps > last_step(in); }
+
 static pl_coach_state judge(const pl_coach_input *in, const coach_curves *c, const pl_coach_report *out) {
     if (!c->finite || (in->count >= POINTS_MIN && out->now > BLOWN_FACTOR * c->best_train + BLOWN_NATS))
         return PL_COACH_DIVERGING;
@@ -111,6 +120,8 @@ static pl_coach_state judge(const pl_coach_input *in, const coach_curves *c, con
         return PL_COACH_TOO_EARLY;
     if (overfits(c, out))
         return PL_COACH_OVERFITTING;
+    if (unfinished(in))
+        return PL_COACH_UNFINISHED;
     double fallen = out->start > 0.0 ? (out->start - out->now) / out->start : 0.0;
     if (out->recent >= FALLING || (fallen < LITTLE && out->recent < FALLING))
         return PL_COACH_UNDERFITTING;
@@ -139,6 +150,12 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
                        "the training examples by heart.",
                        out->best_step, c->best_val, c->last_val, out->now);
         return;
+    case PL_COACH_UNFINISHED:
+        (void)snprintf(out->why, sizeof out->why,
+                       "The run is at step %d of %d; the training loss went from %.3f to %.3f, validation is "
+                       "%.0f %% above it.",
+                       last_step(in), in->steps, out->start, out->now, 100.0 * out->gap);
+        return;
     case PL_COACH_UNDERFITTING:
     case PL_COACH_PLATEAU:
     case PL_COACH_GOOD:
@@ -166,9 +183,7 @@ static double number_of(const pl_coach_input *in, const char *name) {
     return pl_option_number(in->options, name);
 }
 
-static int32_t steps_of(const pl_coach_input *in) {
-    return in->steps > 0 ? in->steps : in->count > 0 ? in->points[in->count - 1].step : 0;
-}
+static int32_t steps_of(const pl_coach_input *in) { return in->steps > 0 ? in->steps : last_step(in); }
 
 /* The next wider set of maps: Q+V -> all attention -> every map. False when there is nothing wider, or targets mean something else here. */
 static bool widen_targets(const pl_coach_input *in, pl_coach_report *out) {
@@ -252,6 +267,7 @@ static void suggest(const pl_coach_input *in, pl_coach_report *out) {
         more_capacity(in, out);
         break;
     case PL_COACH_TOO_EARLY:
+    case PL_COACH_UNFINISHED:
     case PL_COACH_GOOD:
     case PL_COACH_STATES:
         break;

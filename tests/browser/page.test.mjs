@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { build } from 'vite';
 import { checkAxe, fits, launchChromium, root, screenshot, startSite } from './lib/browser.mjs';
-import { kept, lab, trainToSnapshot } from './lib/qa-site.mjs';
+import { eventually, kept, lab, trainToSnapshot } from './lib/qa-site.mjs';
 
 /** Everything the test counts on is in the link: presets may change. */
 const LINK = '#v=1&model=stories-300k&task=pirate&n=24&bs=16&lr=0.01&r=8&a=16&t=qv';
@@ -44,6 +44,7 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   const { page, assertClean } = await open(context, LINK);
   // Meaningful before the engine is there, and then ready without a click.
   await page.locator('peft-sample blockquote').first().waitFor();
+  assert.match(await text(page, 'peft-loss h2'), /Recorded run: LoRA r = 8, 60 steps/);
   await reach(page, 'ready');
   const counter = await text(page, 'peft-counter [part="count"]');
   assert.equal(Number(counter.replaceAll(',', '')), (await lab(page, 'lab.description.counts.trainable')));
@@ -86,6 +87,7 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   await page.waitForFunction((old) => /** @type {any} */ (document.querySelector('peft-playground')).lab.description.modules[0]?.method === 'prompt' && old, counter);
   assert.notEqual(await text(page, 'peft-counter [part="count"]'), counter);
   assert.match(await text(page, 'peft-panel-merge section'), /cannot be merged/);
+  assert.match(await text(page, 'peft-loss h2'), /Run 1: LoRA r = 8, 24 steps/, 'the curve of another method says whose it is');
   await page.locator('.left #train').click();
   await reach(page, 'training');
   await reach(page, 'ready');
@@ -110,6 +112,7 @@ test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60
   await page.locator('.left button.primary').click();
   await reach(page, 'paused');
   const at = await lab(page, 'lab.run.losses.length');
+  if (at < 50) await eventually(async () => /held-out it was [\d.]+ after step 0\./.test(await text(page, 'peft-loss peft-chart figcaption')), true, 'before the first validation on the way the value is said to be that of step 0');
   await page.keyboard.press('s');
   await page.waitForFunction((n) => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); return lab.status === 'paused' && lab.run.losses.length === n + 1; }, at);
   await page.locator('.left button.primary').click();
@@ -124,6 +127,10 @@ test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60
   assert.ok(took < 1500, `stop took ${took} ms`);
   await reach(page, 'ready');
   assert.equal(await lab(page, 'lab.run.status'), 'stopped');
+  const stopped = await lab(page, '({ step: lab.run.losses.at(-1).step, held: lab.run.validations.at(-1) })');
+  assert.equal(stopped.held.step, stopped.step);
+  await eventually(async () => new RegExp(`^After step ${stopped.step} the loss is [\\d.]+ in training and ${stopped.held.loss.toFixed(2)} held-out`).test(await text(page, 'peft-loss peft-chart figcaption')), true);
+  assert.ok((await text(page, 'peft-runs td[data-name="Held-out loss"]')).endsWith(stopped.held.loss.toFixed(3)));
   const words = await lab(page, 'lab.sample.after');
   await page.locator('.left button', { hasText: 'Reset' }).click();
   await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run === null);

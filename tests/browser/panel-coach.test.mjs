@@ -27,7 +27,7 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
   await panel.getByText('Suggestion: Rank r from 32 to 4.').waitFor();
   assert.deepEqual(await page.evaluate('lab.state.options'), {}, 'nothing changes by itself');
   await panel.getByText('Why am I told this?').click();
-  assert.equal(await panel.locator('li').count(), 6);
+  assert.equal(await panel.locator('li').count(), 7);
   assert.equal(await panel.locator('li.applies').count(), 1);
   await checkLooks(page, 'coach');
   await page.evaluate('lab.set({ lock: ["rank"] })');

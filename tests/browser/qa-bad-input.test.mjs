@@ -110,6 +110,35 @@ test('malformed links: unknown names, impossible values, markup and very long on
   }
 });
 
+test('a link with impossible options: corrected in one notice, in the language of the page, and it trains; a refused one names the reason and the way back', { timeout: 90_000 }, async (context) => {
+  const { page } = await prepared(context, '#v=1&model=stories-300k&m=banana&r=9999&foo=1&n=99999&bs=2&lang=de', async () => {});
+  await until(page, 'lab.status === "ready"');
+  const items = page.locator('peft-notices .item');
+  await items.getByText('Rang r: 9999 wurde auf 1024 gesetzt.').waitFor();
+  assert.equal(await items.count(), 1, 'one notice for all of it');
+  const said = await items.innerText();
+  for (const part of [/Schritte: 99999 wurde auf 5000 gesetzt/, /foo: unbekannte Einstellung/, /„banana“ ist nicht dabei/, /macht mit den berichtigten Einstellungen weiter/]) assert.match(said, part);
+  assert.match(await page.locator('peft-methods p').innerText(), /Umweg/); // LoRA's sentence
+  await lab(page, 'void lab.set({ lang: "en" })');
+  await items.getByText('Rank r: 9999 was brought to 1024.').waitFor();
+  await page.locator('.left #train').click();
+  await until(page, 'lab.run?.losses.length > 0');
+  await lab(page, 'void lab.stop()');
+  await until(page, 'lab.status === "ready"');
+  // Followed while the page is open, and refused although every value is in range.
+  await page.evaluate(() => { location.hash = '#v=1&model=stories-300k&m=lora&t=nope'; });
+  await page.locator('.left peft-train', { hasText: 'nope' }).waitFor();
+  assert.ok(await page.locator('.left #train').isDisabled());
+  await page.reload();
+  await until(page, 'lab.status === "ready"');
+  await page.locator('.left peft-train', { hasText: 'nope' }).waitFor();
+  assert.ok(await page.locator('.left #train').isDisabled());
+  await page.locator('peft-diagram svg').waitFor();
+  await page.locator('.left #back').click();
+  await page.locator('.left #train:enabled').waitFor();
+  assert.equal(await lab(page, 'lab.description.modules.length'), 1);
+});
+
 test("an adapter of another model is refused by name of the tensor; the model's answers stay the same bits", { timeout: 90_000 }, async (context) => {
   const { page } = await prepared(context, '#v=1&model=stories-1m&n=2&bs=2&panel=export', async () => {});
   await until(page, 'lab.status === "ready"', 60_000);

@@ -161,6 +161,29 @@ TEST(coach_still_falling) {
     expect(&r, PL_COACH_UNDERFITTING, "steps", "120", "240");
 }
 
+/* In mid-run nothing is said of steps and capacity, however the curve looks; what goes wrong is said all the same. */
+TEST(coach_unfinished) {
+    run r;
+    const double floors[] = {0.5, 2.9, 1.5};
+    const double taus[] = {60, 5, 5};
+    for (int i = 0; i < 3; i++) {
+        curve(&r, "lora", "rank=8", 3.0, floors[i], taus[i], 0.02, 0);
+        r.input.steps = 121;
+        expect(&r, PL_COACH_UNFINISHED, "", "", "");
+        r.input.steps = 0; /* planned steps not known: judged as ended */
+        pl_coach(&r.input, &r.report);
+        CHECK(r.report.state == PL_COACH_UNDERFITTING || r.report.state == PL_COACH_PLATEAU);
+    }
+    curve(&r, "lora", "rank=8", 3.0, 0.5, 60, 0.02, 0);
+    r.input.count = 24;
+    r.input.steps = 120;
+    expect(&r, PL_COACH_UNFINISHED, "", "", "");
+    CHECK(strstr(r.report.why, "step 48 of 120") != NULL);
+    curve(&r, "lora", "rank=16", 3.0, 0.4, 20, 0.02, 0.02);
+    r.input.steps = 200;
+    expect(&r, PL_COACH_OVERFITTING, "rank", "16", "4");
+}
+
 TEST(coach_too_little_capacity) {
     run r;
     curve(&r, "lora", "rank=8", 3.0, 2.9, 5, 0.02, 0);

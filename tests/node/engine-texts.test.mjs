@@ -8,6 +8,7 @@ import { baseTerms, methodTerms } from '../../web/lib/formulas.js';
 import { BENCHMARK } from '../../web/elements/chapter-data.js';
 import { recipe } from '../../web/lib/recipe.js';
 import { addTexts, LANGUAGES, setLanguage } from '../../web/lib/i18n.js';
+import { METHODS } from '../../web/lib/store.js';
 
 await bringSentences();
 
@@ -28,6 +29,7 @@ function everywhere(keys) {
 
 test('methods, their options, and why some cannot be merged', async () => {
   const { methods } = await session.describeStatic();
+  assert.deepEqual(methods.map((/** @type {any} */ m) => m.name).sort(), [...METHODS].sort(), 'links know the methods before the engine is there');
   everywhere(methods.flatMap((/** @type {any} */ m) => [`method.${m.name}`, `method.${m.name}.about`, ...(m.cannot_merge ? [`cannot_merge.${m.name}`] : []),
     ...m.options.flatMap((/** @type {any} */ o) => [`option.${o.name}`, `option.${o.name}.about`])]));
 });

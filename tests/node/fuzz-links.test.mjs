@@ -1,11 +1,13 @@
 // Permalinks from generators: a link never throws, what it sets is inside the schema, and what the page writes it reads again.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import fc from 'fast-check';
 
 import { defaults, FIELDS, fromLink, LINK_MAX, read, toLink } from '../../web/lib/store.js';
 
+const english = JSON.parse(readFileSync(new URL('../../web/content/texts/panels/en.json', import.meta.url), 'utf8'));
 // A fixed seed keeps the suite repeatable; PEFTLAB_FUZZ_SEED looks elsewhere.
 const RUNS = { seed: Number(process.env.PEFTLAB_FUZZ_SEED ?? 1), numRuns: Number(process.env.PEFTLAB_FUZZ_RUNS ?? 20_000) };
 const anyText = fc.oneof(fc.string({ unit: 'binary', maxLength: 30 }), fc.string({ maxLength: 30 }));
@@ -37,11 +39,14 @@ function checkState(state) {
     assert.equal(/** @type {any} */ ({}).rank, undefined);
 }
 
-test('any link: no exception, a state inside the schema, notices that are texts', () => {
+test('any link: no exception, a state inside the schema, notices that have a text', () => {
     fc.assert(fc.property(link, (hash) => {
         const { state, notices } = fromLink(hash);
         checkState(state);
-        for (const notice of notices) assert.equal(typeof notice, 'string');
+        for (const { key, values } of notices) {
+            assert.ok(Object.hasOwn(english, key), key);
+            for (const text of Object.values(values)) assert.equal(typeof text, 'string');
+        }
         if (hash.length > LINK_MAX) assert.deepEqual(state, {});
     }), RUNS);
 });

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Lab } from '../../web/lib/lab.js';
+import { fromLink } from '../../web/lib/store.js';
 
 const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
 const settings = { model: 'stories-300k', task: 'pirate', steps: 12, batch_size: 4, lr: 0.01, workers: 1, options: { rank: 8, alpha: 16, target_modules: ['q_proj', 'v_proj'] } };
@@ -122,6 +123,79 @@ test('pause, step, go on: the same weights as without; stop keeps them', async (
   await lab.stop();
   assert.equal((await begun)?.status, 'stopped');
   assert.equal(lab.status, 'ready');
+});
+
+test('stop: the status leaves training at once, and the last held-out loss is that of the step it stopped at', async () => {
+  const { steps } = lab.state;
+  lab.set({ steps: 400 });
+  const seen = /** @type {string[]} */ ([]);
+  const watch = (/** @type {Event} */ event) => seen.push(/** @type {CustomEvent} */ (event).detail);
+  const stopAt = (/** @type {Event} */ event) => { if (/** @type {CustomEvent} */ (event).detail.step === 3) lab.stop(); };
+  lab.addEventListener('step', stopAt);
+  lab.addEventListener('status', watch);
+  const run = /** @type {import('../../web/lib/runs.js').Run} */ (await lab.train());
+  lab.removeEventListener('step', stopAt);
+  lab.removeEventListener('status', watch);
+  assert.deepEqual([run.status, seen], ['stopped', ['training', 'busy', 'ready']]);
+  const last = run.losses.at(-1)?.step ?? 0;
+  assert.ok(last >= 3 && last < 50, `stopped at ${last}, before the first validation on the way`);
+  assert.deepEqual(run.validations.map(({ step }) => step), [0, last]);
+  assert.equal(run.validations.at(-1)?.loss, (await lab.work((session) => session.evaluate({ split: 'validation' }))).loss);
+  const pauseAt = (/** @type {Event} */ event) => { if (/** @type {CustomEvent} */ (event).detail.step === 3) lab.pause(); };
+  lab.addEventListener('step', pauseAt);
+  await lab.train();
+  lab.removeEventListener('step', pauseAt);
+  await lab.stop();
+  assert.deepEqual([lab.run?.status, lab.run?.validations.at(-1)?.step], ['stopped', lab.run?.losses.at(-1)?.step], 'also after a pause');
+  const { session } = lab;
+  const evaluate = /** @type {any} */ (session).evaluate;
+  lab.addEventListener('step', stopAt);
+  lab.addEventListener('step', () => { /** @type {any} */ (session).evaluate = () => Promise.reject(new Error('no')); }, { once: true });
+  const without = await lab.train();
+  /** @type {any} */ (session).evaluate = evaluate;
+  lab.removeEventListener('step', stopAt);
+  assert.deepEqual([without?.status, lab.status, without?.validations.map(({ step }) => step)], ['stopped', 'ready', [0]], 'without it the run is kept all the same');
+  lab.set({ steps });
+  await idle();
+});
+
+test('impossible settings from outside: corrected with one notice each time, at the start and later; the rest is loaded', async () => {
+  const own = new Lab({ base: models });
+  const told = /** @type {any[]} */ ([]);
+  own.addEventListener('notice', (event) => told.push(/** @type {CustomEvent} */ (event).detail.corrections.map(({ key, values }) => [key, values.name, values.to])));
+  try {
+    own.set({ model: 'stories-300k', task: 'nope', method: 'banana', options: { rank: 9999, foo: 1 } });
+    assert.deepEqual([own.state.method, told], ['lora', [[['correct.choice', 'method', undefined]]]], 'an unknown method is known to be one before there is an engine');
+    await own.ready();
+    assert.deepEqual(told.slice(1), [[['correct.absent', 'task', undefined]], [['correct.range', 'rank', '1024'], ['correct.unknown', 'foo', undefined]]]);
+    assert.deepEqual([own.status, own.state.task, own.state.options, own.description.modules[0].options.rank], ['ready', 'pirate', { rank: 1024 }, 1024]);
+    await own.follow(fromLink('#v=1&m=prompt&vt=99999&n=9999'));
+    await own.during(null, async () => {});
+    assert.deepEqual(told.slice(3), [[['correct.range', 'steps', '5000'], ['correct.range', 'num_virtual_tokens', '1024']]]);
+    assert.deepEqual([own.state.method, own.state.options], ['prompt', { num_virtual_tokens: 1024 }]);
+  } finally {
+    own.close();
+  }
+});
+
+test('a module that the engine refuses at the start: all else is loaded, the reason is kept, and other settings work', async () => {
+  const own = new Lab({ base: models });
+  const failures = /** @type {any[]} */ ([]);
+  own.addEventListener('failure', (event) => failures.push(/** @type {CustomEvent} */ (event).detail));
+  try {
+    own.set({ ...settings, steps: 2, options: { target_modules: ['nope'] } });
+    await own.ready();
+    assert.deepEqual([own.status, failures.length, own.refused], ['ready', 1, failures[0]]);
+    assert.match(failures[0].message, /nope/);
+    assert.deepEqual(own.description.modules, []);
+    assert.ok(own.description.model.parameters > 0 && own.sample.before && own.data.length);
+    own.set({ options: {} });
+    await own.during(null, async () => {});
+    assert.deepEqual([own.refused, own.description.modules.length, failures.length], [null, 1, 1]);
+    assert.equal((await own.train().then((run) => run?.status)), 'done');
+  } finally {
+    own.close();
+  }
 });
 
 test('settings of the engine wait while it trains; a bad option is one failure and leaves the lab usable', async () => {

@@ -1,14 +1,21 @@
 // Settings: links there and back, clamping, hostile links; what changed between runs and texts; smoothing.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { quartiles, largestDifference, apart } from '../../web/lib/measure.js';
+import { fitOptions } from '../../web/lib/fit.js';
+import { addTexts, hasText, LANGUAGES, setLanguage, t } from '../../web/lib/i18n.js';
 import { configDiff, makeRun, smooth } from '../../web/lib/runs.js';
-import { defaults, FIELDS, fromLink, LINK_MAX, read, toLink } from '../../web/lib/store.js';
+import { defaults, FIELDS, fromLink, LINK_MAX, METHODS, read, toLink } from '../../web/lib/store.js';
 import { changedWords } from '../../web/lib/words.js';
 
 // A fixed seed keeps the suite repeatable; PEFTLAB_FUZZ_SEED looks elsewhere.
 fc.configureGlobal({ seed: Number(process.env.PEFTLAB_FUZZ_SEED ?? 1) });
+
+for (const language of Object.keys(LANGUAGES)) addTexts(language, JSON.parse(readFileSync(new URL(`../../web/content/texts/panels/${language}.json`, import.meta.url), 'utf8')));
+/** @param {import('../../web/lib/store.js').Correction} correction */
+const said = ({ key, values }) => t(key, values);
 
 test('a link holds what differs from the defaults, and gives it back', () => {
   assert.equal(toLink(defaults()), '#v=1');
@@ -22,15 +29,42 @@ test('a link holds what differs from the defaults, and gives it back', () => {
 
 test('links from outside: clamped, reported, never trusted', () => {
   assert.deepEqual(fromLink('#v=1&n=9999999').state, { steps: 5000 });
-  assert.match(fromLink('#v=1&n=9999999').notices[0], /steps: 9999999 was brought to 5000/);
+  assert.match(said(fromLink('#v=1&n=9999999').notices[0]), /steps: 9999999 was brought to 5000/);
   assert.deepEqual(fromLink('#v=2&m=lora').state, {});
-  assert.match(fromLink('#v=2').notices[0], /version 2/);
-  assert.match(fromLink('#v=1&wrong=1').notices[0], /wrong: unknown/);
+  assert.match(said(fromLink('#v=2').notices[0]), /version 2/);
+  assert.match(said(fromLink('#v=1&wrong=1').notices[0]), /wrong: unknown/);
   assert.deepEqual(fromLink('#v=1&m=<img onerror=x>').state, { method: 'lora' });
   assert.deepEqual(fromLink('#v=1&seed=NaN').state, { seed: 1 });
   assert.deepEqual(fromLink(`#v=1&p=${'x'.repeat(LINK_MAX)}`).state, {});
   assert.deepEqual(fromLink('#v=1&__proto__=1&constructor=2&o.__proto__=3').state, {});
   assert.equal(/** @type {any} */ ({}).polluted, undefined);
+});
+
+test('what was corrected is said in every language, with the values', () => {
+  const { state, notices } = fromLink('#v=1&n=99999&foo=1&seed=abc&m=banana&task=%3Cb%3E&r=1e999');
+  assert.deepEqual(state, { steps: 5000, seed: 1, method: 'lora', task: 'pirate', options: {} });
+  const english = notices.map(said);
+  assert.deepEqual(english, ['steps: 99999 was brought to 5000.', 'foo: unknown setting.', 'seed: “abc” is no number.', `method: “banana” is not one of ${METHODS.join(', ')}.`, 'task: “<b>” is no name.', 'rank: “Infinity” cannot be used.']);
+  for (const language of ['de', 'fr', 'es']) {
+    setLanguage(language);
+    notices.forEach((notice, i) => {
+      assert.ok(hasText(notice.key) && said(notice) !== english[i] && !/[{}]/.test(said(notice)), `${language}: ${said(notice)}`);
+      for (const value of Object.values(notice.values).filter(Boolean)) if (notice.key !== 'correct.unknown') assert.ok(said(notice).includes(value), `${language}: ${value}`);
+    });
+  }
+  setLanguage('en');
+});
+
+test('options from outside are brought to what the engine says of them; names of modules, patterns and texts are left to it', () => {
+  const method = { options: [{ name: 'rank', type: 'int', min: 1, max: 1024 }, { name: 'dropout', type: 'real', min: 0, max: 0.95 }, { name: 'init', type: 'choice', choices: ['true', 'pissa'] }, { name: 'use_dora', type: 'bool' }, { name: 'target_modules', type: 'targets' }] };
+  const fit = (/** @type {Record<string, any>} */ given) => { const { options, notices } = fitOptions(method, given); return [options, notices.map(({ key, values }) => [key, values.name, values.to])]; };
+  assert.deepEqual(fit({ rank: 9999 }), [{ rank: 1024 }, [['correct.range', 'rank', '1024']]]);
+  assert.deepEqual(fit({ rank: 0, dropout: 2 }), [{ rank: 1, dropout: 0.95 }, [['correct.range', 'rank', '1'], ['correct.range', 'dropout', '0.95']]]);
+  assert.deepEqual(fit({ rank: 3.6 }), [{ rank: 4 }, [['correct.range', 'rank', '4']]]);
+  assert.deepEqual(fit({ rank: 'x', dropout: true, init: 'no', use_dora: 'maybe', nothing: 1 }), [{}, ['number', 'number', 'choice', 'choice', 'unknown'].map((key, i) => [`correct.${key}`, ['rank', 'dropout', 'init', 'use_dora', 'nothing'][i], undefined])]);
+  const right = { rank: 8, dropout: 0.1, init: true, use_dora: true, target_modules: ['q_proj'] };
+  assert.deepEqual(fit(right), [right, []]);
+  assert.deepEqual(fit({ use_dora: 1 }), [{ use_dora: true }, []]);
 });
 
 test('whatever comes in, what comes out is inside the schema', () => {

@@ -15,7 +15,7 @@ const NO_NUMBER = 1e30;
 /** Longer curves are thinned; the engine looks at thirds and sixths of a run. */
 const MOST_POINTS = 600;
 const TRAINING = ['lr', 'steps'];
-const SIGNS = /** @type {Record<string, string>} */ ({ good: '✓', plateau: '→', underfitting: '↘', overfitting: '↗', diverging: '⚠', too_early: '…' });
+const SIGNS = /** @type {Record<string, string>} */ ({ good: '✓', plateau: '→', underfitting: '↘', overfitting: '↗', diverging: '⚠', too_early: '…', unfinished: '…' });
 
 /** The engine's sentence in English, ours in other languages. @param {string} key @param {string} words @param {Record<string, any>} [values] */
 const inOurWords = (key, words, values) => (language() !== 'en' && hasText(key) ? t(key, values) : words);
@@ -27,7 +27,8 @@ export function coachRequest(run) {
     const every = Math.max(1, Math.ceil(run.losses.length / MOST_POINTS));
     const history = run.losses.filter(({ step }, i) => i % every === 0 || held.has(step) || i === run.losses.length - 1)
         .map(({ step, loss }) => ({ step, loss: finite(loss), ...(held.has(step) && { val_loss: held.get(step) }) }));
-    return { history, method: run.method, options: run.options, steps: run.train.steps, lr: run.train.lr };
+    const ended = run.status === 'done' || run.status === 'stopped'; // a stopped run is judged by what it did, one under way by its plan too
+    return { history, method: run.method, options: run.options, steps: ended ? history.at(-1)?.step : run.train.steps, lr: run.train.lr };
 }
 
 /** A suggestion as a patch of settings. @param {{option: string, to: string}} suggestion @param {Record<string, any>} options those set now */

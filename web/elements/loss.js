@@ -1,7 +1,7 @@
 /** <peft-loss>: training and held-out loss by step, live; the model alone as a dashed line; earlier runs as ghosts; a cursor shared with the texts. */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
-import { fixed } from '../lib/format.js';
+import { count, fixed } from '../lib/format.js';
 import { number } from '../lib/i18n.js';
 import { bestValidation, smooth } from '../lib/runs.js';
 import { methodColor, methodDash } from './look.js';
@@ -14,9 +14,10 @@ class PeftLoss extends LabElement {
     static styles = [LabElement.styles, css`
         .keys { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: .8rem; color: var(--muted); }
         .keys svg { width: 22px; height: 10px; vertical-align: middle; }
+        .which { font-weight: 400; }
         header { display: flex; justify-content: space-between; gap: 8px; align-items: baseline; flex-wrap: wrap; }
     `];
-    static watch = ['step', 'validation', 'run', 'runs', 'state', 'ready', 'cursor', 'status'];
+    static watch = ['step', 'validation', 'run', 'runs', 'modules', 'state', 'ready', 'cursor', 'status'];
     static properties = { log: { state: true }, cursor: { state: true } };
 
     #timer = 0;
@@ -45,11 +46,19 @@ class PeftLoss extends LabElement {
         const run = this.#run;
         if (!run) return html`<h2>${t('loss.title')}</h2><p class="small muted">${t('loss.summary.none')}</p>`;
         const kept = this.#ghosts(run);
-        return html`<header><h2>${t('loss.title')} ${badge(run.recorded ? 'recorded' : 'measured')}</h2>
+        return html`<header><h2>${t('loss.title')}${this.#name(run)} ${badge(run.recorded ? 'recorded' : 'measured')}</h2>
             ${this.lab.state.level === 'student' ? nothing : html`<label class="small"><input type="checkbox" .checked=${this.log} @change=${(/** @type {any} */ e) => { this.log = e.target.checked; }}> ${t('loss.log')}</label>`}</header>
             <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)} .height=${185} .cursor=${this.cursor} @peft-point=${this.#point} .table=${this.#table(run)}
                 .plot=${(/** @type {any} */ Plot, /** @type {any} */ size) => this.#plot(Plot, size, run, kept)}></peft-chart>
             ${this.#keys(run, kept.length > 0)}`;
+    }
+
+    /** Which run it is, unless it is plainly the one of the settings. @param {import('../lib/runs.js').Run} run */
+    #name(run) {
+        if (run === this.lab.run || (!run.recorded && run.method === this.lab.state.method)) return nothing;
+        const { rank } = run.options;
+        const what = `${t(`method.${run.method}`)}${rank ? ` r = ${count(rank)}` : ''}`;
+        return html`<small class="which">: ${t(run.recorded ? 'loss.of.recorded' : 'loss.of.run', { run: run.id, what, n: run.train.steps })}</small>`;
     }
 
     /** Pinned runs of the same task and model, and the last few others. @param {import('../lib/runs.js').Run} run */
@@ -72,7 +81,7 @@ class PeftLoss extends LabElement {
         const train = fixed(smooth(run.losses).at(-1)?.loss ?? NaN);
         const validation = run.validations.at(-1);
         if (!validation || run.base_loss === null) return t('loss.summary.train', { step, train });
-        return t('loss.summary', { step, train, validation: fixed(validation.loss), base: fixed(run.base_loss) });
+        return t(validation.step === step ? 'loss.summary' : 'loss.summary.earlier', { step, train, validation: fixed(validation.loss), at: validation.step, base: fixed(run.base_loss) });
     }
 
     /** @param {import('../lib/runs.js').Run} run */

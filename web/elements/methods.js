@@ -1,14 +1,14 @@
 /** <peft-methods>: the method switch. */
 import { css, define, html, LabElement, t } from './base.js';
+import { METHODS } from '../lib/store.js';
 import { methodColor, methodShape } from './look.js';
 import { panelButton } from './panels.js';
 
 const COMMON = ['prompt', 'prefix', 'lora', 'adapter', 'full'];
-const FURTHER = ['ia3', 'norms'];
 
 /** Methods of this level, in the order of the shortcuts 1, 2, …. @param {import('../lib/lab.js').Lab} lab @returns {string[]} */
 export function methodsOf(lab) {
-    const known = lab.engine?.methods.map((/** @type {any} */ m) => m.name) ?? [...COMMON, ...FURTHER];
+    const known = lab.engine?.methods.map((/** @type {any} */ m) => m.name) ?? METHODS;
     const others = known.filter((/** @type {string} */ name) => !COMMON.includes(name));
     return [...COMMON.filter((name) => known.includes(name)), ...(lab.state.level === 'developer' || others.includes(lab.state.method) ? others : [])];
 }

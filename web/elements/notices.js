@@ -1,6 +1,17 @@
 /** <peft-notices>: what went wrong or was corrected, each once, until dismissed. */
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import { hasText } from '../lib/i18n.js';
 import { wrong } from './engine-said.js';
+import { usePanelTexts } from './texts.js';
+
+/** @typedef {import('../lib/store.js').Correction} Correction */
+/** @typedef {{text: string, hint: string, code: string, bad: boolean, corrections: Correction[]}} Item */
+
+/** A correction in the page's language, the setting by the name the page has for it. @param {Correction} correction */
+function corrected({ key, values }) {
+    const name = ['settings', 'option'].map((group) => `${group}.${values.name}`).find(hasText);
+    return t(key, { ...values, name: name ? t(name) : values.name });
+}
 
 class PeftNotices extends LabElement {
     static styles = [LabElement.styles, css`
@@ -13,22 +24,39 @@ class PeftNotices extends LabElement {
 
     constructor() {
         super();
-        /** @type {{text: string, hint: string, code: string, bad: boolean}[]} */
+        /** @type {Item[]} */
         this.items = [];
     }
 
     /** @param {string} type @param {any} detail */
     onLab(type, detail) {
         if (type === 'ready') this.items = this.items.filter((item) => !item.bad);
+        else if (detail.corrections) this.#correct(detail.corrections);
         else {
             const item = type === 'failure' ? { text: detail.message, hint: detail.hint ?? '', code: detail.code, bad: true } : { text: String(detail), hint: '', code: '', bad: false };
-            if (!this.items.some((other) => other.text === item.text)) this.items = [...this.items, item].slice(-4);
+            if (!this.items.some((other) => other.text === item.text)) this.items = [...this.items, { ...item, corrections: [] }].slice(-4);
         }
+    }
+
+    /** All corrections stand in one item, also those that had to wait for the engine. @param {Correction[]} more */
+    #correct(more) {
+        usePanelTexts().catch(() => {});
+        const before = this.items.find((item) => item.corrections.length)?.corrections ?? [];
+        const same = (/** @type {Correction} */ one) => before.some((other) => JSON.stringify(other) === JSON.stringify(one));
+        const corrections = [...before, ...more.filter((one) => !same(one))];
+        this.items = [...this.items.filter((item) => !item.corrections.length), { text: '', hint: '', code: '', bad: false, corrections }].slice(-4);
+    }
+
+    /** @param {Item} item */
+    #text(item) {
+        if (item.corrections.length === 0) return html`${wrong({ ...item, message: item.text })} ${item.bad && this.lab.runs.length ? t('failure.safe') : ''}`;
+        if (!hasText('correct.title')) return nothing; // its words are on their way
+        return html`${t('correct.title')} ${item.corrections.map((one) => html`<span class="one">${corrected(one)}</span> `)}${t('correct.on')}`;
     }
 
     render() {
         const { lab } = this;
-        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}"><p class="grow">${wrong({ ...item, message: item.text })} ${item.bad && lab.runs.length ? t('failure.safe') : ''}</p>
+        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}"><p class="grow">${this.#text(item)}</p>
             ${item.bad && !lab.session ? html`<button @click=${() => { this.items = []; lab.ready().catch(() => {}); }}>${t('failure.retry')}</button>` : nothing}
             <button aria-label=${t('notice.dismiss')} @click=${() => { this.items = this.items.filter((other) => other !== item); }}>✕</button></div>`)}</div>`;
     }

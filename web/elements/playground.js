@@ -69,9 +69,7 @@ class PeftPlayground extends LabElement {
     /** A link to other settings was followed, or the address edited. */
     #linked = () => {
         if (this.hasAttribute('no-link') || location.hash === toLink(this.lab.state)) return;
-        const { state, notices } = fromLink(location.hash);
-        notices.forEach((text) => this.lab.emit('notice', text));
-        this.lab.set(state);
+        this.lab.follow(fromLink(location.hash));
     };
 
     #said = (/** @type {Event} */ event) => { this.message = /** @type {CustomEvent} */ (event).detail; };
@@ -90,7 +88,7 @@ class PeftPlayground extends LabElement {
         const { lab } = this;
         await this.updateComplete; // so that notices have a place
         const link = this.hasAttribute('no-link') || location.hash.length < 2 ? { state: {}, notices: [] } : fromLink(location.hash);
-        link.notices.forEach((text) => lab.emit('notice', text));
+        lab.tell(link.notices);
         const asked = { ...attributeSettings(this), ...link.state };
         const saved = this.hasAttribute('no-save') ? { settings: null, open: null } : await startAutosave(lab);
         lab.set({ ...(Object.keys(asked).length ? {} : saved.settings), ...asked });

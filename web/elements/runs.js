@@ -2,7 +2,7 @@
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import { count, duration, fixed, optionValue, percent } from '../lib/format.js';
 import { hasText } from '../lib/i18n.js';
-import { configDiff, lastValidation } from '../lib/runs.js';
+import { configDiff } from '../lib/runs.js';
 import { methodColor, methodShape } from './look.js';
 
 /** @param {string} key */
@@ -37,11 +37,10 @@ class PeftRuns extends LabElement {
         const run = lab.runs[at];
         const loaded = lab.run === run;
         const idle = lab.status === 'ready' || lab.status === 'paused';
-        const loss = lastValidation(run);
         return html`<tr class=${loaded ? 'loaded' : ''} style="--mc: ${methodColor(run.method)}">
             <td><span class="shape" aria-hidden="true">${methodShape(run.method)}</span> ${t('runs.name', { n: run.id })} · ${t(`method.${run.method}`)}</td>
             <td class="wide"><span class="diff">${this.#difference(at)}</span></td>
-            <td class="num" data-name=${t('runs.loss')}>${loss === null ? '–' : fixed(loss, 3)}</td>
+            <td class="num" data-name=${t('runs.loss')}>${this.#heldOut(run)}</td>
             <td class="num" data-name=${t('runs.score')}>${run.score === null ? '–' : percent(100 * run.score)}</td>
             <td class="num" data-name=${t('runs.trained')}>${count(run.trainable)}</td>
             <td class="num" data-name=${t('runs.time')}>${duration(run.seconds)}</td>
@@ -50,6 +49,13 @@ class PeftRuns extends LabElement {
                 ${(run.adapter || run.weights) && !loaded ? html`<button ?disabled=${!idle} aria-label=${t('runs.load.about', { n: run.id })} @click=${() => lab.load(run).catch(() => {})}>${t('runs.load')}</button>` : nothing}
                 <button aria-pressed=${Boolean(run.pinned)} aria-label=${t('runs.pin.about', { n: run.id })} @click=${() => { run.pinned = !run.pinned; lab.emit('runs'); }}>${t('runs.pin')}</button>
                 <button ?disabled=${run.status === 'running' || (loaded && !idle)} aria-label=${t('runs.delete.about', { n: run.id })} @click=${() => lab.remove(run)}>${t('runs.delete')}</button></span></td></tr>`;
+    }
+
+    /** With its step, where the run went on since. @param {import('../lib/runs.js').Run} run */
+    #heldOut({ losses, validations }) {
+        const held = validations.at(-1);
+        if (!held) return '–';
+        return held.step === (losses.at(-1)?.step ?? 0) ? fixed(held.loss, 3) : t('runs.held', { loss: fixed(held.loss, 3), step: held.step });
     }
 
     /** @param {number} at */

@@ -2,6 +2,8 @@
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { count, duration, fixed, percent } from '../lib/format.js';
 import { lastValidation, smooth } from '../lib/runs.js';
+import { wrong } from './engine-said.js';
+import { recorded } from './recorded.js';
 
 /** A trial step waits until nobody changes settings. */
 const TRIAL_WAIT_MS = 600;
@@ -98,6 +100,14 @@ class PeftTrain extends LabElement {
         return () => Promise.resolve(work()).catch(() => {});
     }
 
+    /** The steps of a run; before the task with its presets is there, those of the recorded run where they will be the same; 0: not known yet. */
+    get #steps() {
+        const { lab } = this;
+        const { method, task, train } = recorded.run;
+        if (lab.task || lab.state.steps) return lab.train_options.steps;
+        return method === lab.state.method && task === lab.state.task ? train.steps : 0;
+    }
+
     /** Seconds the run will take: by the pace of earlier runs here, else by one trial step. */
     #expected() {
         const last = [...this.lab.runs].reverse().find((run) => run.losses.length > 3 && run.model === this.lab.state.model && run.train.batch_size === this.lab.train_options.batch_size);
@@ -132,18 +142,25 @@ class PeftTrain extends LabElement {
         const { lab } = this;
         const { status } = lab;
         const training = status === 'training';
-        const ready = status === 'ready' || status === 'paused';
-        const steps = lab.train_options.steps;
+        const idle = status === 'ready' || status === 'paused';
+        const ready = idle && !lab.refused;
+        const steps = this.#steps;
         const expected = this.#expected();
         const fresh = ready && lab.runs.length === 0;
         return html`<div class="card stack" role="group" aria-label=${t('train.title')}><div class="buttons">
             ${training ? html`<button class="primary" @click=${() => lab.pause()} ?disabled=${this.stopping}>${t('train.pause')}</button>`
                 : status === 'paused' ? html`<button class="primary" @click=${this.#do(() => lab.resume())}>${t('train.resume')}</button>`
-                    : html`<button class="primary ${fresh ? 'first' : ''}" id="train" ?disabled=${!ready} @click=${this.#do(() => lab.train())}>${t(lab.run?.status === 'done' ? 'train.again' : 'train.start', { n: steps })}</button>`}
+                    : html`<button class="primary ${fresh ? 'first' : ''}" id="train" ?disabled=${!ready} @click=${this.#do(() => lab.train())}>${steps ? t(lab.run?.status === 'done' ? 'train.again' : 'train.start', { n: steps }) : t('train.title')}</button>`}
             ${training || this.compact ? nothing : html`<button ?disabled=${!ready} @click=${this.#do(() => lab.step())}>${t('train.step')}</button>`}
             ${training || status === 'paused' ? html`<button @click=${() => this.#stop()} ?disabled=${this.stopping}>${t('train.stop')}</button>` : nothing}
             ${!training && !this.compact ? html`<button ?disabled=${!ready || !lab.run} @click=${this.#do(() => lab.reset())}>${t('train.reset')}</button>` : nothing}
-            </div>${this.#progress(steps, expected)}</div>`;
+            </div>${lab.refused && idle ? this.#refused(lab.refused) : this.#progress(steps, expected)}</div>`;
+    }
+
+    /** Why there is nothing to train, and the way back. @param {import('../engine/index.js').PeftLabError} error */
+    #refused(error) {
+        const { lab } = this;
+        return html`<p class="small" role="status">${wrong(error)}</p>${Object.keys(lab.state.options).length ? html`<button id="back" @click=${() => lab.set({ options: {} })}>${t('settings.back')}</button>` : nothing}`;
     }
 
     /** @param {number} steps @param {number | null} expected */

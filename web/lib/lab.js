@@ -4,7 +4,7 @@
  *
  * Events (CustomEvent, detail in parentheses): status (Status) · state (changed keys) · ready · counts · data (statistics by split) · step (StepReport) ·
  * validation (ValidationReport) · sample ({when: before | during | after, text, step}) · run (Run) · runs · modules · merge (MergeReport | null) ·
- * snapshot ({step, bytes}) · weights ({run, bytes, gone}) · notice (text) · failure (PeftLabError)
+ * snapshot ({step, bytes}) · weights ({run, bytes, gone}) · notice (text, or {corrections} of what came from outside) · failure (PeftLabError)
  */
 import { evaluateTask, PeftLabError } from '../engine/index.js';
 import { Loader } from './loader.js';
@@ -47,6 +47,8 @@ export class Lab extends EventTarget {
     /** @type {any} report of the last merge, null when nothing is merged */
     merged = null;
     sample = { prompt: '', before: '', after: '' };
+    /** Why the engine would not have the module of the settings. @type {PeftLabError | null} */
+    refused = null;
     snapshotSeconds = 5;
     /** @type {number | undefined} bytes an engine may have; undefined: what WebAssembly allows */
     memoryLimit;
@@ -95,7 +97,7 @@ export class Lab extends EventTarget {
                 if (error.code !== 'aborted') this.emit('failure', error);
                 throw error;
             } finally {
-                if (status && this.status === status) this.setStatus(this.session ? (before === 'paused' ? 'paused' : 'ready') : 'failed');
+                if (status && [status, 'busy'].includes(this.status)) this.setStatus(this.session ? (before === 'paused' ? 'paused' : 'ready') : 'failed');
             }
         });
         this.#queue = turn.catch(() => {});
@@ -122,10 +124,20 @@ export class Lab extends EventTarget {
 
     // ---- settings ----
 
+    /** @param {import('./store.js').Correction[]} corrections said in one notice */
+    tell(corrections) { if (corrections.length) this.emit('notice', { corrections }); }
+
+    /** Settings of a link: what the engine would refuse is corrected, as far as it can be. @param {ReturnType<typeof read>} link */
+    async follow({ state, notices }) {
+        const fitted = await this.#loader.fit(state.method ?? this.state.method, state.options ?? {});
+        this.tell([...notices, ...fitted.notices]);
+        this.set(state.options ? { ...state, options: fitted.options } : state);
+    }
+
     /** @param {Record<string, unknown>} patch untrusted; unknown and impossible values are dropped with a notice */
     set(patch) {
         const { state, notices } = read(patch);
-        notices.forEach((notice) => this.emit('notice', notice));
+        this.tell(notices);
         let changed = Object.keys(state).filter((key) => JSON.stringify(state[key]) !== JSON.stringify(this.state[key]));
         if (this.status === 'training' && changed.some((key) => ENGINE_KEYS.includes(key))) {
             this.emit('notice', 'notice.training');

@@ -1,7 +1,7 @@
 /** The loading part of a Lab: engine, model, task, data and a fresh module, as the settings name them; and again, what a change of settings touches. */
 import { loadIndex, loadTask, PeftLab, PeftLabError } from '../engine/index.js';
 import { loadSplits, OWN, ownTask } from './own.js';
-import { FIELDS } from './store.js';
+import { correction, FIELDS } from './store.js';
 
 /** @typedef {import('../engine/session.js').Session} Session */
 
@@ -58,14 +58,31 @@ export class Loader {
             const { models, tasks } = lab.index;
             const chosen = models.find((m) => m.name === lab.state.model) ?? models.find((m) => m.default) ?? models.find((m) => m.name === 'stories-1m') ?? models[0];
             if (!chosen) throw new PeftLabError('load', 'No model is installed.');
+            const absent = lab.state.model && lab.state.model !== chosen.name ? [correction('absent', 'model', lab.state.model)] : [];
             lab.state.model = chosen.name;
-            if (!(lab.own && lab.state.task === OWN) && !tasks.some((t) => t.name === lab.state.task)) lab.state.task = (tasks.find((t) => t.name === FIELDS.task.initial) ?? tasks[0])?.name ?? '';
+            if (!(lab.own && lab.state.task === OWN) && !tasks.some((t) => t.name === lab.state.task)) {
+                absent.push(correction('absent', 'task', lab.state.task));
+                lab.state.task = (tasks.find((t) => t.name === FIELDS.task.initial) ?? tasks[0])?.name ?? '';
+            }
+            lab.tell(absent);
             await Promise.all([this.#loadModel(chosen.name), this.#loadTask(lab.state.task)]);
+            const fitted = await this.fit(lab.state.method, lab.state.options);
+            lab.tell(fitted.notices);
+            lab.state.options = fitted.options;
+            if (absent.length || fitted.notices.length) lab.emit('state', ['model', 'task', 'options']);
             await this.#prepare();
         }).then(() => lab.emit('ready'));
         this.#started = loading;
         loading.catch(() => { this.#started = null; });
         return loading;
+    }
+
+    /** Options from outside, brought to what the engine takes, once it can be asked. @param {string} name of the method @param {Record<string, any>} options */
+    async fit(name, options) {
+        const method = this.#lab.engine?.methods.find((/** @type {any} */ each) => each.name === name);
+        if (!method || Object.keys(options).length === 0) return { options, notices: [] };
+        const { fitOptions } = await import('./fit.js'); // most visits bring none
+        return fitOptions(method, options);
     }
 
     /** @param {string} name */
@@ -121,7 +138,10 @@ export class Loader {
         if (!session || !task) return;
         await session.clear();
         lab.data = await loadSplits(session, task);
-        await this.setModule();
+        await this.setModule().catch((error) => {
+            if (!lab.refused) throw error;
+            lab.emit('failure', lab.refused); // all else is loaded, so that other settings can be tried
+        });
         await this.#sampleAgain();
         lab.emit('data', lab.data);
     }
@@ -133,7 +153,17 @@ export class Loader {
         lab.sample = { ...lab.sample, after: '' };
         if (lab.merged) lab.emit('merge', (lab.merged = null));
         await session.clear();
-        await session.addModule(lab.state.method, lab.options, { seed: lab.state.seed, name: lab.state.method });
+        lab.refused = null;
+        try {
+            await session.addModule(lab.state.method, lab.options, { seed: lab.state.seed, name: lab.state.method });
+        } catch (thrown) {
+            const error = PeftLabError.from(thrown);
+            if (!['aborted', 'worker-lost'].includes(error.code)) {
+                lab.refused = error;
+                await lab.describe(); // the model without it
+            }
+            throw error;
+        }
         await lab.describe();
     }
 

@@ -3,8 +3,11 @@
  * attribute, a host page's message) goes through read(); what is out of range is clamped, what is unknown is dropped, and both are reported.
  */
 
+/** What was corrected: a key of the texts (`correct.KEY`) and what it names, so that the page can say it in its language. @typedef {{key: string, values: Record<string, string>}} Correction */
 /** @typedef {{kind: 'word' | 'int' | 'real' | 'choice' | 'words' | 'text' | 'bool', initial: any, min?: number, max?: number, choices?: readonly string[], link?: string}} Field */
 
+/** The engine's methods; the page knows them before the engine is there. */
+export const METHODS = Object.freeze(['prompt', 'prefix', 'lora', 'adapter', 'full', 'ia3', 'norms']);
 export const LEVELS = Object.freeze(['student', 'explorer', 'developer']);
 export const PANELS = Object.freeze(['', 'inspect', 'merge', 'compare', 'mix', 'combine', 'choose', 'calculator', 'chapter', 'data', 'export', 'lessons', 'proof']);
 export const LINK_VERSION = 1;
@@ -14,7 +17,7 @@ export const LINK_MAX = 2000;
 export const FIELDS = /** @type {Readonly<Record<string, Field>>} */ (Object.freeze({
     model: { kind: 'word', initial: '', link: 'model' },
     task: { kind: 'word', initial: 'pirate', link: 'task' },
-    method: { kind: 'word', initial: 'lora', link: 'm' },
+    method: { kind: 'choice', initial: 'lora', choices: METHODS, link: 'm' },
     seed: { kind: 'int', initial: 1, min: 0, max: 999_999, link: 'seed' },
     steps: { kind: 'int', initial: 0, min: 0, max: 5000, link: 'n' },
     lr: { kind: 'real', initial: 0, min: 0, max: 10, link: 'lr' },
@@ -45,17 +48,20 @@ export function defaults() {
 /** The text of a simple value; an object's own toString is not asked, it may be anything. @param {unknown} value */
 const plain = (value) => (['string', 'number', 'boolean', 'bigint'].includes(typeof value) ? String(value) : '');
 
-/** @param {string} name @param {Field} field @param {unknown} value @param {string[]} notices @returns {any} a value inside the schema */
+/** @param {string} key @param {string} name of the setting @param {unknown} [value] that was given @param {Record<string, string>} [more] @returns {Correction} */
+export const correction = (key, name, value, more) => ({ key: `correct.${key}`, values: { name: name.slice(0, 40), value: plain(value).slice(0, 40), ...more } });
+
+/** @param {string} name @param {Field} field @param {unknown} value @param {Correction[]} notices @returns {any} a value inside the schema */
 function readField(name, field, value, notices) {
-    const bad = (/** @type {string} */ why) => {
-        notices.push(`${name}: ${why}`);
+    const bad = (/** @type {string} */ key, /** @type {Record<string, string>} */ more = {}) => {
+        notices.push(correction(key, name, value, more));
         return structuredClone(field.initial);
     };
     if (field.kind === 'int' || field.kind === 'real') {
         const number = typeof value === 'number' ? value : NUMBER.test(plain(value)) ? Number(value) : NaN;
-        if (!Number.isFinite(number) || (field.kind === 'int' && !Number.isInteger(number))) return bad(`"${plain(value).slice(0, 40)}" is no number`);
+        if (!Number.isFinite(number) || (field.kind === 'int' && !Number.isInteger(number))) return bad('number');
         const clamped = Math.min(field.max ?? Infinity, Math.max(field.min ?? -Infinity, number));
-        if (clamped !== number) notices.push(`${name}: ${number} was brought to ${clamped}`);
+        if (clamped !== number) notices.push(correction('range', name, number, { to: String(clamped) }));
         return clamped;
     }
     if (field.kind === 'bool') return value === true || value === 'true' || value === '1';
@@ -64,8 +70,8 @@ function readField(name, field, value, notices) {
         return [...new Set(list.map(plain).filter((word) => WORD.test(word)))].slice(0, 40);
     }
     const text = plain(value);
-    if (field.kind === 'choice') return field.choices?.includes(text) ? text : bad(`"${text.slice(0, 40)}" is not one of ${field.choices?.filter(Boolean).join(', ')}`);
-    if (field.kind === 'word') return text === '' || WORD.test(text) ? text : bad(`"${text.slice(0, 40)}" is no name`);
+    if (field.kind === 'choice') return field.choices?.includes(text) ? text : bad('choice', { choices: (field.choices ?? []).filter(Boolean).join(', ') });
+    if (field.kind === 'word') return text === '' || WORD.test(text) ? text : bad('word');
     return text.slice(0, field.max);
 }
 
@@ -92,22 +98,23 @@ function readOption(value) {
 
 /**
  * @param {Record<string, unknown>} raw untrusted settings
- * @returns {{state: Record<string, any>, notices: string[]}} state holds only the fields that were given
+ * @returns {{state: Record<string, any>, notices: Correction[]}} state holds only the fields that were given
  */
 export function read(raw) {
-    /** @type {string[]} */
+    /** @type {Correction[]} */
     const notices = [];
     /** @type {Record<string, any>} */
     const state = {};
     for (const [name, value] of Object.entries(raw)) {
         if (name === 'options') {
             if (!value || typeof value !== 'object') continue;
-            state.options = Object.fromEntries(Object.entries(value).filter(([key]) => /^[a-z_0-9]{1,40}$/.test(key) && key !== '__proto__')
-                .map(([key, v]) => [key, readOption(v)]).filter(([, v]) => v !== undefined));
+            const named = Object.entries(value).filter(([key]) => /^[a-z_0-9]{1,40}$/.test(key) && key !== '__proto__').map(([key, v]) => [key, readOption(v), v]);
+            for (const [key, option, v] of named) if (option === undefined && v !== undefined) notices.push(correction('value', key, v));
+            state.options = Object.fromEntries(named.filter(([, option]) => option !== undefined));
         } else if (Object.hasOwn(FIELDS, name)) {
             state[name] = readField(name, FIELDS[name], value, notices);
         } else {
-            notices.push(`${name.slice(0, 40)}: unknown setting`);
+            notices.push(correction('unknown', name));
         }
     }
     return { state, notices };
@@ -148,12 +155,12 @@ function optionValue(name, text) {
     return text === 'true' ? true : text === 'false' ? false : text;
 }
 
-/** @param {string} hash location.hash @returns {{state: Record<string, any>, notices: string[]}} */
+/** @param {string} hash location.hash @returns {{state: Record<string, any>, notices: Correction[]}} */
 export function fromLink(hash) {
-    if (hash.length > LINK_MAX) return { state: {}, notices: ['link: longer than 2,000 characters, not used'] };
+    if (hash.length > LINK_MAX) return { state: {}, notices: [correction('long', 'link', LINK_MAX)] };
     const parameters = new URLSearchParams(hash.replace(/^#/, ''));
     const version = parameters.get('v');
-    if (version !== null && version !== String(LINK_VERSION)) return { state: {}, notices: [`link: version ${version.slice(0, 10)} is not known here`] };
+    if (version !== null && version !== String(LINK_VERSION)) return { state: {}, notices: [correction('version', 'link', version.slice(0, 10))] };
     const names = Object.fromEntries(Object.entries(FIELDS).map(([name, { link }]) => [link, name]));
     /** @type {Record<string, unknown>} */
     const raw = {};

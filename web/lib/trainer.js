@@ -222,10 +222,12 @@ export class Trainer {
         return run;
     }
 
-    /** After the last step: sample, files. @param {Run} run @param {'done' | 'stopped'} status */
+    /** After the last step: held-out loss, sample, files. @param {Run} run @param {'done' | 'stopped'} status */
     async #finish(run, status) {
         const lab = this.#lab;
+        if (status === 'stopped') lab.setStatus('busy'); // it does not train any more, as was asked
         await this.#session.endRun();
+        await this.#validateEnd(run);
         lab.sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
         run.sample = { ...lab.sample };
         keepSample(run, run.losses.at(-1)?.step ?? 0, lab.sample.after);
@@ -238,6 +240,18 @@ export class Trainer {
         lab.emit('run', run);
         lab.emit('runs');
         return run;
+    }
+
+    /** A run stopped between two validations has no held-out loss of its last step yet. @param {Run} run */
+    async #validateEnd(run) {
+        const step = run.losses.at(-1)?.step ?? 0;
+        if (!this.#lab.task?.splits.validation || step === (run.validations.at(-1)?.step ?? 0)) return;
+        const report = await this.#session.evaluate({ split: 'validation' }).catch(() => null); // the page then names the step of the last value there is
+        if (!report) return;
+        const { loss, bits_per_byte } = report;
+        run.validations.push({ step, loss, bits_per_byte });
+        if (run.best && loss < run.best.loss) delete run.best; // the end is the best
+        this.#lab.emit('validation', { step, loss, bits_per_byte });
     }
 
     /** So that the run can be put back into the model: an adapter as files, what files would change as it is. @param {Run} run @param {number} id of the module */
