@@ -45,18 +45,60 @@ static int32_t width_of(const pl_options *options, const pl_config *config, int3
     return scales_input(options, layer, site) ? pl_site_in(config, site) : pl_site_out(config, site);
 }
 
-/* One rule for a map in every layer: merging relies on knowing which maps are scaled at their input. */
+/* peft refuses names outside the target modules. The default may name more than is targeted: a folder gets what is (adapter_config.c). */
+static pl_status check_feedforward(const pl_options *options, const pl_config *config, pl_error *error) {
+    const char *rest = options->text[FEEDFORWARD] ? options->text[FEEDFORWARD] : "", *word;
+    bool given = strcmp(rest, OPTIONS[FEEDFORWARD].initial_text) != 0;
+    size_t length = 0;
+    while ((word = pl_list_word(&rest, &length)) != NULL) {
+        bool known = false, targeted = false;
+        for (int32_t i = 0; i < config->num_hidden_layers * PL_SITE_COUNT; i++) {
+            int32_t layer = i / PL_SITE_COUNT;
+            pl_site site = (pl_site)(i % PL_SITE_COUNT);
+            char path[PL_NAME_SIZE];
+            pl_site_path(layer, site, path);
+            bool named = pl_path_named(path, word, length);
+            known = known || named;
+            targeted = targeted || (named && pl_options_targets(options, layer, site));
+        }
+        if (!known)
+            return pl_fail(error, PL_ERR_ARGUMENT,
+                           "feedforward_modules: '%.*s' names no linear map of this model; choose among the "
+                           "target modules, e.g. down_proj",
+                           (int)length, word);
+        if (given && !targeted)
+            return pl_fail(error, PL_ERR_ARGUMENT,
+                           "feedforward_modules: '%.*s' is not among the target_modules, so there is nothing "
+                           "to rescale; name it there too, or leave it out",
+                           (int)length, word);
+    }
+    return PL_OK;
+}
+
+/* One rule for a map in every targeted layer: merging relies on knowing which maps are scaled at their input. */
+static pl_status check_one_rule(const pl_options *options, const pl_config *config, pl_site site,
+                                pl_error *error) {
+    int32_t first = PL_NONE;
+    for (int32_t layer = 0; layer < config->num_hidden_layers; layer++) {
+        if (!pl_options_targets(options, layer, site))
+            continue;
+        first = first == PL_NONE ? layer : first;
+        if (scales_input(options, layer, site) != scales_input(options, first, site))
+            return pl_fail(error, PL_ERR_UNSUPPORTED,
+                           "feedforward_modules '%s' treats %s differently in layers %d and %d; name it "
+                           "without a layer",
+                           options->text[FEEDFORWARD], pl_site_name(site), (int)first, (int)layer);
+    }
+    return PL_OK;
+}
+
 static pl_status ia3_check(const pl_options *options, const pl_config *config, pl_error *error) {
     bool any = false;
-    for (int32_t layer = 0; layer < config->num_hidden_layers; layer++) {
+    PL_TRY(check_feedforward(options, config, error));
+    for (int32_t site = 0; site < PL_SITE_COUNT; site++)
+        PL_TRY(check_one_rule(options, config, (pl_site)site, error));
+    for (int32_t layer = 0; layer < config->num_hidden_layers; layer++)
         any = any || options->targets[layer] != 0;
-        for (int32_t i = 0; i < PL_SITE_COUNT; i++)
-            if (scales_input(options, layer, (pl_site)i) != scales_input(options, 0, (pl_site)i))
-                return pl_fail(error, PL_ERR_UNSUPPORTED,
-                               "feedforward_modules '%s' treats %s differently in layers 0 and %d; name it "
-                               "without a layer",
-                               options->text[FEEDFORWARD], pl_site_name((pl_site)i), (int)layer);
-    }
     if (any)
         return PL_OK;
     return pl_fail(error, PL_ERR_ARGUMENT,

@@ -82,6 +82,10 @@ pl_status pl_options_limit(pl_options *options, const pl_config *config, const i
 void pl_site_path(int32_t layer, pl_site site, char path[PL_NAME_SIZE]);
 /* peft's rule for plain words: one of the comma list equals the path, or is a dotted tail of it ("q_proj", "layers.3.mlp.up_proj"). */
 bool pl_path_listed(const char *path, const char *list);
+/* The next word of a comma list, spaces trimmed; *list moves behind it. NULL at the end. */
+const char *pl_list_word(const char **list, size_t *length);
+/* Is word[length] the path or a dotted tail of it? */
+bool pl_path_named(const char *path, const char *word, size_t length);
 
 typedef struct pl_needs {
     int32_t virtual_tokens, memory_tokens;

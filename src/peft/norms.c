@@ -39,15 +39,34 @@ static pl_status norms_declare(const pl_options *options, const pl_config *confi
     return layout->status;
 }
 
+static bool names_a_norm(const pl_config *config, const char *word, size_t length) {
+    static const char *const kinds[] = {"input_layernorm", "post_attention_layernorm"};
+    char path[PL_NAME_SIZE];
+    for (int32_t layer = 0; layer < config->num_hidden_layers; layer++) {
+        for (size_t kind = 0; kind < sizeof kinds / sizeof kinds[0]; kind++) {
+            (void)snprintf(path, sizeof path, "model.layers.%d.%s", (int)layer, kinds[kind]);
+            if (pl_path_named(path, word, length))
+                return true;
+        }
+    }
+    return pl_path_named("model.norm", word, length);
+}
+
+/* Every name counts: one that is misspelt would leave its norms untrained without a word. */
 static pl_status norms_check(const pl_options *options, const pl_config *config, pl_error *error) {
-    pl_layout count = pl_layout_make(NULL, error);
-    PL_TRY(norms_declare(options, config, &count));
-    if (count.count > 0)
-        return PL_OK;
-    return pl_fail(error, PL_ERR_ARGUMENT,
-                   "target_modules '%s' names no norm of this model; choose among input_layernorm, "
-                   "post_attention_layernorm, norm",
-                   options->text[TARGETS]);
+    const char *rest = options->text[TARGETS] ? options->text[TARGETS] : "", *word;
+    size_t length = 0;
+    int32_t words = 0;
+    for (; (word = pl_list_word(&rest, &length)) != NULL; words++)
+        if (!names_a_norm(config, word, length))
+            return pl_fail(error, PL_ERR_ARGUMENT,
+                           "target_modules: '%.*s' names no norm of this model; choose among "
+                           "input_layernorm, post_attention_layernorm, norm",
+                           (int)length, word);
+    return words ? PL_OK
+                 : pl_fail(error, PL_ERR_ARGUMENT,
+                           "target_modules is empty; choose among input_layernorm, "
+                           "post_attention_layernorm, norm");
 }
 
 static double no_flops(const pl_options *options, const pl_config *config, int32_t context) {

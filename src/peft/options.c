@@ -14,16 +14,14 @@ void pl_site_path(int32_t layer, pl_site site, char path[PL_NAME_SIZE]) {
                    pl_site_name(site));
 }
 
-/* Is key[length] the path or a dotted tail of it? */
-static bool is_tail(const char *path, const char *key, size_t length) {
+bool pl_path_named(const char *path, const char *word, size_t length) {
     size_t whole = strlen(path);
-    if (length == 0 || length > whole || memcmp(path + whole - length, key, length) != 0)
+    if (length == 0 || length > whole || memcmp(path + whole - length, word, length) != 0)
         return false;
     return length == whole || path[whole - length - 1] == '.';
 }
 
-/* The next word of a comma list, spaces trimmed; *list moves behind it. NULL at the end. */
-static const char *next_word(const char **list, size_t *length) {
+const char *pl_list_word(const char **list, size_t *length) {
     const char *word = *list;
     while (*word == ' ' || *word == ',')
         word++;
@@ -37,8 +35,8 @@ static const char *next_word(const char **list, size_t *length) {
 
 bool pl_path_listed(const char *path, const char *list) {
     size_t length = 0;
-    for (const char *word; (word = next_word(&list, &length)) != NULL;)
-        if (is_tail(path, word, length))
+    for (const char *word; (word = pl_list_word(&list, &length)) != NULL;)
+        if (pl_path_named(path, word, length))
             return true;
     return false;
 }
@@ -52,7 +50,7 @@ static int32_t mark_sites(const pl_config *config, const char *word, size_t leng
         for (int32_t site = 0; site < PL_SITE_COUNT; site++) {
             char path[PL_NAME_SIZE];
             pl_site_path(layer, (pl_site)site, path);
-            if (!all && !is_tail(path, word, length))
+            if (!all && !pl_path_named(path, word, length))
                 continue;
             targets[layer] = (uint8_t)(targets[layer] | 1U << site);
             found++;
@@ -65,7 +63,7 @@ static pl_status resolve(const char *what, const pl_config *config, const char *
                          uint8_t targets[PL_LAYERS_MAX], pl_error *error) {
     size_t length = 0;
     const char *rest = list;
-    for (const char *word; (word = next_word(&rest, &length)) != NULL;)
+    for (const char *word; (word = pl_list_word(&rest, &length)) != NULL;)
         if (mark_sites(config, word, length, targets) == 0)
             return pl_fail(
                 error, PL_ERR_ARGUMENT,
@@ -111,7 +109,7 @@ double pl_option_pattern(const pl_options *options, const char *name, int32_t la
     pl_site_path(layer, site, path);
     for (int32_t i = 0; i < options->pattern_count; i++) {
         const pl_pattern *pattern = &options->patterns[i];
-        if (options->pattern_option[i] == index && is_tail(path, pattern->key, strlen(pattern->key)))
+        if (options->pattern_option[i] == index && pl_path_named(path, pattern->key, strlen(pattern->key)))
             return pattern->value;
     }
     return fallback;

@@ -92,15 +92,12 @@ static void write_list(pl_text *out, const char *key, const char *list) {
     pl_write_end(out, ']');
 }
 
-static void write_text_list(pl_text *out, const pl_options *o, const char *key) {
-    write_list(out, key, o->text[pl_option_index(o->method, key)]);
-}
-
 static void write_ia3(pl_text *out, const pl_options *o, const pl_config *model) {
     write_key_null(out, "auto_mapping");
     write_key_null(out, "base_model_name_or_path");
     pl_write_key_bool(out, "fan_in_fan_out", false);
-    write_text_list(out, o, "feedforward_modules");
+    session_write_targets_named(out, o, model, "feedforward_modules",
+                                o->text[pl_option_index(o->method, "feedforward_modules")]);
     pl_write_key_bool(out, "inference_mode", true);
     pl_write_key_bool(out, "init_ia3_weights", true);
     write_key_null(out, "modules_to_save");
@@ -117,7 +114,7 @@ static void write_norms(pl_text *out, const pl_options *o) {
     write_key_null(out, "modules_to_save");
     pl_write_key_string(out, "peft_type", "LN_TUNING");
     write_key_null(out, "revision");
-    write_text_list(out, o, "target_modules");
+    write_list(out, "target_modules", o->text[pl_option_index(o->method, "target_modules")]);
     pl_write_key_string(out, "task_type", "CAUSAL_LM");
 }
 

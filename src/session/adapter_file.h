@@ -27,6 +27,8 @@ pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, c
 /* Layer and site of a normalised key "model.layers.3.mlp.up_proj.<tail>"; false when it is none. */
 bool adapter_key_place(const char *key, const pl_config *model, int32_t *layer, pl_site *site,
                        const char **tail);
+/* Refuses a tensor that adapts the embedding or the head, by its name in the file. */
+pl_status adapter_check_place(const char *name, pl_error *error);
 /* The keys whose presence with a value other than null, false or empty changes the meaning, and which we do not offer. */
 pl_status adapter_refuse(const pl_json *config, const char *const *keys, int32_t count, pl_error *error);
 

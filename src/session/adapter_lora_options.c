@@ -25,6 +25,17 @@ bool adapter_key_place(const char *key, const pl_config *model, int32_t *layer, 
     return false;
 }
 
+pl_status adapter_check_place(const char *name, pl_error *error) {
+    bool outside = strstr(name, "lm_head.") != NULL || strstr(name, "embed_tokens.") != NULL;
+    bool adapts = strstr(name, "lora_") != NULL || strstr(name, "ia3_") != NULL;
+    if (!outside || !adapts)
+        return PL_OK;
+    return pl_fail(error, PL_ERR_UNSUPPORTED,
+                   "tensor %s: adapting the embedding or the head is not supported here, only the seven "
+                   "linear maps of a layer",
+                   name);
+}
+
 static bool says_something(const pl_json *node) {
     if (!node || pl_json_is_null(node))
         return false;
@@ -49,11 +60,21 @@ static bool starts_with(const char *word, const char *start) {
     return strncasecmp(word, start, strlen(start)) == 0;
 }
 
-/* Our word for a decomposition of the base, NULL when it is none; as peft takes them: "OLoRA", "pissa_niter_4". */
+/* Our word for a decomposition of the base, NULL when it is none; as peft takes them, also in capitals: "OLoRA". */
 static const char *decomposition(const char *word) {
     if (strcasecmp(word, "olora") == 0)
         return "olora";
-    return strcasecmp(word, "pissa") == 0 || starts_with(word, "pissa_niter_") ? "pissa" : NULL;
+    return strcasecmp(word, "pissa") == 0 ? "pissa" : NULL;
+}
+
+/* What an approximate PiSSA took out of the base depends on random numbers that no file holds: even peft itself draws others at load. */
+static pl_status refuse_random(const char *word, pl_error *error) {
+    return pl_fail(error, PL_ERR_UNSUPPORTED,
+                   "adapter_config.json: init_lora_weights \"%s\" took a random part out of the base, which "
+                   "these files do not hold, so the trained model cannot be rebuilt from them; where it was "
+                   "trained, save it as plain LoRA: save_pretrained(path_initial_model_for_weight_conversion="
+                   "the untrained start)",
+                   word);
 }
 
 static pl_status read_init_word(const char *word, pl_options *options, const pl_config *model, pl_text *notes,
@@ -61,9 +82,7 @@ static pl_status read_init_word(const char *word, pl_options *options, const pl_
     static const char *const changes_base[] = {"pissa", "corda", "lora_ga", "loftq"};
     const char *known = decomposition(word);
     if (starts_with(word, "pissa_niter_"))
-        pl_write_string(notes,
-                        "init_lora_weights is a PiSSA by approximate, random decomposition; the exact one is "
-                        "taken here, so the base differs slightly from the one trained on");
+        return refuse_random(word, error);
     if (known || strcmp(word, "gaussian") == 0 || strcmp(word, "orthogonal") == 0)
         return pl_options_set_text(options, model, "init", known ? known : word, error);
     for (size_t i = 0; i < sizeof changes_base / sizeof changes_base[0]; i++)
@@ -197,6 +216,7 @@ pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, c
         int32_t layer;
         pl_site site;
         const char *tail;
+        PL_TRY(adapter_check_place(file->tensors[i].name, error));
         PL_TRY(pl_tensor_name_normal(file->tensors[i].name, key, sizeof key, error));
         if (!adapter_key_place(key, model, &layer, &site, &tail) || strcmp(tail, "lora_A.weight") != 0)
             continue;

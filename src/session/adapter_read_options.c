@@ -43,6 +43,7 @@ static pl_status targets_from_keys(const pl_safetensors *file, const pl_config *
         int32_t layer;
         pl_site site;
         const char *tail;
+        PL_TRY(adapter_check_place(file->tensors[i].name, error));
         PL_TRY(pl_tensor_name_normal(file->tensors[i].name, key, sizeof key, error));
         if (adapter_key_place(key, model, &layer, &site, &tail) && strcmp(tail, tail_wanted) == 0)
             options->targets[layer] |= (uint8_t)(1U << site);
@@ -102,6 +103,16 @@ static pl_status hub_variant(const pl_json *config, const char **variant, pl_err
     return PL_OK;
 }
 
+/* Other values let the adapter's own input, or nothing at all, pass by it. */
+static pl_status check_residual(const pl_json *config, pl_error *error) {
+    const pl_json *before = pl_json_get(config, "residual_before_ln");
+    if (!before || pl_json_bool(before))
+        return PL_OK;
+    return pl_fail(error, PL_ERR_UNSUPPORTED,
+                   "adapter_config.json: residual_before_ln must be true: another residual is not supported "
+                   "here, and ignoring it would give wrong results");
+}
+
 static pl_status hub_layers(const pl_json *config, const pl_config *model, pl_options *options,
                             pl_error *error) {
     const pl_json *left_out;
@@ -152,6 +163,7 @@ static pl_status read_hub(const pl_json *root, const pl_safetensors *file, const
                           pl_json_is_number(depth) && pl_json_number(depth) == 0.0 ? count - 1 : count,
                           error));
     PL_TRY(hub_variant(config, &variant, error));
+    PL_TRY(check_residual(config, error));
     PL_TRY(pl_options_set_text(options, model, "variant", variant, error));
     PL_TRY(pl_options_set_number(options, "bottleneck_size", (double)rows_of(file, "adapter_down.0.weight"),
                                  error));

@@ -36,7 +36,8 @@ static pl_status merge_wanted(pl_session *s, const bool wanted[PL_SESSION_MODULE
             modules[count++] = s->entries[i].module;
     *residual = 0;
     if (count == 0)
-        return pl_fail(&s->error, PL_ERR_STATE, "no active module can be merged; LoRA and (IA)3 can");
+        return pl_fail(&s->error, PL_ERR_STATE,
+                       "no active module can be merged; LoRA, (IA)3, norm tuning and full fine-tuning can");
     session_invalidate(s);
     PL_TRY(pl_merge(&s->memory, s->model, modules, count, &s->merged, &s->error));
     for (int32_t i = 0; i < s->entry_count; i++)

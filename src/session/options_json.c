@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "peft/bottleneck.h"
 #include "session/internal.h"
 
 enum { PL_LIST_SIZE = 1 << 16 /* more than every path of the deepest model */ };
@@ -151,6 +152,22 @@ static pl_status read_layer(const pl_json *node, const pl_config *config, int32_
     return PL_OK;
 }
 
+/* Where nothing would be narrowed, that is said. what: the first of the two words that was given. */
+static pl_status check_limits(const pl_options *options, const char *what, bool excludes, pl_error *error) {
+    const pl_method *method = options->method;
+    int32_t index = pl_option_index(method, "target_modules");
+    if (index == PL_NONE || method->options[index].type != PL_OPTION_TARGETS)
+        return pl_fail(error, PL_ERR_ARGUMENT, "%s adapts no linear maps that %s could narrow%s",
+                       method->label, what,
+                       index == PL_NONE ? "" : "; name what to train in target_modules instead");
+    if (excludes && method == &PL_METHOD_BOTTLENECK &&
+        pl_bottleneck_variant_of(options) < PL_BOTTLENECK_PER_LINEAR)
+        return pl_fail(error, PL_ERR_ARGUMENT,
+                       "exclude_modules leaves linear maps out, and adapters in this placement stand around "
+                       "whole sub-layers; use layers_to_transform, or a per_linear variant");
+    return PL_OK;
+}
+
 /* layers_to_transform and exclude_modules narrow the targets after all options are known. */
 static pl_status read_limits(pl_memory *memory, const pl_json *node, const pl_config *config,
                              pl_options *options, pl_error *error) {
@@ -161,8 +178,7 @@ static pl_status read_limits(pl_memory *memory, const pl_json *node, const pl_co
     bool limits = layers && !pl_json_is_null(layers), excludes = exclude && !pl_json_is_null(exclude);
     if (!limits && !excludes)
         return PL_OK;
-    if (pl_option_index(options->method, "target_modules") == PL_NONE)
-        return pl_fail(error, PL_ERR_ARGUMENT, "%s has no target_modules to narrow", options->method->label);
+    PL_TRY(check_limits(options, limits ? "layers_to_transform" : "exclude_modules", excludes, error));
     if (limits && !pl_json_is_array(layers))
         PL_TRY(read_layer(layers, config, &list[count++], error));
     for (const pl_json *item = pl_json_is_array(layers) ? pl_json_first(layers) : NULL; item;
@@ -234,25 +250,27 @@ bool session_targets_uniform(const pl_options *options, const pl_config *config,
     return uniform;
 }
 
-void session_write_target_names(pl_text *out, const pl_options *options, const pl_config *config) {
+void session_write_targets_named(pl_text *out, const pl_options *options, const pl_config *config,
+                                 const char *key, const char *only) {
     uint8_t mask;
-    int32_t layers;
+    int32_t layers, seen = 0;
     bool uniform = session_targets_uniform(options, config, &mask, &layers);
-    pl_write_key(out, "target_modules");
+    pl_write_key(out, key);
     pl_write_begin(out, '[');
-    for (int32_t site = 0; uniform && site < PL_SITE_COUNT; site++)
-        if (mask & (1U << site))
-            pl_write_string(out, pl_site_name((pl_site)site));
-    for (int32_t l = 0; !uniform && l < config->num_hidden_layers; l++) {
+    for (int32_t l = 0; l < config->num_hidden_layers && (!uniform || seen == 0); l++) {
+        seen += options->targets[l] != 0;
         for (int32_t site = 0; site < PL_SITE_COUNT; site++) {
             char path[PL_NAME_SIZE];
-            if (!pl_options_targets(options, l, (pl_site)site))
-                continue;
             pl_site_path(l, (pl_site)site, path);
-            pl_write_string(out, path);
+            if (pl_options_targets(options, l, (pl_site)site) && (!only || pl_path_listed(path, only)))
+                pl_write_string(out, uniform ? pl_site_name((pl_site)site) : path);
         }
     }
     pl_write_end(out, ']');
+}
+
+void session_write_target_names(pl_text *out, const pl_options *options, const pl_config *config) {
+    session_write_targets_named(out, options, config, "target_modules", NULL);
 }
 
 void session_write_target_layers(pl_text *out, const pl_options *options, const pl_config *config) {

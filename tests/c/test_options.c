@@ -191,6 +191,35 @@ TEST(refused_memory_undoes_everything) {
     }
 }
 
+static void expect_refused(const char *method, const char *options, const char *says) {
+    rig r;
+    pl_status status;
+    pl_error error = {0};
+    rig_open(&r, helper_gqa_odd(), 1);
+    CHECK_MSG(rig_make(&r, method, "m", options, &status, &error) == NULL, "%s %s", method, options);
+    CHECK(status == PL_ERR_ARGUMENT || status == PL_ERR_UNSUPPORTED);
+    CHECK_MSG(strstr(error.message, says) != NULL, "%s %s: %s", method, options, error.message);
+    rig_close(&r);
+}
+
+TEST(every_name_of_a_list_counts) {
+    expect_refused("norms", "target_modules=input_layernorm,foo", "'foo' names no norm");
+    expect_refused("norms", "target_modules=layers.9.input_layernorm", "'layers.9.input_layernorm' names no");
+    expect_refused("norms", "target_modules=,", "target_modules is empty");
+    expect_refused("ia3", "feedforward_modules=down_proj,foo", "'foo' names no linear map");
+    expect_refused("ia3", "feedforward_modules=q_proj", "'q_proj' is not among the target_modules");
+    expect_refused("ia3", "feedforward_modules=layers.1.mlp.down_proj", "differently in layers 0 and 1");
+    rig r;
+    rig_open(&r, helper_gqa_odd(), 1);
+    CHECK_INT(
+        rig_add(&r, "norms", "n", "target_modules= layers.1.input_layernorm , norm", false)->layout.count, 2);
+    /* The default names a map that need not be targeted. */
+    CHECK(rig_add(&r, "ia3", "a", "target_modules=k_proj", false)->layout.count > 0);
+    CHECK(rig_add(&r, "ia3", "b", "target_modules=q_proj;feedforward_modules=self_attn.q_proj", false) !=
+          NULL);
+    rig_close(&r);
+}
+
 TEST(plans_grow_and_keep) {
     rig r;
     pl_error error = {0};

@@ -16,9 +16,10 @@ const row = fc.oneof(
     fc.json(), anyText,
     fc.array(fc.tuple(keys, fc.oneof(anyText, fc.jsonValue())), { maxLength: 4 }).map((pairs) => `{${pairs.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join(',')}}`),
 );
-const format = /** @type {fc.Arbitrary<'jsonl' | 'txt' | 'csv'>} */ (fc.constantFrom('jsonl', 'txt', 'csv'));
+/** @typedef {import('../../web/engine/data.js').DataFormat} DataFormat */
+const format = /** @type {fc.Arbitrary<DataFormat>} */ (fc.constantFrom('jsonl', 'json', 'txt', 'csv'));
 
-/** @param {string} text @param {'jsonl' | 'txt' | 'csv'} kind */
+/** @param {string} text @param {DataFormat} kind */
 function checkParse(text, kind) {
     let parsed;
     try {
@@ -48,6 +49,7 @@ test('any text in any format: examples inside the schema, or a PeftLabError', ()
     fc.assert(fc.property(fc.array(row, { maxLength: 8 }), format, (rows, kind) => checkParse(rows.join('\n'), kind)), RUNS);
     fc.assert(fc.property(anyText, format, (text, kind) => checkParse(text, kind)), RUNS);
     fc.assert(fc.property(anyText, (text) => checkParse(`prompt,completion\n${text}`, 'csv')), RUNS);
+    fc.assert(fc.property(fc.array(row, { maxLength: 6 }), fc.constantFrom(',', ',\n', '\n,'), (rows, comma) => checkParse(`[${rows.join(comma)}]`, 'json')), RUNS);
 });
 
 test('any bytes: text, or a PeftLabError that names a line of the file', () => {
@@ -70,11 +72,18 @@ test('examples written as .jsonl and as .csv come back', () => {
     fc.assert(fc.property(examples, (list) => {
         const wanted = strip(list);
         assert.deepEqual(strip(parseData(list.map((e) => JSON.stringify(e)).join('\n'), 'jsonl').examples), wanted);
+        const array = parseData(JSON.stringify(list, null, 1), 'json').examples;
+        assert.deepEqual(strip(array), wanted);
+        assert.deepEqual(array.map(({ line }) => line), wanted.map((_, i) => 2 + 4 * i), 'an object takes four lines');
         const quoted = (/** @type {string} */ text) => `"${text.replaceAll('"', '""')}"`;
         assert.deepEqual(strip(parseData(`prompt,completion\n${list.map((e) => `${quoted(e.prompt)},${quoted(e.completion)}`).join('\n')}`, 'csv').examples), wanted);
     }), RUNS);
 });
 
-test('any file name has a format', () => {
-    fc.assert(fc.property(anyText, (name) => assert.ok(['jsonl', 'txt', 'csv'].includes(formatOf(name)))), RUNS);
+test('any file name has a format, unless its extension is one that is not read', () => {
+    fc.assert(fc.property(anyText, (name) => assert.ok(['jsonl', 'json', 'txt', 'csv'].includes(formatOf(name.replaceAll('.', ''))))), RUNS);
+    fc.assert(fc.property(anyText, fc.constantFrom('jsonl', 'ndjson', 'json', 'txt', 'csv'), (name, extension) => assert.ok(extension.endsWith(formatOf(`${name}.${extension}`)) || extension === 'ndjson')), RUNS);
+    fc.assert(fc.property(anyText, fc.string({ unit: fc.constantFrom(...'abcXYZ019'), minLength: 1, maxLength: 6 }), (name, extension) => {
+        assert.throws(() => formatOf(`${name}.${extension}`), (/** @type {any} */ error) => error instanceof PeftLabError && error.code === 'format' && error.message.includes(`.${extension.toLowerCase()} `));
+    }), RUNS);
 });

@@ -46,6 +46,8 @@ const PLANS = [
     { name: 'prefix', shape: 'gqa-odd', modules: [{ method: 'prefix', options: { num_virtual_tokens: 4 } }] },
     { name: 'prefix by projection', shape: 'headdim-gqa', modules: [{ method: 'prefix', options: { num_virtual_tokens: 3, prefix_projection: true } }] },
     { name: 'ia3', shape: 'gqa-odd', modules: [{ method: 'ia3' }] },
+    { name: 'ia3 without a feed-forward map', shape: 'gqa-odd', modules: [{ method: 'ia3', options: { target_modules: 'k_proj' } }] },
+    { name: 'ia3 of some layers', shape: 'gqa-odd', modules: [{ method: 'ia3', options: { target_modules: ['k_proj', 'layers.2.mlp.down_proj'] } }] },
     { name: 'norms', shape: 'mha-tied', modules: [{ method: 'norms' }] },
     { name: 'full', shape: 'headdim-gqa', modules: [{ method: 'full' }], merged: true },
     { name: 'lora + prompt', shape: 'gqa-odd', modules: [{ method: 'lora' }, { method: 'prompt', options: { num_virtual_tokens: 3 } }] },

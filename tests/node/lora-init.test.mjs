@@ -103,7 +103,7 @@ test('the file is a plain LoRA of twice the rank: it works on the untouched base
     session.close();
 });
 
-test("peft's words on reading: capitals, the approximate PiSSA, starts that leave the base alone", async () => {
+test("peft's words on reading: capitals, starts that leave the base alone", async () => {
     const session = await tiny();
     const [config, weights] = [parse(await readFile(new URL('adapter_config.json', golden))), new Uint8Array(await readFile(new URL('adapter_model.safetensors', golden)))];
     /** @param {any} change */
@@ -114,10 +114,6 @@ test("peft's words on reading: capitals, the approximate PiSSA, starts that leav
     };
     const exact = await read({});
     assert.deepEqual([exact.module.options.init, exact.notes], ['pissa', []]);
-    const niter = await read({ init_lora_weights: 'pissa_niter_4' });
-    assert.equal(niter.module.options.init, 'pissa');
-    assert.equal(sha(niter.logits), sha(exact.logits));
-    assert.match(niter.notes.join(), /exact one/);
     const olora = await read({ init_lora_weights: 'OLoRA' });
     assert.equal(olora.module.options.init, 'olora');
     assert.ok(gap(exact.logits, olora.logits) > 1e-3, 'another part of the base is taken out');

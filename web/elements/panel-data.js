@@ -1,5 +1,6 @@
 /** <peft-panel-data>: train on your own text. It is read, checked and counted before anything is trained, and never leaves the tab. */
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import './file-button.js';
 import { DATA_LIMITS, decodeText, formatOf, parseData } from '../engine/data.js';
 import { PeftLabError } from '../engine/errors.js';
 import { byteSize, count, percent } from '../lib/format.js';
@@ -13,8 +14,9 @@ const PREVIEW_CHARACTERS = 400;
 /** Typing is checked when it rests so long; what is pasted or left at once. */
 const TYPING_MS = 300;
 
-/** What pasted text looks like: objects per line, a table with our header, or plain text. @param {string} text @returns {'jsonl' | 'csv' | 'txt'} */
+/** What pasted text looks like: objects per line, an array of objects, a table with our header, or plain text. @param {string} text @returns {import('../engine/data.js').DataFormat} */
 export function guessFormat(text) {
+    if (/^\s*\[\s*\{/.test(text)) return 'json';
     const first = text.trimStart().split('\n', 1)[0].trim();
     if (first.startsWith('{')) return 'jsonl';
     return /^"?(prompt|completion|text)"?(,"?(prompt|completion|text)"?)*$/.test(first) ? 'csv' : 'txt';
@@ -33,7 +35,6 @@ class PeftPanelData extends LabElement {
         .example { white-space: pre-wrap; overflow-wrap: anywhere; border-inline-start: 3px solid var(--line-strong); padding-inline-start: 10px; font-size: .9rem; }
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
         .warn ul { padding-inline-start: 20px; }
-        input[type="file"] { max-width: 100%; }
         details > summary { cursor: pointer; min-height: 32px; }
     `];
 
@@ -61,7 +62,7 @@ class PeftPanelData extends LabElement {
         clearTimeout(this.#typing);
     }
 
-    /** @param {string} text @param {string} name @param {'jsonl' | 'csv' | 'txt'} format */
+    /** @param {string} text @param {string} name @param {import('../engine/data.js').DataFormat} format */
     async #check(text, name, format) {
         clearTimeout(this.#typing);
         const ticket = ++this.#ticket;
@@ -179,10 +180,10 @@ ${example.text === undefined ? html`${cut(example.prompt ?? '')}<mark>${cut(exam
         return html`<div class="stack"><h2>${t('data.title')}</h2><p>${t('data.about')}</p>
             <p class="small muted">${t('data.limits', { bytes: byteSize(DATA_LIMITS.bytes), examples: DATA_LIMITS.examples, characters: DATA_LIMITS.characters })}</p>
             <div class="drop stack ${this.over ? 'over' : ''}" @dragover=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; }} @dragleave=${() => { this.over = false; }} @drop=${this.#drop}>
-                <label>${t('data.file')} <input type="file" accept=".txt,.jsonl,.ndjson,.csv,text/plain,text/csv" @change=${(/** @type {any} */ e) => this.#files(e.target.files)}></label>
+                <peft-file theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('data.file')} .accept=${'.txt,.jsonl,.ndjson,.json,.csv,text/plain,text/csv'} .pick=${(/** @type {File[]} */ files) => this.#files(files)}></peft-file>
                 <label class="stack"><span>${t('data.paste')}</span><textarea .value=${this.text} placeholder=${t('data.placeholder')} spellcheck="false" @input=${this.#type} @change=${(/** @type {any} */ e) => this.#paste(e.target.value)}></textarea></label>
                 ${this.parsed ? html`<p class="small">${t('data.read_as', { name: this.name, format: this.format })}
-                    ${['jsonl', 'csv', 'txt'].filter((f) => f !== this.format && this.text).map((f) => html`<button type="button" class="link" @click=${() => this.#check(this.text, this.name, /** @type {any} */ (f))}>${t('data.read_instead', { format: f })}</button> `)}</p>` : nothing}</div>
+                    ${['jsonl', 'json', 'csv', 'txt'].filter((f) => f !== this.format && this.text).map((f) => html`<button type="button" class="link" @click=${() => this.#check(this.text, this.name, /** @type {any} */ (f))}>${t('data.read_instead', { format: f })}</button> `)}</p>` : nothing}</div>
             ${training && this.parsed && !this.stats ? html`<p class="small">${t('data.waits')}</p>` : nothing}
             ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
             ${this.#statistics()}${this.#problems()}${this.#preview()}

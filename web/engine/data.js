@@ -1,6 +1,6 @@
 /**
- * Data files -> examples: .jsonl ({"prompt","completion"} or {"text"}), .txt (plain text) and .csv (header prompt,completion or text). Every problem
- * is reported with its line; usable examples are kept.
+ * Data files -> examples: .jsonl ({"prompt","completion"} or {"text"}), .json (an array of such objects), .txt (plain text) and .csv (header
+ * prompt,completion or text). Every problem is reported with its line; usable examples are kept.
  */
 import Papa from 'papaparse';
 
@@ -9,16 +9,21 @@ import { PeftLabError } from './errors.js';
 /**
  * @typedef {{prompt?: string, completion?: string, text?: string, line: number}} Example
  * @typedef {{line: number, message: string}} Problem
- * @typedef {{examples: Example[], problems: Problem[], format: 'jsonl' | 'txt' | 'csv'}} ParsedData
+ * @typedef {'jsonl' | 'json' | 'txt' | 'csv'} DataFormat
+ * @typedef {{examples: Example[], problems: Problem[], format: DataFormat}} ParsedData
  */
 
 export const DATA_LIMITS = Object.freeze({ bytes: 32 * 1024 * 1024, examples: 200_000, characters: 200_000 });
 
-/** @param {string} name @returns {'jsonl' | 'txt' | 'csv'} by extension; unknown ones are plain text */
+/** @type {Record<string, DataFormat>} */
+const FORMATS = { jsonl: 'jsonl', ndjson: 'jsonl', json: 'json', txt: 'txt', csv: 'csv' };
+
+/** By the name's extension; a name without one is plain text, and what another program's file looks like inside is not guessed. @param {string} name @returns {DataFormat} */
 export function formatOf(name) {
-    const extension = /\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? '';
-    if (extension === 'jsonl' || extension === 'ndjson') return 'jsonl';
-    return extension === 'csv' ? 'csv' : 'txt';
+    const extension = /\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase();
+    if (extension === undefined) return 'txt';
+    if (Object.hasOwn(FORMATS, extension)) return FORMATS[extension];
+    throw new PeftLabError('format', `${name}: .${extension} files are not read.`, { hint: `Save it as one of ${Object.keys(FORMATS).map((known) => `.${known}`).join(', ')}; plain text is .txt.` });
 }
 
 /**
@@ -58,12 +63,12 @@ function firstInvalid(bytes) {
 
 /**
  * @param {string} text
- * @param {'jsonl' | 'txt' | 'csv'} format
+ * @param {DataFormat} format
  * @param {string} [name] for messages
  * @returns {ParsedData}
  */
 export function parseData(text, format, name = 'data') {
-    const parsed = format === 'jsonl' ? parseJsonl(text) : format === 'csv' ? parseCsv(text) : parseTxt(text);
+    const parsed = PARSERS[format](text);
     const { problems } = parsed;
     const examples = parsed.examples.filter((example) => {
         const message = complaint(example);
@@ -76,7 +81,7 @@ export function parseData(text, format, name = 'data') {
     if (examples.length === 0) {
         const first = problems[0];
         throw new PeftLabError('format', `${name} has no usable example${first ? `: line ${first.line}: ${first.message}` : ''}.`, {
-            hint: 'A .jsonl line looks like {"prompt": "…", "completion": "…"} or {"text": "…"}; a .txt file is plain text; a .csv file has the header prompt,completion or text.',
+            hint: 'A .jsonl line looks like {"prompt": "…", "completion": "…"} or {"text": "…"}; a .json file is an array of these; a .txt file is plain text; a .csv file has the header prompt,completion or text.',
         });
     }
     problems.sort((a, b) => a.line - b.line);
@@ -113,6 +118,60 @@ function parseJsonl(text) {
         else examples.push(made);
     });
     return { examples, problems };
+}
+
+/**
+ * An array of objects; a text that is no single JSON value may still be .jsonl under another name. A line may hold many items, so problems name both.
+ * @param {string} text @returns {{examples: Example[], problems: Problem[]}}
+ */
+function parseJson(text) {
+    let value;
+    try {
+        value = JSON.parse(text);
+    } catch (error) {
+        if (!/^\s*\[/.test(text)) return parseJsonl(text);
+        return { examples: [], problems: [{ line: 1, message: `not JSON (${/** @type {Error} */ (error).message})` }] };
+    }
+    const items = Array.isArray(value) ? value : [value];
+    const starts = Array.isArray(value) ? itemLines(text) : [1];
+    /** @type {Example[]} */
+    const examples = [];
+    /** @type {Problem[]} */
+    const problems = [];
+    items.forEach((item, i) => {
+        const made = fromObject(item, starts[i]);
+        const message = typeof made === 'string' ? made : complaint(made);
+        if (message) problems.push({ line: starts[i], message: `item ${i + 1}: ${message}` });
+        else examples.push(/** @type {Example} */ (made));
+    });
+    return { examples, problems };
+}
+
+/** First line of every item of an array, by its depth: strings are skipped, all else is brackets, commas and line ends. @param {string} text valid JSON @returns {number[]} */
+function itemLines(text) {
+    /** @type {number[]} */
+    const starts = [];
+    let line = 1;
+    let depth = 0;
+    let waiting = false; // for the first character of an item
+    for (let at = 0; at < text.length; at++) {
+        const c = text[at];
+        if (c === '\n' || (c === '\r' && text[at + 1] !== '\n')) line++;
+        if (/\s/.test(c)) continue;
+        if (waiting && c !== ']') starts.push(line);
+        waiting = depth === 1 && c === ',';
+        if (c === '"') at = closingQuote(text, at);
+        else if (c === '[' || c === '{') waiting = ++depth === 1;
+        else if (c === ']' || c === '}') depth--;
+    }
+    return starts;
+}
+
+/** @param {string} text @param {number} from the opening quote @returns {number} the closing one */
+function closingQuote(text, from) {
+    let at = from + 1;
+    while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+    return at;
 }
 
 /** @param {any} value @param {number} line @returns {Example | string} the example, or what is wrong */
@@ -195,3 +254,5 @@ function parseCsv(text) {
     });
     return { examples, problems };
 }
+
+const PARSERS = Object.freeze({ jsonl: parseJsonl, json: parseJson, csv: parseCsv, txt: parseTxt });

@@ -32,6 +32,8 @@ const PATTERNS = Object.freeze([
     [/^LoRA\+ is an optimiser: use peft\.optimizers\.create_loraplus_optimizer/, 'recipe.lora_plus'],
     [/^Full fine-tuning of a 7B model needs about 16 bytes per parameter with AdamW: 108 GB/, 'recipe.full'],
     [/^peft holds one kind of method per model/, 'recipe.joint'],
+    [/^The script does not reproduce (?<list>.+): the library's configuration has no such setting\.$/s, 'recipe.lost'],
+    [/^No model on the Hugging Face hub has the shape (?<shape>\S+): choose another one for the script\.$/, 'recipe.no_hub'],
     [/^Per-linear bottlenecks \(LLM-Adapters\) exist only in that project's fork of peft/, 'recipe.fork'],
     [/^weights in (?<format>\w+) cannot be trained themselves; choose bf16 for full fine-tuning/, 'assume.frozen'],
 ]);

@@ -9,7 +9,11 @@ const HUB = {
     'llama-2-7b': 'meta-llama/Llama-2-7b-hf', 'llama-2-13b': 'meta-llama/Llama-2-13b-hf', 'llama-2-70b': 'meta-llama/Llama-2-70b-hf',
     'llama-3.1-8b': 'meta-llama/Llama-3.1-8B', 'llama-3.1-70b': 'meta-llama/Llama-3.1-70B', 'llama-3.2-1b': 'meta-llama/Llama-3.2-1B',
     'llama-3.2-3b': 'meta-llama/Llama-3.2-3B', 'tinyllama-1.1b': 'TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T', 'smollm2-135m': 'HuggingFaceTB/SmolLM2-135M',
+    'smollm2-360m': 'HuggingFaceTB/SmolLM2-360M', 'smollm2-1.7b': 'HuggingFaceTB/SmolLM2-1.7B', 'llama-3.1-405b': 'meta-llama/Llama-3.1-405B',
 };
+
+/** The hub's model of a shape, undefined: there is none. @param {string} shape @returns {string | undefined} */
+export const hubName = (shape) => (Object.hasOwn(HUB, shape) ? HUB[shape] : undefined);
 
 /** A value as Python writes it. @param {unknown} value @returns {string} */
 export function python(value) {
@@ -27,6 +31,15 @@ function call(name, fields) {
     return `${name}(\n${rows.join('\n')}\n)`;
 }
 
+/** Names of maps: peft takes a list, but all-linear only as a word. @param {string | string[] | undefined} names @returns {string | string[] | undefined} */
+function targets(names) {
+    const list = typeof names === 'string' ? names.split(',') : names;
+    return list?.includes('all-linear') ? 'all-linear' : list;
+}
+
+/** @param {any} list undefined where there is nothing in it */
+const orNothing = (list) => (list === undefined || list.length === 0 ? undefined : typeof list === 'string' ? list.split(',') : list);
+
 /** Learning rates that large models take, where this small model's would be far too high. Sources: PEFT's benchmark and examples. @type {Record<string, number>} */
 const LARGE_MODEL_LR = { lora: 1e-4, prompt: 1e-3, prefix: 1e-3, adapter: 1e-4, ia3: 5e-3, norms: 1e-3, full: 1e-5 };
 
@@ -35,7 +48,7 @@ const CONFIGS = {
     lora: (o) => ({
         imports: ['LoraConfig'],
         config: call('LoraConfig', {
-            r: o.rank, lora_alpha: o.alpha, lora_dropout: o.dropout ?? 0, target_modules: o.target_modules, task_type: 'CAUSAL_LM',
+            r: o.rank, lora_alpha: o.alpha, lora_dropout: o.dropout ?? 0, target_modules: targets(o.target_modules), exclude_modules: orNothing(o.exclude_modules), task_type: 'CAUSAL_LM',
             use_rslora: o.use_rslora || undefined, use_dora: o.use_dora || undefined,
             rank_pattern: Object.keys(o.rank_pattern ?? {}).length ? o.rank_pattern : undefined,
             alpha_pattern: Object.keys(o.alpha_pattern ?? {}).length ? o.alpha_pattern : undefined,
@@ -57,16 +70,25 @@ const CONFIGS = {
     }),
     ia3: (o) => ({
         imports: ['IA3Config'],
-        config: call('IA3Config', { target_modules: o.target_modules, feedforward_modules: String(o.feedforward_modules ?? 'down_proj').split(','), task_type: 'CAUSAL_LM' }),
+        config: call('IA3Config', { target_modules: targets(o.target_modules), exclude_modules: orNothing(o.exclude_modules), feedforward_modules: String(o.feedforward_modules ?? 'down_proj').split(','), task_type: 'CAUSAL_LM' }),
     }),
-    norms: (o) => ({ imports: ['LNTuningConfig'], config: call('LNTuningConfig', { target_modules: String(o.target_modules).split(','), task_type: 'CAUSAL_LM' }) }),
+    norms: (o) => ({ imports: ['LNTuningConfig'], config: call('LNTuningConfig', { target_modules: targets(o.target_modules), exclude_modules: orNothing(o.exclude_modules), task_type: 'CAUSAL_LM' }) }),
 };
 
-/** AdapterHub configs of the bottleneck variants. @param {Record<string, any>} o */
+/** AdapterHub configs of the bottleneck variants: what is not said is the variant's own. @param {Record<string, any>} o */
 function bottleneckConfig(o) {
     const kind = /** @type {Record<string, string>} */ ({ houlsby: 'DoubleSeqBnConfig', pfeiffer: 'SeqBnConfig', parallel: 'ParBnConfig' })[o.variant];
-    // adapters computes the bottleneck as hidden_size // reduction_factor; the hidden size is only known once the model is loaded.
-    return { kind, config: o.bottleneck_size ? `${kind}(reduction_factor=model.config.hidden_size / ${python(o.bottleneck_size)})` : `${kind}(reduction_factor=${python(o.reduction_factor)})` };
+    const fields = {
+        // adapters computes the bottleneck as hidden_size // reduction_factor; the hidden size is only known once the model is loaded.
+        reduction_factor: o.bottleneck_size ? `model.config.hidden_size / ${python(o.bottleneck_size)}` : python(o.reduction_factor),
+        non_linearity: (o.non_linearity ?? 'auto') === 'auto' ? '' : python(o.non_linearity),
+        // A whole number is refused where a float is meant.
+        scaling: o.learned_scale ? python('learned') : o.scaling ? python(o.scaling).replace(/^\d+$/, '$&.0') : '',
+        dropout: o.dropout ? python(o.dropout) : '',
+        init_weights: (o.init_weights ?? 'auto') === 'auto' ? '' : python(o.init_weights),
+        leave_out: o.layers_to_transform === undefined ? '' : `[i for i in range(model.config.num_hidden_layers) if i not in ${python([o.layers_to_transform].flat())}]`,
+    };
+    return { kind, config: `${kind}(${Object.entries(fields).filter(([, code]) => code).map(([name, code]) => `${name}=${code}`).join(', ')})` };
 }
 
 /**
@@ -75,7 +97,8 @@ function bottleneckConfig(o) {
  * @returns {{script: string, launch: string, notes: string[]}}
  */
 export function recipe({ modules, shape = 'llama-2-7b', model, dataFile = 'train.jsonl', source = 'peftlab' }) {
-    const target = model ?? HUB[shape] ?? shape;
+    const target = model ?? hubName(shape);
+    if (!target) return { script: '', launch: '', notes: [`No model on the Hugging Face hub has the shape ${shape}: choose another one for the script.`] };
     const notes = modules.flatMap(({ method, options }) => notesFor(method, options));
     const joint = modules.length > 1;
     const [{ method, options, train = {} }] = modules;
@@ -91,10 +114,26 @@ export function recipe({ modules, shape = 'llama-2-7b', model, dataFile = 'train
 
 /** @param {string} method @param {Record<string, any>} options @returns {string[]} */
 function notesFor(method, options) {
-    if (method === 'prefix') return ['Gradient checkpointing is refused with prefix tuning.'];
-    if (method === 'lora' && Number(options.loraplus_lr_ratio) > 1) return ['LoRA+ is an optimiser: use peft.optimizers.create_loraplus_optimizer with the ratio used here.'];
-    if (method === 'full') return ['Full fine-tuning of a 7B model needs about 16 bytes per parameter with AdamW: 108 GB before activations.'];
-    return [];
+    const lost = leftOut(method, options);
+    return [
+        ...(lost.length ? [`The script does not reproduce ${lost.join(', ')}: the library's configuration has no such setting.`] : []),
+        ...(method === 'prefix' ? ['Gradient checkpointing is refused with prefix tuning.'] : []),
+        ...(method === 'lora' && Number(options.loraplus_lr_ratio) > 1 ? ['LoRA+ is an optimiser: use peft.optimizers.create_loraplus_optimizer with the ratio used here.'] : []),
+        ...(method === 'full' ? ['Full fine-tuning of a 7B model needs about 16 bytes per parameter with AdamW: 108 GB before activations.'] : []),
+    ];
+}
+
+/** Settings that change what is trained and that the script cannot make, as name=value. @param {string} method @param {Record<string, any>} o @returns {string[]} */
+function leftOut(method, o) {
+    const lost = /** @type {Record<string, unknown>} */ ({
+        prompt_tuning_init: method === 'prompt' && o.prompt_tuning_init === 'scaled' ? 'scaled' : undefined,
+        prefix_init: method === 'prefix' && o.prefix_init !== 'random' && !o.prefix_projection ? o.prefix_init : undefined,
+        init_text: method === 'prefix' && o.prefix_init === 'text' && o.init_text ? o.init_text : undefined,
+        memory_shifts: method === 'prefix' && o.memory_shifts === false ? false : undefined,
+        layers_to_transform: ['ia3', 'norms'].includes(method) ? o.layers_to_transform : undefined,
+        exclude_modules: method === 'adapter' ? o.exclude_modules : undefined,
+    });
+    return Object.entries(lost).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}=${python(value)}`);
 }
 
 /** @param {{method: string, options: Record<string, any>, train: Record<string, any>, target: string, dataFile: string, lr: number, source: string}} r */
