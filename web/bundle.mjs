@@ -13,7 +13,7 @@ const web = dirname(fileURLToPath(import.meta.url));
 const root = dirname(web);
 /** The smallest model: one file should stay small enough to mail. */
 const MODEL = 'stories-300k';
-const MODEL_FILES = ['config.json', 'model.safetensors', 'tokenizer.json'];
+const MODEL_FILES = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json'];
 
 /** Gzipped with a fixed header, so that the same sources give the same bytes. @param {Uint8Array} bytes */
 const pack = (bytes) => gzipSync(bytes, { level: 9 }).toString('base64');

@@ -8,7 +8,8 @@
     .vocab_size = (vocab), .hidden_size = (hidden), .intermediate_size = (ffn),                              \
     .num_hidden_layers = (layers), .num_attention_heads = (heads), .num_key_value_heads = (kv),              \
     .head_dim = (dim), .max_position_embeddings = (context), .tie_word_embeddings = (tied),                  \
-    .rms_norm_eps = (eps), .rope_theta = (theta), .bos_token_id = 1, .eos_token_id = 2
+    .rms_norm_eps = (eps), .rope_theta = (theta), .bos_token_id = 1, .eos_token_id = 2,                      \
+    .pad_token_id = PL_NONE
 
 #define LLAMA3_ROPE(factor)                                                                                  \
     .rope_kind = PL_ROPE_LLAMA3, .rope_factor = (factor), .rope_low_freq_factor = 1.0,                       \

@@ -107,7 +107,16 @@ pl_status pl_config_check(const pl_config *config, pl_error *error) {
     PL_TRY(check_positive("rms_norm_eps", config->rms_norm_eps, error));
     PL_TRY(check_rope(config, error));
     PL_TRY(check_token("bos_token_id", config->bos_token_id, config->vocab_size, error));
+    for (int32_t i = 0; i < config->other_eos_count; i++)
+        PL_TRY(check_token("eos_token_id", config->other_eos[i], config->vocab_size, error));
     return check_token("eos_token_id", config->eos_token_id, config->vocab_size, error);
+}
+
+bool pl_config_ends(const pl_config *config, int32_t token) {
+    bool ends = token == config->eos_token_id;
+    for (int32_t i = 0; i < config->other_eos_count; i++)
+        ends = ends || token == config->other_eos[i];
+    return ends;
 }
 
 /* Llama 3 (transformers' _compute_llama3_parameters): long waves are stretched by factor, short ones kept,

@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 
-enum { PL_LAYERS_MAX = 256, PL_ROPE_PAIRS_MAX = 256 };
+enum { PL_LAYERS_MAX = 256, PL_ROPE_PAIRS_MAX = 256, PL_OTHER_EOS_MAX = 15 };
 
 /* The seven linear maps of a block, in the order they run. */
 typedef enum pl_site {
@@ -40,6 +40,9 @@ typedef struct pl_config {
         rope_high_freq_factor; /* of rope_scaling (llama3); factor alone for linear */
     int32_t rope_original_positions;
     int32_t bos_token_id, eos_token_id; /* PL_NONE when the file names none */
+    int32_t other_eos[PL_OTHER_EOS_MAX],
+        other_eos_count;  /* ids that end a text as well: Llama 3 has several */
+    int32_t pad_token_id; /* of no use here, kept for the file; or PL_NONE */
 } pl_config;
 
 /* "q_proj" … "down_proj"; the module path inside a layer is "self_attn." or "mlp." plus this. */
@@ -47,6 +50,9 @@ const char *pl_site_name(pl_site site);
 const char *pl_site_parent(pl_site site);                   /* "self_attn" or "mlp" */
 int32_t pl_site_in(const pl_config *config, pl_site site);  /* input width */
 int32_t pl_site_out(const pl_config *config, pl_site site); /* output width */
+
+/* Does this token end a text? */
+bool pl_config_ends(const pl_config *config, int32_t token);
 
 /* Checks every dimension and their relations; the message names the field, its value and the limit. */
 pl_status pl_config_check(const pl_config *config, pl_error *error);

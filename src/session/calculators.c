@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "account/account.h"
+#include "peft/virtual.h"
 #include "session/internal.h"
 
 enum { PL_CALC_METHODS_MAX = 8 };
@@ -175,6 +176,14 @@ static void write_estimate(pl_text *out, const pl_memory_estimate *e) {
     pl_write_end(out, '}');
 }
 
+/* peft refuses gradient checkpointing with these: it switches off the cache that carries a prefix. */
+static bool has_prefix(const calc_request *r) {
+    for (int32_t i = 0; i < r->count; i++)
+        if (r->methods[i]->method == &PL_METHOD_PREFIX)
+            return true;
+    return false;
+}
+
 static pl_status write_memory(pl_session *s, const pl_json *root, const calc_request *r) {
     pl_memory_request request;
     const char *assume = NULL;
@@ -182,11 +191,16 @@ static pl_status write_memory(pl_session *s, const pl_json *root, const calc_req
     PL_TRY(read_memory_request(s, root, r, &request));
     if (assume && strcmp(assume, "chapter") != 0)
         return pl_fail(&s->error, PL_ERR_ARGUMENT, "assume \"%s\" is unknown: only \"chapter\"", assume);
+    /* The chapter's own way of counting has checkpointed activations whatever the method. */
+    const bool refused = request.checkpointing && !assume && has_prefix(r);
+    request.checkpointing = request.checkpointing && !refused;
     pl_memory_estimate *e = pl_memory_alloc(&s->memory, 1, sizeof *e);
     if (!e)
         return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for a calculation");
     pl_status status = assume ? pl_account_memory_chapter(&s->memory, &request, e, &s->error)
                               : pl_account_memory(&s->memory, &request, e, &s->error);
+    if (refused)
+        pl_sentence(&e->assumptions, "Gradient checkpointing is refused with prefix tuning.");
     if (status == PL_OK)
         write_estimate(&s->result, e);
     pl_memory_free(&s->memory, e);

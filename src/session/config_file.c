@@ -102,12 +102,9 @@ static pl_status refuse_foreign(const pl_json *root, pl_error *error) {
     return PL_OK;
 }
 
-static pl_status read_token(const pl_json *root, const char *key, const pl_config *c, int32_t *id,
+static pl_status read_token(const pl_json *node, const char *key, const pl_config *c, int32_t *id,
                             pl_error *error) {
-    const pl_json *node = pl_json_get(root, key);
     *id = PL_NONE;
-    if (pl_json_is_array(node)) /* Llama-3 lists several ends; the first is the document's */
-        node = pl_json_first(node);
     if (!node || pl_json_is_null(node))
         return PL_OK;
     double value = pl_json_is_number(node) ? pl_json_number(node) : -1.0;
@@ -115,6 +112,26 @@ static pl_status read_token(const pl_json *root, const char *key, const pl_confi
         return pl_fail(error, PL_ERR_FORMAT,
                        "config.json: %s must be a token id below the vocabulary size %d", key, c->vocab_size);
     *id = (int32_t)value;
+    return PL_OK;
+}
+
+/* Llama 3 lists several ends; the first is the document's. */
+static pl_status read_tokens(const pl_json *root, pl_config *c, pl_error *error) {
+    const pl_json *bos = pl_json_get(root, "bos_token_id"), *eos = pl_json_get(root, "eos_token_id"),
+                  *pad = pl_json_get(root, "pad_token_id");
+    const bool several = pl_json_is_array(eos);
+    if (several && pl_json_size(eos) > PL_OTHER_EOS_MAX + 1)
+        return pl_fail(error, PL_ERR_RANGE, "config.json: eos_token_id lists more than %d tokens",
+                       PL_OTHER_EOS_MAX + 1);
+    eos = several ? pl_json_first(eos) : eos;
+    PL_TRY(read_token(pl_json_is_array(bos) ? pl_json_first(bos) : bos, "bos_token_id", c, &c->bos_token_id,
+                      error));
+    PL_TRY(read_token(eos, "eos_token_id", c, &c->eos_token_id, error));
+    for (eos = several && eos ? pl_json_next(eos) : NULL; eos; eos = pl_json_next(eos))
+        PL_TRY(read_token(eos, "eos_token_id", c, &c->other_eos[c->other_eos_count++], error));
+    /* Some files say -1 for none, or an id that the vocabulary gets later. */
+    double id = pl_json_is_number(pad) ? pl_json_number(pad) : -1.0;
+    c->pad_token_id = id >= 0 && id <= INT32_MAX && id == (double)(int32_t)id ? (int32_t)id : PL_NONE;
     return PL_OK;
 }
 
@@ -129,8 +146,7 @@ pl_status session_read_config(const pl_json *root, pl_config *config, pl_error *
         PL_TRY(
             pl_json_get_bool(root, WHAT, "tie_word_embeddings", false, &config->tie_word_embeddings, error));
     PL_TRY(read_rope(root, config, error));
-    PL_TRY(read_token(root, "bos_token_id", config, &config->bos_token_id, error));
-    PL_TRY(read_token(root, "eos_token_id", config, &config->eos_token_id, error));
+    PL_TRY(read_tokens(root, config, error));
     return pl_config_check(config, error);
 }
 
@@ -150,6 +166,20 @@ static void write_rope(pl_text *out, const pl_config *c) {
         pl_write_key_int(out, "original_max_position_embeddings", c->rope_original_positions);
     }
     pl_write_end(out, '}');
+}
+
+static void write_token(pl_text *out, const char *key, int32_t id) {
+    pl_write_key(out, key);
+    id >= 0 ? pl_write_int(out, id) : pl_write_null(out);
+}
+
+static void write_ends(pl_text *out, const pl_config *c) {
+    pl_write_key(out, "eos_token_id");
+    pl_write_begin(out, '[');
+    pl_write_int(out, c->eos_token_id);
+    for (int32_t i = 0; i < c->other_eos_count; i++)
+        pl_write_int(out, c->other_eos[i]);
+    pl_write_end(out, ']');
 }
 
 void session_write_config(pl_text *out, const pl_config *c, const char *torch_dtype) {
@@ -174,9 +204,12 @@ void session_write_config(pl_text *out, const pl_config *c, const char *torch_dt
     pl_write_key_bool(out, "tie_word_embeddings", c->tie_word_embeddings);
     pl_write_key_bool(out, "attention_bias", false);
     pl_write_key_bool(out, "mlp_bias", false);
-    pl_write_key(out, "bos_token_id");
-    c->bos_token_id >= 0 ? pl_write_int(out, c->bos_token_id) : pl_write_null(out);
-    pl_write_key(out, "eos_token_id");
-    c->eos_token_id >= 0 ? pl_write_int(out, c->eos_token_id) : pl_write_null(out);
+    write_token(out, "bos_token_id", c->bos_token_id);
+    if (c->other_eos_count)
+        write_ends(out, c);
+    else
+        write_token(out, "eos_token_id", c->eos_token_id);
+    if (c->pad_token_id >= 0)
+        write_token(out, "pad_token_id", c->pad_token_id);
     pl_write_end(out, '}');
 }

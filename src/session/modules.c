@@ -1,4 +1,5 @@
 /* Fine-tuning modules of a session: add, remove, switch, order, read and write tensors. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -303,6 +304,12 @@ int32_t pl_module_gradient(pl_session *s, int32_t id, const char *name) {
     return session_end(s, PL_OK);
 }
 
+static float float_at(const uint8_t *bytes, int64_t index) {
+    float value;
+    memcpy(&value, bytes + index * (int64_t)sizeof value, sizeof value);
+    return value;
+}
+
 int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values,
                              int32_t size) {
     session_begin(s);
@@ -319,11 +326,12 @@ int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const 
         return session_end(s,
                            pl_fail(&s->error, PL_ERR_STATE,
                                    "module %s is merged into the base: unmerge first", entry->module->name));
-    for (int64_t i = 0; i < count; i++) {
-        float value;
-        memcpy(&value, values + i * (int64_t)sizeof value, sizeof value);
-        entry->module->values[tensor->offset + i] = (real)value;
-    }
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(float_at(values, i)))
+            return session_end(s, pl_fail(&s->error, PL_ERR_NUMERIC, "tensor %s: number %lld of %lld is %g",
+                                          name, (long long)i, (long long)count, (double)float_at(values, i)));
+    for (int64_t i = 0; i < count; i++)
+        entry->module->values[tensor->offset + i] = (real)float_at(values, i);
     session_invalidate(s);
     if (pl_module_replaces(entry->module))
         pl_module_refresh(s->model, entry->module);

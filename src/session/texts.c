@@ -177,7 +177,7 @@ static pl_status generate_next(pl_session *s, int32_t *token) {
     int32_t next = pl_sample(g->logits, config->vocab_size, &g->sampling, &g->rng, g->scratch);
     g->pending = next;
     g->left--;
-    if (g->stop_at_eos && next == config->eos_token_id)
+    if (g->stop_at_eos && pl_config_ends(config, next))
         return PL_OK;
     *token = next;
     return PL_OK;

@@ -47,7 +47,7 @@ test('adapter out and in again, a foreign file, the model, the session', { timeo
   await page.evaluate('lab.merge()');
   await panel.getByText('it is inside these weights').waitFor();
   const model = unzipSync((await saved(page, () => panel.getByRole('button', { name: 'Save the model' }).click())).bytes);
-  assert.deepEqual(Object.keys(model).sort(), ['config.json', 'model.safetensors', 'tokenizer.json']);
+  assert.deepEqual(Object.keys(model).sort(), ['config.json', 'generation_config.json', 'model.safetensors', 'special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json']);
 
   const again = await site.open();
   await again.panel.getByLabel(/Bring one back/).setInputFiles({ name: 's.zip', mimeType: 'application/zip', buffer: session.bytes });

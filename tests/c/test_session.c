@@ -1,6 +1,7 @@
 /* build: both
  * The session through its public header, under the sanitizers: load, train, merge, save, restore, generate; wrong requests; every refused
  * allocation. What the numbers are is the business of the golden tests in Node; here nothing may leak, overflow or be lost. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +33,42 @@ static int32_t ask(int32_t (*call)(pl_session *, const char *, int32_t), pl_sess
     return call(s, json, (int32_t)strlen(json));
 }
 
-static int32_t load(pl_session *s) {
-    int32_t config_size = 0, weights_size = 0;
-    uint8_t *config = read_file("config.json", &config_size),
-            *weights = read_file("model.safetensors", &weights_size);
-    int32_t status = pl_model_begin(s, (const char *)config, config_size);
+static int32_t load_config(pl_session *s, const char *config, int32_t config_size) {
+    int32_t weights_size = 0;
+    uint8_t *weights = read_file("model.safetensors", &weights_size);
+    int32_t status = pl_model_begin(s, config, config_size);
     if (status == 0)
         status = pl_model_weights(s, weights, weights_size);
     if (status == 0)
         status = pl_model_commit(s);
-    free(config);
     free(weights);
+    return status;
+}
+
+static int32_t load(pl_session *s) {
+    int32_t size = 0;
+    uint8_t *config = read_file("config.json", &size);
+    int32_t status = load_config(s, (const char *)config, size);
+    free(config);
+    return status;
+}
+
+/* The model with other end tokens in its config.json, and a token to pad with. */
+static int32_t load_with_ends(pl_session *s, const char *ends) {
+    static const char *const old = "\"eos_token_id\": 2,", *const none = "\"pad_token_id\": null,";
+    int32_t size = 0;
+    char *config = (char *)read_file("config.json", &size);
+    char *changed = calloc(1, (size_t)size + 200);
+    char *eos = strstr(config, old), *pad = strstr(config, none);
+    int32_t status = -1;
+    if (CHECK(eos != NULL && pad > eos)) {
+        (void)sprintf(changed, "%.*s\"eos_token_id\": %s, \"pad_token_id\": 3,%.*s%.*s", (int)(eos - config),
+                      config, ends, (int)(pad - eos - (long)strlen(old)), eos + strlen(old),
+                      (int)(config + size - pad - (long)strlen(none)), pad + strlen(none));
+        status = load_config(s, changed, (int32_t)strlen(changed));
+    }
+    free(config);
+    free(changed);
     return status;
 }
 
@@ -117,6 +143,56 @@ TEST(misspelt_options_are_refused_by_name) {
     CHECK(pl_generate_begin(s, tokens, 3, "{\"max_tokens\":5}", 16) != 0);
     CHECK(strstr(pl_last_error(s), "\"max_tokens\" is unknown; there are max_new_tokens") != NULL);
     CHECK_INT(train(s, 6), 0); /* what was loaded stays usable */
+    pl_session_free(s);
+}
+
+TEST(a_tensor_takes_finite_numbers_only) {
+    pl_session *s = ready("ia3");
+    const char *name = "model.layers.0.self_attn.k_proj.ia3_l";
+    CHECK_INT(pl_module_tensor(s, 1, name), 0);
+    int32_t size;
+    char *before = result(s, &size);
+    uint8_t *values = malloc((size_t)size);
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        memcpy(values, before, (size_t)size);
+        memcpy(values + size - (int32_t)sizeof bad[i], &bad[i], sizeof bad[i]);
+        CHECK(pl_module_set_tensor(s, 1, name, values, size) != 0);
+        CHECK_STR(pl_last_error_code(s), "numeric");
+        CHECK(strstr(pl_last_error(s), name) != NULL);
+    }
+    CHECK_INT(pl_module_tensor(s, 1, name), 0);
+    CHECK(memcmp(pl_result(s), before, (size_t)size) == 0);
+    free(values);
+    free(before);
+    pl_session_free(s);
+}
+
+/* Every id that config.json lists ends a text, and all of them are saved again. */
+TEST(a_text_ends_at_any_of_the_ends) {
+    pl_session *s = pl_session_new();
+    CHECK_INT(load_with_ends(s, "[2, 5, 99]"), 0);
+    CHECK_INT(pl_model_config(s, "F32"), 0);
+    int32_t size;
+    char *config = result(s, &size);
+    CHECK(strstr(config, "\"eos_token_id\":[2,5,99]") != NULL);
+    CHECK(strstr(config, "\"pad_token_id\":3") != NULL);
+    free(config);
+    int32_t ended = 0, made = 0;
+    for (int32_t seed = 1; seed <= 60; seed++) {
+        const int32_t token = 1;
+        char json[90];
+        (void)snprintf(json, sizeof json, "{\"max_new_tokens\":20,\"temperature\":2,\"seed\":%d}", seed);
+        CHECK_INT(pl_generate_begin(s, &token, 1, json, (int32_t)strlen(json)), 0);
+        int32_t count = 0;
+        for (int32_t next = pl_generate_next(s); next >= 0; next = pl_generate_next(s), count++)
+            CHECK(next != 2 && next != 5 && next != 99);
+        ended += count < 20;
+        made += count;
+    }
+    CHECK_MSG(ended > 0 && made > 100, "%d texts of %d tokens ended", ended, made);
+    CHECK(load_with_ends(s, "[2, 101]") != 0); /* outside the vocabulary */
+    CHECK(strstr(pl_last_error(s), "eos_token_id") != NULL);
     pl_session_free(s);
 }
 

@@ -122,7 +122,9 @@ test('train: full fine-tuning writes a model folder', async () => {
     const out = join(folder, 'full');
     const { code, err } = await cli(...TRAIN, '--method', 'full', '--steps', '2', '--out', out, '--json');
     assert.equal(code, 0, err);
-    assert.deepEqual((await readdir(out)).sort(), ['config.json', 'model.safetensors', 'tokenizer.json']);
+    const beside = ['generation_config.json', 'special_tokens_map.json', 'tokenizer_config.json'];
+    assert.deepEqual((await readdir(out)).sort(), ['config.json', 'model.safetensors', 'tokenizer.json', ...beside].sort());
+    for (const name of beside) assert.deepEqual(await readFile(join(out, name)), await readFile(new URL(`../../models/stories-300k/${name}`, import.meta.url)), name);
     assert.match((await cli('generate', '--model', out, '--prompt', 'The cat', '--max-new-tokens', '3')).out, /^The cat/);
 });
 

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { PeftLab } from '../../web/engine/index.js';
+import { PeftLab, readModelFolder } from '../../web/engine/index.js';
 import { addSequences, codeOf, sequences, sha, STORIES, stories, tiny, weightHash } from './lib/session.mjs';
 
 const RUN = { steps: 12, batch_size: 6, shards: 3, lr: 5e-3, seed: 3 };
+const utf8 = (/** @type {string} */ text) => new TextEncoder().encode(text);
+const text = (/** @type {Uint8Array} */ bytes) => new TextDecoder().decode(bytes);
 const METHODS = ['lora', 'prompt', 'prefix', 'adapter', 'ia3', 'norms', 'full'];
 
 for (const method of METHODS) {
@@ -250,6 +252,69 @@ test('a model exported in shards has an index, loads, and is the same model', as
     const copy = await PeftLab.load(files, { inThread: true });
     assert.equal(sha((await copy.logits({ tokens })).logits), sha((await session.logits({ tokens })).logits));
     copy.close();
+    session.close();
+});
+
+test('a folder made from a model keeps what lay beside its weights, and all its ends', async () => {
+    const source = await readModelFolder(STORIES);
+    const beside = ['generation_config.json', 'special_tokens_map.json', 'tokenizer_config.json'];
+    assert.deepEqual(Object.keys(source.beside ?? {}).sort(), beside);
+    const config = { ...JSON.parse(text(source.config)), eos_token_id: [0, 2], pad_token_id: 2 };
+    const template = utf8('{{ messages }}');
+    const folder = {
+        ...source.beside, 'config.json': utf8(JSON.stringify(config)), 'model.safetensors': source.weights[0],
+        'tokenizer.json': /** @type {Uint8Array} */ (source.tokenizer), 'chat_template.jinja': template, 'notes.txt': template,
+    };
+    for (const inThread of [true, false]) {
+        const session = await PeftLab.load(folder, { inThread });
+        await session.addModule('lora', { rank: 2, init: 'false' });
+        await session.merge();
+        const { 'model.safetensors': weights, 'config.json': written, ...rest } = await session.exportModel();
+        const { 'model.safetensors': __, 'config.json': ___, 'notes.txt': ____, ...given } = folder;
+        assert.deepEqual(rest, given);
+        assert.notEqual(sha(weights), sha(folder['model.safetensors']));
+        const { eos_token_id: ends, pad_token_id: pad, bos_token_id: begin } = JSON.parse(text(written));
+        assert.deepEqual({ ends, pad, begin }, { ends: [0, 2], pad: 2, begin: 0 });
+        session.close();
+    }
+    const large = { ...folder, 'tokenizer_config.json': new Uint8Array(4 * 2 ** 20 + 1) };
+    assert.equal(await codeOf(PeftLab.load(large, { inThread: true })), 'range');
+});
+
+test('(IA)3 files name as feed-forward what is targeted, spelt as there: peft compares the lists', async () => {
+    const session = await tiny();
+    const DOWN = [0, 1, 2].map((layer) => `model.layers.${layer}.mlp.down_proj`);
+    /** @type {[Record<string, any>, string[]][]} */
+    const cases = [
+        [{}, ['down_proj']],
+        [{ target_modules: 'k_proj,v_proj' }, []],
+        [{ target_modules: 'q_proj,up_proj', feedforward_modules: 'mlp.up_proj' }, ['up_proj']],
+        [{ target_modules: ['down_proj', 'layers.1.self_attn.k_proj'] }, DOWN],
+        [{ target_modules: ['k_proj', 'layers.2.mlp.down_proj'] }, [DOWN[2]]],
+    ];
+    for (const [options, feedforward] of cases) {
+        const module = await session.addModule('ia3', options);
+        const files = await session.exportAdapter(module.id);
+        const config = JSON.parse(text(files['adapter_config.json']));
+        assert.deepEqual(config.feedforward_modules, feedforward, JSON.stringify(options));
+        assert.deepEqual(feedforward.filter((name) => !config.target_modules.includes(name)), []);
+        await session.clear();
+        const again = await session.importAdapter(files);
+        assert.deepEqual(again.module.tensors, module.tensors);
+        await session.clear();
+    }
+    session.close();
+});
+
+test('memory of a prefix: checkpointing is refused with it, so it is said and not counted', async () => {
+    const session = await PeftLab.open(null, { inThread: true });
+    const need = (/** @type {string} */ method, /** @type {boolean} */ checkpointing, more = {}) => session.memoryFor({ shape: 'llama-2-7b', method, checkpointing, ...more });
+    const [plain, asked] = [await need('prefix', false), await need('prefix', true)];
+    const REFUSED = 'Gradient checkpointing is refused with prefix tuning.';
+    assert.deepEqual(asked, { ...plain, assumptions: [...plain.assumptions, REFUSED] });
+    assert.ok((await need('lora', true)).activations < (await need('lora', false)).activations / 4);
+    assert.ok(!(await need('prompt', true)).assumptions.includes(REFUSED));
+    assert.deepEqual(await need('prefix', true, { assume: 'chapter' }), await need('prefix', false, { assume: 'chapter' }));
     session.close();
 });
 

@@ -3,11 +3,17 @@ import { PeftLabError } from './errors.js';
 
 /**
  * @typedef {string | URL | Record<string, Uint8Array | ArrayBuffer> | Iterable<File>} FolderSource a URL, a path in Node, files by name, or a FileList
- * @typedef {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array}} ModelFiles
+ * @typedef {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array, beside?: Record<string, Uint8Array>}} ModelFiles beside: of no use to the engine, for a folder
+ *   that is made from this one
  * @typedef {(name: string) => Promise<Uint8Array | null>} ReadFile null: no such file
  */
 
 const LARGEST_FILE = 1024 * 1024 * 1024;
+/** What transformers reads beside the weights: names of special tokens, how to generate. */
+const BESIDE = ['tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json'];
+/** Rarely there, and over the web a file that is not is an error in the browser's console. */
+const TEMPLATE = 'chat_template.jinja';
+const LARGEST_BESIDE = 4 * 1024 * 1024;
 
 /** @param {unknown} value @returns {value is string | URL} */
 const isPlace = (value) => typeof value === 'string' || value instanceof URL;
@@ -81,21 +87,33 @@ export async function reader(source, signal) {
 const placeName = (source) => (isPlace(source) ? String(source) : 'the given files');
 
 /**
- * config.json, model.safetensors (or its shards by model.safetensors.index.json), tokenizer.json.
+ * config.json, model.safetensors (or its shards by model.safetensors.index.json), tokenizer.json, and the small files beside them.
  * @param {FolderSource} source
  * @param {{signal?: AbortSignal, onProgress?: (file: string) => void}} [options]
  * @returns {Promise<ModelFiles>}
  */
 export async function readModelFolder(source, { signal, onProgress } = {}) {
     const read = await reader(source, signal);
-    const [config, single, tokenizer] = await Promise.all(['config.json', 'model.safetensors', 'tokenizer.json'].map(async (name) => {
+    const noted = async (/** @type {string} */ name) => {
         const bytes = await read(name);
         if (bytes) onProgress?.(name);
         return bytes;
-    }));
+    };
+    const [config, single, tokenizer, beside] = await Promise.all([noted('config.json'), noted('model.safetensors'), noted('tokenizer.json'), readBeside(source, read)]);
     if (!config) throw new PeftLabError('load', `${placeName(source)} has no config.json.`, { hint: 'A model folder has config.json, model.safetensors and tokenizer.json.' });
     const weights = single ? [single] : await readShards(read, placeName(source), onProgress);
-    return { config, weights, ...(tokenizer && { tokenizer }) };
+    return { config, weights, ...(tokenizer && { tokenizer }), beside };
+}
+
+/** Whatever of it there is and can be had. @param {FolderSource} source @param {ReadFile} read @returns {Promise<Record<string, Uint8Array>>} */
+async function readBeside(source, read) {
+    const names = isPlace(source) && !isPath(source) ? BESIDE : [...BESIDE, TEMPLATE];
+    const found = await Promise.all(names.map(async (name) => {
+        const bytes = await read(name).catch(() => null);
+        if (bytes && bytes.length > LARGEST_BESIDE) throw new PeftLabError('range', `${name} has ${(bytes.length / 1e6).toFixed(1)} MB; at most 4 MB can be loaded.`);
+        return bytes ? [[name, bytes]] : [];
+    }));
+    return Object.fromEntries(found.flat());
 }
 
 /** @param {ReadFile} read @param {string} place @param {((file: string) => void)} [onProgress] */

@@ -124,7 +124,7 @@ export class Session {
     /** @param {number} id @param {string} name @returns {Promise<Float32Array>} */
     tensor(id, name) { return this.request('tensor', { id, name }); }
 
-    /** @param {number} id @param {string} name @param {Float32Array} values */
+    /** @param {number} id @param {string} name @param {Float32Array} values finite ones */
     setTensor(id, name, values) { return this.request('setTensor', { id, name, values }); }
 
     /** @param {number} id @param {number} layer @param {string} site @param {'base' | 'delta' | 'merged' | 'A' | 'B'} what @returns {Promise<Float32Array>} */
@@ -133,14 +133,14 @@ export class Session {
     /** @param {number} id @param {number} layer @param {string} site @returns {Promise<{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}>} */
     spectrum(id, layer, site) { return this.request('spectrum', { id, layer, site }); }
 
-    /** Several LoRAs into one new module. @param {{type: string, modules: {id: number, weight: number}[], name?: string} & Record<string, any>} request @returns {Promise<any>} */
-    mix(request) { return this.request('mix', request); }
+    /** Several LoRAs into one new module. @param {{type: string, modules: {id: number, weight: number}[], name?: string} & Record<string, any>} request @param {Signal} [options] @returns {Promise<any>} */
+    mix(request, { signal } = {}) { return this.request('mix', request, { signal }); }
 
     /** @param {number} id a trained prompt @param {string} [name] @returns {Promise<ModuleInfo>} an equivalent prefix */
     compilePrompt(id, name) { return this.request('compilePrompt', { id, name }); }
 
-    /** @param {number[]} [ids] default: every active module that can @returns {Promise<{merged: number[], residual_of_subtracting: number}>} */
-    merge(ids = []) { return this.request('merge', { ids }); }
+    /** @param {number[]} [ids] default: every active module that can @param {Signal} [options] @returns {Promise<{merged: number[], residual_of_subtracting: number}>} */
+    merge(ids = [], { signal } = {}) { return this.request('merge', { ids }, { signal }); }
 
     /** Restores the base bit for bit. */
     unmerge() { return this.request('unmerge'); }
@@ -150,7 +150,7 @@ export class Session {
     /** @param {FolderSource} source @param {{name?: string} & Signal} [options] @returns {Promise<{module: ModuleInfo, ignored: string[], notes: string[]}>} */
     async importAdapter(source, { name, signal } = {}) {
         const { config, weights } = await readAdapterFolder(source, { signal });
-        return this.request('importAdapter', { name, config, weights });
+        return this.request('importAdapter', { name, config, weights }, { signal });
     }
 
     /** @param {number} id @returns {Promise<Record<string, Uint8Array>>} files by name, a peft (or AdapterHub) folder */
@@ -159,10 +159,14 @@ export class Session {
         return { 'adapter_config.json': config, [adapterFileName(config)]: weights };
     }
 
-    /** The current weights as a Hugging Face folder. @param {'F32' | 'F16' | 'BF16'} [dtype] @param {{maxShardBytes?: number}} [options] @returns {Promise<Record<string, Uint8Array>>} */
-    async exportModel(dtype = 'F32', { maxShardBytes = Infinity } = {}) {
-        const { config, weights } = await this.request('exportModel', { dtype });
-        return { 'config.json': config, ...shardWeights(weights, maxShardBytes), ...(this.#files.tokenizer && { 'tokenizer.json': this.#files.tokenizer }) };
+    /**
+     * The current weights as a Hugging Face folder, with what lay beside them in the folder they came from.
+     * @param {'F32' | 'F16' | 'BF16'} [dtype] @param {{maxShardBytes?: number} & Signal} [options] @returns {Promise<Record<string, Uint8Array>>}
+     */
+    async exportModel(dtype = 'F32', { maxShardBytes = Infinity, signal } = {}) {
+        const { config, weights } = await this.request('exportModel', { dtype }, { signal });
+        const { tokenizer, beside } = this.#files;
+        return { 'config.json': config, ...shardWeights(weights, maxShardBytes), ...(tokenizer && { 'tokenizer.json': tokenizer }), ...beside };
     }
 
     // ---- text ----
@@ -173,14 +177,14 @@ export class Session {
     /** @param {ArrayLike<number>} tokens @param {boolean} [skipSpecial] @returns {Promise<string>} */
     decode(tokens, skipSpecial = true) { return this.request('decode', { tokens: Array.from(tokens), skipSpecial }); }
 
-    /** @param {{tokens?: number[], text?: string}} input @returns {Promise<{tokens: Int32Array, logits: Float32Array}>} */
-    logits(input) { return this.request('logits', input); }
+    /** @param {{tokens?: number[], text?: string}} input @param {Signal} [options] @returns {Promise<{tokens: Int32Array, logits: Float32Array}>} */
+    logits(input, { signal } = {}) { return this.request('logits', input, { signal }); }
 
-    /** @param {string} prompt @param {string[]} completions @returns {Promise<{completion: string, tokens: number, log_probability: number}[]>} */
-    score(prompt, completions) { return this.request('score', { prompt, completions }); }
+    /** @param {string} prompt @param {string[]} completions @param {Signal} [options] @returns {Promise<{completion: string, tokens: number, log_probability: number}[]>} */
+    score(prompt, completions, { signal } = {}) { return this.request('score', { prompt, completions }, { signal }); }
 
     /**
-     * @param {{prompt?: string, tokens?: number[], max_new_tokens?: number, temperature?: number, top_k?: number, top_p?: number, seed?: number, stop?: string[], stop_at_eos?: boolean,
+     * @param {{prompt?: string, tokens?: number[], max_new_tokens?: number, temperature?: number, top_k?: number, top_p?: number, seed?: number, stop?: string | string[], stop_at_eos?: boolean,
      *   onToken?: (piece: string, token: number) => void} & Signal} options
      * @returns {Promise<{text: string, tokens: number[], prompt_tokens: number, ms: number, ms_per_token: number}>}
      */
@@ -224,6 +228,7 @@ export class Session {
     async train({ workers = 1, task, ...options }) {
         const { run, engine } = splitOptions(options);
         checkWorkers(workers);
+        checkRun(run);
         await this.endRun();
         for (const [split, examples] of Object.entries(task?.splits ?? {})) await this.setData(split, examples, { signal: options.signal });
         await this.request('trainBegin', engine);
@@ -233,6 +238,7 @@ export class Session {
 
     /** Goes on with the open run. @param {RunOptions} [options] @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>} */
     async resume({ signal, onStep, onValidation, onSnapshot, onBest, ...args } = {}) {
+        checkRun(args);
         const result = await this.request('train', args, {
             signal,
             onEvent: (event) => {
@@ -321,6 +327,13 @@ export class Session {
 /** Each worker is a whole engine with a model of its own. @param {number} workers */
 function checkWorkers(workers) {
     if (!Number.isInteger(workers) || workers < 1 || workers > 64) throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${workers}`);
+}
+
+/** Below zero or no number, they would mean never, or always, without a word. @param {Record<string, any>} run */
+function checkRun(run) {
+    for (const key of ['eval_every', 'snapshot_every', 'snapshot_seconds', 'until']) {
+        if (run[key] !== undefined && !(run[key] >= 0)) throw new PeftLabError('range', `${key} must be 0 or more, not ${run[key]}`);
+    }
 }
 
 const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'snapshot_seconds', 'best_below', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot', 'onBest'];
