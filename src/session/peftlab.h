@@ -36,12 +36,13 @@ int32_t pl_selftest(void);
 
 /* ---- what is there --------------------------------------------------------------------------------------------------------------- */
 
-/* Static tables: {"methods":[{name,label,summary,paper,can_merge,cannot_merge,options:[{name,type,min,max,step,default,choices,label,help,level}]}],
-   "shapes":[{name,label,config…}],"sites":[…],"mix_types":[…],"schedules":[…]} */
+/* Static tables: {"methods":[{name,label,summary,paper,can_merge,cannot_merge,can_scale,options:[{name,type,label,help,level,default, for numbers min,max,
+   step, for a choice choices}]}],"shapes":[{name,label,note,config:{…config.json…}}],"sites":[…],"schedules":[…],"mix_types":[{name,summary}]} */
 int32_t pl_describe_static(pl_session *s);
-/* The session now: {"model":{config…,parameters,tied,merged:[ids]}|null,"tokenizer":{…}|null,"modules":[{id,name,method,options,active,trainable,weight,
-   merged,parameters,file_parameters,tensors:[{name,shape,layer,site}]}],"data":{split:{…}},"run":{…}|null,
-   "counts":{"trainable":…,"total":…,"percent":…}} : what the page draws */
+/* The session now: {"model":{parameters, the dimensions of config.json,tie_word_embeddings,bos_token_id,eos_token_id,merged:bool,learned_rows}|null,
+   "counts":{trainable,total,added,percent} (with a model),"tokenizer":{vocab_size}|null,"modules":[{id,name,method,label,options,seed,active,trainable,
+   merged,weight,can_merge,parameters,virtual_tokens,memory_tokens,tensors:[{name,shape,layer,site, transient where it is not saved}]}],
+   "data":{split:{examples,tokens,labelled_tokens,longest}},"run":{as pl_train_begin answers}|null} : what the page draws */
 int32_t pl_describe(pl_session *s);
 
 /* ---- base model (Hugging Face folder) ---------------------------------------------------------------------------------------------- */
@@ -57,7 +58,8 @@ int32_t pl_model_commit(
 void pl_model_cancel(pl_session *s);
 /* Current weights (merged modules included; a full fine-tuning module that is active counts as the weights) as model.safetensors. dtype "F32", "F16", "BF16". */
 int32_t pl_model_export(pl_session *s, const char *dtype);
-int32_t pl_model_config(pl_session *s, const char *dtype); /* config.json to go with it */
+/* config.json to go with it, with every end token and the token to pad with that were read. */
+int32_t pl_model_config(pl_session *s, const char *dtype);
 
 /* ---- fine-tuning modules --------------------------------------------------------------------------------------------------------------- */
 
@@ -70,24 +72,26 @@ int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t lengt
 /* Order in which active modules run: JSON array of ids. */
 int32_t pl_module_order(pl_session *s, const char *json, int32_t length);
 /* An adapter folder: adapter_config.json + adapter_model.safetensors (peft) or adapter.safetensors (AdapterHub).
-   -> the module plus {"ignored":[config keys],"notes":[…]} ; name NULL takes the file's. */
+   -> {"module":{as in pl_describe},"ignored":[config keys],"notes":[…]}; name NULL takes the file's. */
 int32_t pl_module_import(pl_session *s, const char *name, const char *config_json, int32_t length,
                          const uint8_t *safetensors, int32_t size);
 int32_t pl_module_export_config(pl_session *s, int32_t id);  /* adapter_config.json */
 int32_t pl_module_export_weights(pl_session *s, int32_t id); /* the safetensors file, F32 */
 /* Raw values of one trainable tensor, float32. */
 int32_t pl_module_tensor(pl_session *s, int32_t id, const char *name);
-/* Overwrites one tensor (tests, property checks): float32 values of its size. */
+/* Overwrites one tensor: finite float32 values of its size. */
 int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values,
                              int32_t size);
 /* ΔW of one site for inspection: "what" is "base", "delta", "merged", "A", "B": float32 matrix [rows, cols] row-major (see pl_module_spectrum for shape). A and B are those of
    s B A = delta, for PiSSA and OLoRA of twice the rank. */
 int32_t pl_module_matrix(pl_session *s, int32_t id, int32_t layer, const char *site, const char *what);
-/* {"rows":…,"cols":…,"singular_values":[…],"effective_rank":…,"frobenius":…,"relative":|ΔW|/|W|} */
+/* {"rows":…,"cols":…,"singular_values":[…],"effective_rank":…,"frobenius":|ΔW|,"base_frobenius":|W|,"relative":|ΔW|/|W|} */
 int32_t pl_module_spectrum(pl_session *s, int32_t id, int32_t layer, const char *site);
-/* {"type":"cat","name":"mix","modules":[{"id":1,"weight":0.5},…],"density":…,"svd_rank":…,"seed":…,"compat":false} -> new module + {"exact":bool,"relative_error":…} */
+/* {"type":"cat","name":"mix","modules":[{"id":1,"weight":0.5},…],"density":…,"svd_rank":…,"seed":…,"majority_sign_method":"total"|"frequency",
+   "compat":false,"compat_double":false (with peft's quirks, see mix.h)}
+   -> {"module":{as in pl_describe, not active},"type":…,"rank":…,"exact":bool,"relative_error":…,"norm":…} */
 int32_t pl_module_mix(pl_session *s, const char *json, int32_t length);
-/* A trained prompt compiled into an equivalent prefix (a new module). */
+/* A trained prompt compiled into an equivalent prefix: a new module, as in pl_describe, in whose favour the prompt is switched off. */
 int32_t pl_module_compile_prompt(pl_session *s, int32_t id, const char *name);
 
 /* ---- merging ------------------------------------------------------------------------------------------------------------------------------ */
@@ -105,7 +109,7 @@ int32_t pl_logits(pl_session *s, const int32_t *tokens, int32_t count);
 /* {"max_new_tokens":80,"temperature":0.7,"top_k":0,"top_p":1,"seed":1,"stop_at_eos":true} */
 int32_t pl_generate_begin(pl_session *s, const int32_t *tokens, int32_t count, const char *json,
                           int32_t length);
-/* Next token id, or -1 at the end, or -2 on error. */
+/* Next token id, or -1 at the end (with stop_at_eos any of config.json's eos_token_id ends the text), or -2 on error. */
 int32_t pl_generate_next(pl_session *s);
 
 /* ---- data --------------------------------------------------------------------------------------------------------------------------------------- */
@@ -121,7 +125,7 @@ int32_t pl_data_add(pl_session *s, const char *split, const char *prompt, int32_
 /* As above with token ids: tokens[count], labels from index label_from on (the first token is never a target). bytes: text bytes the labels stand for. */
 int32_t pl_data_add_tokens(pl_session *s, const char *split, const int32_t *tokens, int32_t count,
                            int32_t label_from, int32_t bytes);
-/* {"examples":…,"tokens":…,"labelled_tokens":…,"labelled_bytes":…,"truncated":…,"windows":…,"duplicates":…,"longest":…,"fingerprint":"…"} */
+/* {"examples":…,"tokens":…,"labelled_tokens":…,"labelled_bytes":…,"truncated":…,"windows":…,"duplicates":…,"longest":…,"max_length":…,"fingerprint":"…"} */
 int32_t pl_data_stats(pl_session *s, const char *split);
 /* Loss of examples [from, to): {"examples":[nats of each],"sum":nats,"labels":…,"bytes":…}. */
 int32_t pl_data_loss(pl_session *s, const char *split, int32_t from, int32_t to);
@@ -130,7 +134,7 @@ int32_t pl_data_loss(pl_session *s, const char *split, int32_t from, int32_t to)
 
 /* {"steps":120,"batch_size":8,"shards":4,"gradient_accumulation_steps":1,"lr":1e-3,"schedule":"cosine|linear|constant","warmup_steps":5,
    "weight_decay":0,"beta1":0.9,"beta2":0.999,"eps":1e-8,"max_grad_norm":1,"seed":1,"split":"train"} : trains every active trainable module jointly.
-   -> {"steps":…,"shards":…,"trainable":…,"gradient_bytes":…} */
+   -> these options, with {"step":0,"shard_count":…,"trainable":…,"gradient_bytes":…} */
 int32_t pl_train_begin(pl_session *s, const char *json, int32_t length);
 /* One whole step in this session: {"step":n (steps done),"loss":mean nats,"lr":…,"grad_norm":…,"tokens":…,"labels":…}. */
 int32_t pl_train_step(pl_session *s);
@@ -141,27 +145,32 @@ int32_t pl_train_shard(pl_session *s, int32_t shard); /* -> bytes of this shard'
 int32_t pl_train_apply(pl_session *s, const uint8_t *shards,
                        int32_t size); /* all shards, concatenated in order -> as pl_train_step */
 int32_t pl_train_end(pl_session *s);  /* drops gradients and optimiser state; modules stay */
-/* Modules, optimiser state, step, options: a safetensors file with a JSON header. Restoring needs the same base model and data (checked by fingerprint). */
+/* Modules, optimiser state, step, options: a safetensors file with a JSON header. Restoring needs the same base model and data (checked by fingerprint).
+   pl_restore -> {"modules":[as in pl_describe],"run":{…}|null} */
 int32_t pl_snapshot(pl_session *s);
 int32_t pl_restore(pl_session *s, const uint8_t *bytes, int32_t size);
-/* Loss and gradients of one batch without an update, for tests: the gradients can be read by pl_module_gradient. -> {"loss":…,"labels":…} */
+/* Loss and gradients of one batch without an update, for tests: the gradients can be read by pl_module_gradient. -> {"loss":…,"sum":…,"labels":…} */
 int32_t pl_gradients(pl_session *s, const char *split, int32_t from, int32_t to);
 int32_t pl_module_gradient(pl_session *s, int32_t id, const char *name); /* float32 */
 
 /* ---- calculators (no model needed) ----------------------------------------------------------------------------------------------------------- */
 
 /* {"shape":"llama-2-7b" | "config":{…config.json…} | absent = the loaded model,"method":"lora","options":{…}} or {"methods":[{…},{…}]} for a stack
-   -> {"trainable":…,"total":…,"percent":…,"file_bytes":{"fp32":…,"fp16":…},"flops_per_token":{…},"assumptions":[…]} */
+   -> {"trainable":…,"total":…,"percent":…,"stored":…,"data_bytes":{"fp32":…,"fp16":…},"file_bytes":{"fp32":…,"fp16":…},
+   "flops_per_token":{base,attention,extra,extra_percent},"virtual_tokens":…,"memory_tokens":…,"assumptions":[…]} */
 int32_t pl_count(pl_session *s, const char *json, int32_t length);
-/* … plus "dtype":"bf16","optimizer":"adamw","batch":1,"seq":2048,"checkpointing":false,"assume":"chapter"|absent -> breakdown in bytes with assumptions */
+/* … plus "dtype":"bf16","optimizer":"adamw","batch":1,"seq":2048,"checkpointing":false,"assume":"chapter"|absent -> breakdown in bytes with assumptions.
+   Checkpointing with prefix tuning, which peft refuses, is not counted, and the assumptions say so. */
 int32_t pl_estimate_memory(pl_session *s, const char *json, int32_t length);
 /* The chapter's tables "Parameter Efficiency" and "Scaling Behavior": printed figures, hidden assumptions, explanations. */
 int32_t pl_chapter(pl_session *s);
-/* The chapter's decision tree: {"latency":"no","compute":"limited","task":"classification","multitask":"no"} -> {"method","options","why":[…],"path":[…]} */
+/* The chapter's decision tree: {"latency":"no","compute":"limited","task":"classification","multitask":"no"}
+   -> {"method","label","settings","options","merge","quote","other","why":[…],"path":[…],"task"} */
 int32_t pl_advise(pl_session *s, const char *json, int32_t length);
 /* The chapter's tree, task recommendations, quick reference, summary and pitfalls as data. */
 int32_t pl_guide(pl_session *s);
-/* The coach: {"history":[{"step","loss","val_loss"}…],"options":{…},"method":…} -> {"state":"underfitting|…","why":…,"suggestion":{…}|null,"rules":[…]} */
+/* The coach: {"history":[{"step","loss","val_loss"}…],"options":{…},"method":…}
+   -> {"state":"underfitting|…","why":…,"advice":…,"suggestion":{…}|null,"best_step":…,"gap":…,"recent":…,"rules":[{state,condition,advice,applies}]} */
 int32_t pl_coach_history(pl_session *s, const char *json, int32_t length);
 
 #endif

@@ -39,6 +39,11 @@ for (const inThread of [true, false]) {
         await session.setData('many', MANY);
 
         stop = new AbortController();
+        const scored = session.score('The', Array(20_000).fill(' cat'), { signal: stop.signal });
+        setImmediate(() => stop.abort());
+        await aborts(scored);
+
+        stop = new AbortController();
         let evaluated = 0;
         await aborts(session.evaluate({ split: 'many', signal: stop.signal, onProgress: (done) => { evaluated = done; stop.abort(); } }));
         assert.ok(evaluated < MANY.length / 2, String(evaluated));
@@ -65,6 +70,14 @@ for (const inThread of [true, false]) {
         await aborts(session.evaluate({ split: 'train', signal }));
         await aborts(session.train({ steps: 2, signal }));
         assert.equal((await session.train({ steps: 2, batch_size: 2 })).done, true);
+        const [{ id }] = (await session.describe()).modules;
+        await aborts(session.logits({ tokens: [1] }, { signal }));
+        await aborts(session.score('a', [' b'], { signal }));
+        await aborts(session.mix({ type: 'cat', modules: [{ id, weight: 1 }] }, { signal }));
+        await aborts(session.exportModel('F32', { signal }));
+        await aborts(session.merge([], { signal }));
+        const { modules } = await session.describe();
+        assert.deepEqual(modules.map((/** @type {any} */ module) => module.merged), [false], 'nothing was made or merged');
         await aborts(PeftLab.load(STORIES, { inThread, signal }));
         session.close();
     });

@@ -35,6 +35,22 @@ const REQUESTS = [
     { name: 'steps outside', code: 'format', says: /steps/, run: async (s) => { await addSequences(s); await s.addModule('lora'); return s.train({ steps: -1 }); } },
     { name: 'unknown schedule', code: 'argument', says: /"cosin"/, run: async (s) => { await addSequences(s); await s.addModule('lora'); return s.train({ steps: 1, schedule: /** @type {any} */ ('cosin') }); } },
     { name: 'nothing to merge', code: 'state', says: /merged/, run: (s) => s.merge() },
+    { name: 'nothing of what is there to merge', code: 'state', says: /LoRA, \(IA\)3, norm tuning and full fine-tuning can/, run: async (s) => { await s.addModule('prompt'); return s.merge(); } },
+    { name: 'norms of which one is misspelt', code: 'argument', says: /'foo' names no norm/, run: (s) => s.addModule('norms', { target_modules: 'input_layernorm,foo' }) },
+    { name: 'norms without linear maps', code: 'argument', says: /adapts no linear maps that exclude_modules could narrow; name what to train in target_modules/, run: (s) => s.addModule('norms', { exclude_modules: 'q_proj' }) },
+    { name: 'layers of a prompt', code: 'argument', says: /no linear maps that layers_to_transform could narrow$/, run: (s) => s.addModule('prompt', { layers_to_transform: [0] }) },
+    { name: 'maps left out around sub-layers', code: 'argument', says: /exclude_modules.*use layers_to_transform, or a per_linear variant/, run: (s) => s.addModule('adapter', { exclude_modules: 'q_proj' }) },
+    { name: 'a feed-forward map that is no target', code: 'argument', says: /'q_proj' is not among the target_modules/, run: (s) => s.addModule('ia3', { feedforward_modules: 'q_proj' }) },
+    { name: 'a feed-forward map that is none', code: 'argument', says: /'bar' names no linear map/, run: (s) => s.addModule('ia3', { feedforward_modules: ['down_proj', 'bar'] }) },
+    { name: 'a tensor with a number that is none', code: 'numeric', says: /tensor model\.layers\.0\.self_attn\.k_proj\.ia3_l: number 2 of 8 is nan/i, run: async (s) => s.setTensor((await s.addModule('ia3')).id, 'model.layers.0.self_attn.k_proj.ia3_l', Float32Array.of(1, 1, NaN, 1, 1, 1, 1, 1)) },
+    { name: 'a tensor as a list', code: 'argument', says: /Float32Array/, run: async (s) => s.setTensor((await s.addModule('ia3')).id, 'model.layers.0.self_attn.k_proj.ia3_l', /** @type {any} */ (Array(8).fill(1))) },
+    { name: 'a stop that is a number', code: 'argument', says: /stop must be a list of texts/, run: (s) => s.generate({ tokens: [1], stop: /** @type {any} */ (7) }) },
+    { name: 'a stop that is empty', code: 'argument', says: /stop must not be empty/, run: (s) => s.generate({ tokens: [1], stop: [''] }) },
+    { name: 'completions that are one text', code: 'argument', says: /completions must be a list of texts/, run: (s) => s.score('a', /** @type {any} */ ('b')) },
+    ...['eval_every', 'snapshot_every', 'snapshot_seconds', 'until'].map((key) => ({
+        name: `${key} below zero`, code: 'range', says: new RegExp(`${key} must be 0 or more, not -1`),
+        run: async (/** @type {any} */ s) => { await addSequences(s); await s.addModule('lora'); await s.train({ steps: 1, [key]: -1 }).finally(async () => assert.equal((await s.describe()).run, null)); },
+    })),
     { name: 'mix of a prompt', code: 'unsupported', says: /LoRA/, run: async (s) => s.mix({ type: 'cat', modules: [{ id: (await s.addModule('prompt')).id, weight: 1 }] }) },
     { name: 'unknown mix type', code: 'argument', says: /blend/, run: async (s) => s.mix({ type: 'blend', modules: [{ id: (await s.addModule('lora')).id, weight: 1 }] }) },
     { name: 'restore of rubbish', code: 'format', says: /snapshot/, run: (s) => s.restore(new Uint8Array([1, 2, 3])) },
@@ -149,6 +165,14 @@ for (const { name, code, says, change } of FOLDERS) {
     });
 }
 
+/** A safetensors file with another name for each tensor that has this part in its own. @param {Uint8Array} file @param {string} from @param {string} to */
+const renamed = (file, from, to) => rewriteHeader(file, (header) => {
+    for (const name of Object.keys(header).filter((each) => each.includes(from))) {
+        header[name.replace(from, to)] = header[name];
+        delete header[name];
+    }
+});
+
 test('adapter folders: foreign, contradictory and unsupported ones are refused; nothing is added', async () => {
     const session = await tiny();
     const { id } = await session.addModule('lora', { rank: 4 });
@@ -164,12 +188,21 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
         const foreign = await tiny('mha-tied');
         return foreign.exportAdapter((await foreign.addModule('lora', { rank: 4 })).id);
     })();
+    const made = async (/** @type {string} */ method) => {
+        const maker = await tiny();
+        return Object.values(await maker.exportAdapter((await maker.addModule(method)).id));
+    };
+    const [[, ia3], [hubConfig, bottleneck]] = [await made('ia3'), await made('adapter')];
+    const hub = { ...JSON.parse(new TextDecoder().decode(hubConfig)), peft_type: undefined };
     /** @type {[string, object, Uint8Array, string, RegExp][]} */
     const cases = [
         ['another rank', { r: 5 }, weights, 'mismatch', /rank 4.*says 5/],
         ['an adapter of another model', {}, other['adapter_model.safetensors'], 'mismatch', /tensor|layers/],
         ['CorDA', { init_lora_weights: 'corda' }, weights, 'unsupported', /corda/],
         ['PiSSA with a word that peft does not know', { init_lora_weights: 'pissa_fast' }, weights, 'unsupported', /pissa_fast/],
+        ['an approximate PiSSA, whose random part no file holds', { init_lora_weights: 'pissa_niter_4' }, weights, 'unsupported', /pissa_niter_4.*random.*path_initial_model_for_weight_conversion/],
+        ['LoRA on the head', { target_modules: ['lm_head'] }, renamed(weights, 'model.layers.0.self_attn.q_proj', 'lm_head'), 'unsupported', /tensor base_model\.model\.lm_head\.lora_A\.weight: .*head is not supported/],
+        ['LoRA on the embedding', {}, renamed(weights, 'layers.0.self_attn.q_proj.lora_A.weight', 'embed_tokens.lora_embedding_A'), 'unsupported', /embed_tokens\.lora_embedding_A.*not supported/],
         ['PiSSA of more directions than a matrix has', { init_lora_weights: 'pissa', r: 12 }, wide, 'range', /v_proj is 8 x 40, so rank 12/],
         ['modules_to_save', { modules_to_save: ['lm_head'] }, weights, 'unsupported', /modules_to_save/],
         ['bias', { bias: 'all' }, weights, 'unsupported', /bias/],
@@ -180,6 +213,10 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
         ['patterns as a list', { rank_pattern: [4] }, weights, 'format', /rank_pattern must be an object/],
         ['LoftQ in capitals', { init_lora_weights: 'LoftQ' }, weights, 'unsupported', /LoftQ/],
         ['a regular expression for (IA)3', { peft_type: 'IA3', feedforward_modules: '.*down_proj' }, weights, 'unsupported', /feedforward_modules/],
+        ['feed-forward names outside the targets', { peft_type: 'IA3', feedforward_modules: ['up_proj'] }, ia3, 'argument', /'up_proj' is not among the target_modules/],
+        ['feed-forward names of no map', { peft_type: 'IA3', feedforward_modules: ['foo'] }, ia3, 'argument', /'foo' names no linear map/],
+        ['norms of no model', { peft_type: 'LN_TUNING', target_modules: ['norm', 'foo'] }, weights, 'argument', /'foo' names no norm/],
+        ...[false, 'post_add', null].map((residual) => /** @type {any} */ ([`AdapterHub with the residual ${residual}`, { ...hub, config: { ...hub.config, residual_before_ln: residual } }, bottleneck, 'unsupported', /residual_before_ln must be true/])),
         ['an AdapterHub LoRA', { peft_type: undefined, config: { architecture: 'lora', r: 4 } }, weights, 'unsupported', /architecture "lora"/],
         ['a layer left out by name', { peft_type: undefined, config: { mh_adapter: true, output_adapter: true, leave_out: ['first'] } }, weights, 'mismatch', /leave_out/],
         ['layers left out in a text', { peft_type: undefined, config: { mh_adapter: true, output_adapter: true, leave_out: '0' } }, weights, 'format', /leave_out must be a list/],

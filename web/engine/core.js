@@ -162,6 +162,7 @@ export class Core {
 
     /** @param {number} id @param {string} name @param {Float32Array} values */
     setTensor(id, name, values) {
+        if (!(values instanceof Float32Array)) throw new PeftLabError('argument', `tensor ${name} takes a Float32Array`);
         const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
         this.call('pl_module_set_tensor', id, name, bytes, bytes.length);
     }

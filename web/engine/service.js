@@ -74,6 +74,12 @@ function tokenIds(tokens) {
     return ids;
 }
 
+/** @param {unknown} list @param {string} what @returns {string[]} */
+function texts(list, what) {
+    if (!Array.isArray(list) || !list.every((text) => typeof text === 'string')) throw new PeftLabError('argument', `${what} must be a list of texts`);
+    return list;
+}
+
 /** @type {Record<string, (service: Service, args: any, context: Context) => any>} */
 const COMMANDS = {
     start: (s, { wasm }) => s.start(wasm),
@@ -119,7 +125,14 @@ const COMMANDS = {
         const tokens = s.tokens({ tokens: args.tokens, prompt: args.text });
         return { tokens, logits: s.core.logits(tokens) };
     },
-    score: (s, { prompt, completions }) => completions.map((/** @type {string} */ text) => scoreCompletion(s, prompt, text)),
+    score: async (s, { prompt, completions }, context) => {
+        const scores = [];
+        for (const text of texts(completions, 'completions')) {
+            scores.push(scoreCompletion(s, prompt, text));
+            await context.breathe();
+        }
+        return scores;
+    },
     generate: (s, args, context) => generate(s, args, context),
 
     setData: (s, args, context) => setData(s, args, context),
@@ -160,11 +173,13 @@ export const COMMAND_NAMES = Object.freeze(Object.keys(COMMANDS));
 /**
  * Streams text: bytes that end inside a character wait for the rest.
  * @param {Service} s
- * @param {{prompt?: string, tokens?: number[], stop?: string[]} & Record<string, unknown>} args sampling options of pl_generate_begin besides
+ * @param {{prompt?: string, tokens?: number[], stop?: string | string[]} & Record<string, unknown>} args sampling options of pl_generate_begin besides
  * @param {Context} context
  */
-async function generate(s, { prompt, tokens, stop = [], ...options }, context) {
+async function generate(s, { prompt, tokens, stop: given = [], ...options }, context) {
     const { core } = s;
+    const stop = texts(typeof given === 'string' ? [given] : given, 'stop');
+    if (stop.includes('')) throw new PeftLabError('argument', 'stop must not be empty: every text has the empty one in it');
     const input = s.tokens({ tokens, prompt });
     core.generateBegin(input, options);
     const decoder = utf8();
