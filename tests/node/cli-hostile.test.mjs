@@ -40,6 +40,7 @@ await writeFile(at('empty.jsonl'), '');
 await writeFile(at('garbage.jsonl'), GARBAGE);
 await writeFile(at('array.json'), '[]');
 await writeFile(at('huge.json'), '{"vocab_size":2000000000,"hidden_size":2000000000,"intermediate_size":2,"num_hidden_layers":2,"num_attention_heads":2}');
+await writeFile(at('report.docx'), 'PK');
 await mkdir(at('folder.jsonl'));
 const TRAIN = ['train', '--model', MODEL, '--steps', '2', '--batch-size', '2', '--rank', '2', '--no-metrics'];
 const ONE = [...TRAIN, '--task', at('one.jsonl')];
@@ -59,6 +60,10 @@ const WRONG = [
     [['logits', '--model', MODEL, '--tokens', ''], /whole numbers/], [['logits', '--model', MODEL, '--tokens', '4294967297'], /4294967297/],
     [['count', '--method', 'lora', '--rank', '-1'], /rank -1/], [['count', '--method', 'lora', '--shape', at('garbage.jsonl')], /not JSON/], [['count', '--method', 'lora', '--shape', at('huge.json')], /vocab_size/],
     [['count', '--method', 'lora', '--shape', at('array.json')], /config/], [['memory', '--seq', '99999999999999'], /seq/], [['eval', '--model', MODEL, '--task', at('one.jsonl'), '--limit', '-1'], /--limit/],
+    [[...TRAIN, '--task', at('report.docx')], /\.docx files are not read.*\.txt/], [[...TRAIN, '--task', at('array.json')], /no usable example/], [[...GENERATE, '--adapter', 'pirate-lora:abc'], /weight.*"abc"/],
+    [['eval', '--model', MODEL, '--task', 'pirate', '--split', 'nosuch'], /"nosuch"; it has train, validation, test/], [['eval', '--model', MODEL, '--taks', 'pirate'], /did you mean --task\?/],
+    [['recipe', '--method', 'lora', '--rank', '-5'], /rank -5/], [['recipe', '--method', 'lora', '--num-virtual-tokens', '4'], /num_virtual_tokens/], [['recipe', '--method', 'lora', '--shape', 'nosuch'], /"nosuch"/],
+    [['recipe', '--method', 'lora', '--shape', 'gpt2-small'], /gpt2-small.*--target-model/], [['recipe', '--method', 'lora', '--layers-to-transform', '32'], /layers_to_transform/], [['recipe', '--adapter', 'pirate-lora', '--rank', '4'], /--rank and --adapter/],
     [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--methods', 'lora,lorra'], /"lorra"/], [['bench', '--rounds', '0'], /--rounds/], [['methods', 'nope'], /"nope"/], [['constructor'], /"constructor"/],
 ];
 

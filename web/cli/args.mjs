@@ -1,7 +1,7 @@
 /** Command-line parsing: every option has a type and a help line; method options come from the engine's own description. */
 import { parseArgs } from 'node:util';
 
-import { PeftLabError } from '../engine/errors.js';
+import { PeftLabError, printable } from '../engine/errors.js';
 
 /**
  * @typedef {'string' | 'int' | 'number' | 'bool' | 'list'} Kind list: may be repeated
@@ -12,6 +12,9 @@ import { PeftLabError } from '../engine/errors.js';
 export function usage(message) {
     return new PeftLabError('argument', message);
 }
+
+/** One line for people, beside what a program reads. @param {string} text */
+export const warn = (text) => void process.stderr.write(`${printable(text)}\n`);
 
 export const kebab = (/** @type {string} */ name) => name.replaceAll('_', '-');
 export const snake = (/** @type {string} */ name) => name.replaceAll('-', '_');
@@ -54,15 +57,17 @@ const ELSEWHERE = /** @type {Record<string, string>} */ ({
     'model-name-or-path': 'model', 'max-seq-length': 'max-length', epochs: 'steps', 'num-train-epochs': 'steps', threads: 'workers', 'init-lora-weights': 'init',
 });
 
-/** Letters to change, add or leave out to get from a to b. @param {string} a @param {string} b */
+/** Letters to change, add, leave out or swap with their neighbour to get from a to b (optimal string alignment). @param {string} a @param {string} b */
 function distance(a, b) {
-    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+    const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
     for (let i = 1; i <= a.length; i++) {
-        const next = [i];
-        for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])));
-        row = next;
+        rows[i] = [i];
+        for (let j = 1; j <= b.length; j++) {
+            const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+            rows[i][j] = Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + Number(a[i - 1] !== b[j - 1]), swapped ? rows[i - 2][j - 2] + 1 : Infinity);
+        }
     }
-    return row[b.length];
+    return rows[a.length][b.length];
 }
 
 /** @param {string} name @param {string[]} known */
@@ -77,7 +82,7 @@ function unknownOption(name, known) {
  * @param {string[]} argv
  * @param {Spec} spec
  * @param {boolean} [positional] words without an option are allowed
- * @returns {{values: Record<string, any>, positionals: string[]}} values by the option's kebab name; absent ones have their default
+ * @returns {{values: Record<string, any>, positionals: string[], given: Set<string>}} values by the option's kebab name; absent ones have their default
  */
 export function parse(argv, spec, positional = false) {
     const all = /** @type {Spec} */ ({ ...spec, json: { kind: 'bool', help: 'print JSON on stdout' } });
@@ -97,17 +102,17 @@ export function parse(argv, spec, positional = false) {
     for (const [name, value] of Object.entries(parsed.values)) {
         values[name] = Array.isArray(value) ? value : convert(name, String(value), all[name]);
     }
-    return { values, positionals: parsed.positionals };
+    return { values, positionals: parsed.positionals, given: new Set(Object.keys(parsed.values)) };
 }
 
 /** @param {any} description describeStatic() @returns {Spec} the options of every method; the engine checks which belong together */
 export function methodSpec(description) {
     /** @type {Spec} */
     const spec = {};
-    for (const method of description.methods) {
-        for (const option of method.options) {
-            const kind = /** @type {Kind} */ ({ int: 'number', real: 'number', bool: 'bool' }[/** @type {'int'} */ (option.type)] ?? 'string');
-            spec[kebab(option.name)] ??= { kind, help: `${method.name}: ${option.help}` };
+    for (const { options } of description.methods) {
+        for (const { name, type } of options) {
+            const kind = /** @type {Kind} */ ({ int: 'number', real: 'number', bool: 'bool' }[/** @type {'int'} */ (type)] ?? 'string');
+            spec[kebab(name)] ??= { kind, help: optionHelp(description, name) };
         }
     }
     spec['layers-to-transform'] = { kind: 'string', help: 'comma list of layers to adapt' };
@@ -115,17 +120,30 @@ export function methodSpec(description) {
     return spec;
 }
 
+/** What an option is to the methods that have it: those that say the same share a sentence. @param {any} description @param {string} name */
+function optionHelp(description, name) {
+    /** @type {Map<string, string[]>} sentence -> methods */
+    const said = new Map();
+    for (const method of description.methods) {
+        const option = method.options.find((/** @type {any} */ o) => o.name === name);
+        if (!option) continue;
+        const standard = typeof option.default === 'object' ? '' : String(option.default);
+        const sentence = `${option.help}${standard && ` (default ${standard})`}`;
+        said.set(sentence, [...(said.get(sentence) ?? []), method.name]);
+    }
+    return [...said].map(([sentence, methods]) => `${methods.join(', ')}: ${sentence}`).join(' | ');
+}
+
 /** The method options among parsed values, as the engine takes them. @param {Record<string, any>} values @param {Spec} spec methodSpec() */
 export function methodOptions(values, spec) {
-    /** @type {Record<string, any>} */
-    const options = {};
-    for (const name of Object.keys(spec)) {
-        if (values[name] === undefined) continue;
-        if (name === 'layers-to-transform') options.layers_to_transform = values[name].split(',').map(Number);
-        else if (name.endsWith('-pattern')) options[snake(name)] = parsePattern(name, values[name]);
-        else options[snake(name)] = values[name];
-    }
-    return options;
+    return Object.fromEntries(Object.keys(spec).filter((name) => values[name] !== undefined).map((name) => [snake(name), methodOption(name, values[name])]));
+}
+
+/** @param {string} name @param {any} value as it was typed, or converted already */
+function methodOption(name, value) {
+    if (typeof value !== 'string') return value;
+    if (name === 'layers-to-transform') return value.split(',').map(Number);
+    return name.endsWith('-pattern') ? parsePattern(name, value) : value;
 }
 
 /** "q_proj=4,up_proj=16" or JSON. @param {string} name @param {string} text */
@@ -144,17 +162,33 @@ function parsePattern(name, text) {
     }));
 }
 
-/** "prompt:num_virtual_tokens=10,init=vocab" -> a method with options. @param {string} text */
-export function parseCombine(text) {
+/**
+ * "prompt:num_virtual_tokens=10,init=vocab" -> a method with options. A comma or a semicolon ends an option, but inside a pattern or a list a comma is part of
+ * it: lora:rank_pattern=q_proj=3,up_proj=4,alpha=8.
+ * @param {string} text @param {Spec} spec methodSpec()
+ */
+export function parseCombine(text, spec) {
     const [method, rest = ''] = text.split(/:(.*)/s);
-    /** @type {Record<string, any>} */
-    const options = {};
-    for (const pair of rest.split(';').flatMap((part) => part.split(/,(?=\w+=)/)).filter(Boolean)) {
-        const [key, value] = pair.split(/=(.*)/s);
-        if (value === undefined) throw usage(`--combine looks like prompt:num_virtual_tokens=10, not "${text}"`);
-        options[snake(key)] = /^[+-]?[\d.]+(e[+-]?\d+)?$/i.test(value) ? Number(value) : value === 'true' ? true : value === 'false' ? false : value;
+    const isOption = (/** @type {string} */ part) => Object.hasOwn(spec, combineName(part.split('=')[0], spec));
+    /** @type {string[]} */
+    const pairs = [];
+    for (const part of rest.split(';').flatMap((piece) => piece.split(/,(?=[\w-]+=)/)).filter(Boolean)) {
+        if (/[_-]pattern=/.test(pairs.at(-1) ?? '') && !isOption(part)) pairs.push(`${pairs.pop()},${part}`);
+        else pairs.push(part);
     }
-    return { method, options };
+    return { method, options: Object.fromEntries(pairs.map((pair) => combineOption(pair, text, spec))) };
+}
+
+/** Our option, by our name or another library's. @param {string} key @param {Spec} spec */
+const combineName = (key, spec) => (Object.hasOwn(spec, ELSEWHERE[kebab(key)] ?? '') ? ELSEWHERE[kebab(key)] : kebab(key));
+
+/** @param {string} pair "rank=4" @param {string} text that it stands in @param {Spec} spec @returns {[string, any]} */
+function combineOption(pair, text, spec) {
+    const [key, value] = pair.split(/=(.*)/s);
+    if (value === undefined) throw usage(`--combine looks like prompt:num_virtual_tokens=10, not "${text}"`);
+    const name = combineName(key, spec);
+    if (name.endsWith('-pattern') || name === 'layers-to-transform') return [snake(name), methodOption(name, value)];
+    return [snake(name), /^[+-]?[\d.]+(e[+-]?\d+)?$/i.test(value) ? Number(value) : value === 'true' ? true : value === 'false' ? false : value];
 }
 
 /** @param {string} name of the command @param {string} summary @param {Spec} spec @returns {string} help text */

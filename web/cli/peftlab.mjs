@@ -51,8 +51,14 @@ async function main(argv) {
     return run(rest);
 }
 
-// The reader of a pipe has seen enough (| head): that is no failure, and there is nobody to tell.
-process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+/** Does the command leave something besides what it prints? */
+const writesFiles = process.argv.slice(2).some((word) => /^--(out|snapshot|svg)(=|$)/.test(word));
+
+// The reader of a pipe has seen enough (| head): that is no failure, and there is nobody to tell. Files that were asked for are still wanted.
+process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+    const closed = error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED';
+    if (!closed || !writesFiles) process.exit(closed ? 0 : 1);
+});
 
 try {
     await main(process.argv.slice(2));

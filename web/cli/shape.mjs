@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { usage } from './args.mjs';
-import { isFile, isFolder } from './context.mjs';
+import { isFile, isFolder } from './paths.mjs';
 
 export const SHAPE_SPEC = /** @type {import('./args.mjs').Spec} */ ({
     shape: { kind: 'string', help: 'llama-2-7b, llama-2-13b, llama-2-70b, … or the path of a config.json', default: 'llama-2-7b' },

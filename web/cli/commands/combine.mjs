@@ -1,17 +1,31 @@
-import { helpText, parse, usage } from '../args.mjs';
-import { findModel, prepareFolder, print, splitWeight, writeFolder } from '../context.mjs';
+import { helpText, parse, snake, usage } from '../args.mjs';
+import { adapterFolders, findModel, importFolder, print, splitWeight } from '../context.mjs';
+import { prepareFolder, writeFolder } from '../output.mjs';
 import { PeftLab } from '../../engine/index.js';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     model: { kind: 'string', help: 'the base model the adapters were trained on' },
     adapter: { kind: 'list', help: 'DIR:weight; at least one, may be repeated' },
     type: { kind: 'string', help: 'cat (exact) or peft-compatible linear, svd, ties, dare_linear, …', default: 'cat' },
-    density: { kind: 'number', help: 'share of entries kept (ties, dare, magnitude_prune)' },
-    'svd-rank': { kind: 'int', help: 'rank of the svd types', min: 1, max: 1024 },
-    seed: { kind: 'int', help: 'of dare', default: 1 },
-    compat: { kind: 'bool', help: "reproduce peft's quirks (scaling counted twice, rsLoRA)" },
+    density: { kind: 'number', help: 'share of entries kept (ties, dare, magnitude_prune; default 0.5)' },
+    'majority-sign-method': { kind: 'string', help: 'how ties and dare_ties elect a sign: total or frequency (default total)' },
+    'svd-rank': { kind: 'int', help: 'rank of the svd types (default: the largest of the adapters)', min: 1, max: 1024 },
+    seed: { kind: 'int', help: 'of dare (default 1)' },
+    compat: { kind: 'bool', help: "reproduce peft's quirks: rsLoRA adapters come out sqrt(rank) too strong, and one adapter alone is always linear" },
+    'compat-double': { kind: 'bool', help: 'reproduce a quirk of peft up to 0.20: the svd types count the scaling alpha / r twice' },
     out: { kind: 'string', help: 'folder for the new adapter' },
 });
+
+/** Options of some types only, by the words in the types' names. */
+const ONLY = /** @type {Record<string, RegExp>} */ ({ density: /ties|dare|prune/, 'majority-sign-method': /ties/, 'svd-rank': /svd/, seed: /dare/, 'compat-double': /svd/ });
+
+/** An option that the type would ignore is refused. @param {Record<string, any>} values @param {string[]} types that there are */
+function checkOptions(values, types) {
+    for (const [name, words] of Object.entries(ONLY)) {
+        if (values[name] === undefined || words.test(values.type) || !types.includes(values.type)) continue;
+        throw usage(`--${name} means nothing to --type ${values.type}; it belongs to ${types.filter((type) => words.test(type)).join(', ')}`);
+    }
+}
 
 export const help = () => helpText('combine', 'several LoRA adapters into one', SPEC);
 
@@ -19,16 +33,17 @@ export const help = () => helpText('combine', 'several LoRA adapters into one', 
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
     if (!values.adapter || !values.out) throw usage('give --adapter DIR:weight (may be repeated) and --out DIR');
-    await prepareFolder(values.out);
+    await prepareFolder(values.out, await adapterFolders(values.adapter));
     const session = await PeftLab.load(await findModel(values.model), { inThread: true });
+    checkOptions(values, (await session.describeStatic()).mix_types.map((/** @type {any} */ t) => t.name));
     const modules = [];
     for (const text of values.adapter) {
         const { dir, weight } = await splitWeight(text);
-        const { module } = await session.importAdapter(dir);
-        modules.push({ id: module.id, weight });
+        modules.push({ id: (await importFolder(session, dir)).id, weight });
     }
-    const { type, density, seed, compat } = values;
-    const mixed = await session.mix({ type, modules, name: 'mixed', seed, ...(density !== undefined && { density }), ...(values['svd-rank'] !== undefined && { svd_rank: values['svd-rank'] }), ...(compat && { compat }) });
+    const { type } = values;
+    const options = Object.fromEntries([...Object.keys(ONLY), 'compat'].filter((name) => values[name] !== undefined).map((name) => [snake(name), values[name]]));
+    const mixed = await session.mix({ type, modules, name: 'mixed', ...options });
     await writeFolder(values.out, await session.exportAdapter(mixed.module.id));
     print(values, { out: values.out, type, exact: mixed.exact, relative_error: mixed.relative_error, parameters: mixed.module.parameters },
         (r) => `${r.exact ? 'exact' : `approximate, relative error ${r.relative_error.toPrecision(3)}`}: ${r.parameters.toLocaleString('en-US')} numbers in ${r.out}`);

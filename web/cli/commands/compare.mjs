@@ -1,7 +1,8 @@
 import { helpText, parse, usage } from '../args.mjs';
-import { findModel, findTask, formatCount, MODEL_SPEC, prepareFile, table, writeSafely } from '../context.mjs';
+import { findModel, findTask, formatCount, MODEL_SPEC, table } from '../context.mjs';
 import { fitPreset, PeftLab } from '../../engine/index.js';
 import { measure } from '../measure.mjs';
+import { prepareFile, writeSafely } from '../output.mjs';
 import { scatterSvg } from '../scatter.mjs';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({

@@ -1,11 +1,11 @@
-import { helpText, parse } from '../args.mjs';
+import { helpText, parse, usage } from '../args.mjs';
 import { findTask, MODEL_SPEC, openSession, print } from '../context.mjs';
 import { measure } from '../measure.mjs';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     ...MODEL_SPEC,
-    task: { kind: 'string', help: 'task name, task folder, or a data file' },
-    split: { kind: 'string', help: 'train, validation or test' },
+    task: { kind: 'string', help: 'task name, task folder, or a data file, all of which is measured on' },
+    split: { kind: 'string', help: 'train, validation or test (default: the test part, or what comes nearest)' },
     limit: { kind: 'int', help: 'only the first items', min: 1 },
     'no-metrics': { kind: 'bool', help: 'loss only' },
 });
@@ -15,7 +15,9 @@ export const help = () => helpText('eval', 'loss and task metric on held-out dat
 /** @param {string[]} argv */
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
-    const task = await findTask(values.task);
+    const task = await findTask(values.task, { measuring: true });
+    const splits = Object.keys(task.splits);
+    if (values.split !== undefined && !splits.includes(values.split)) throw usage(`${task.name} has no split "${values.split}"; it has ${splits.join(', ')}`);
     const session = await openSession(values);
     for (const [split, examples] of Object.entries(task.splits)) await session.setData(split, examples);
     const { loss, bits_per_byte, perplexity, ...metrics } = await measure(session, task, { split: values.split, generate: !values['no-metrics'], limit: values.limit });

@@ -1,5 +1,6 @@
 import { helpText, parse, usage } from '../args.mjs';
-import { MODEL_SPEC, openSession, prepareFolder, print, writeFolder } from '../context.mjs';
+import { adapterFolders, MODEL_SPEC, openSession, print } from '../context.mjs';
+import { prepareFolder, writeFolder } from '../output.mjs';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     model: MODEL_SPEC.model,
@@ -15,7 +16,7 @@ export const help = () => helpText('merge', 'merge adapters into a plain model f
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
     if (!values.adapter || !values.out) throw usage('give --adapter DIR (may be repeated) and --out DIR');
-    await prepareFolder(values.out);
+    await prepareFolder(values.out, await adapterFolders(values.adapter));
     const session = await openSession(values);
     const { modules } = await session.describe();
     const report = await session.merge(modules.map((/** @type {any} */ m) => m.id));

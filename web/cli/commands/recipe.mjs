@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname } from 'node:path';
 
-import { recipe } from '../../lib/recipe.js';
+import { hubName, recipe } from '../../lib/recipe.js';
 import { helpText, methodOptions, methodSpec, parse, usage } from '../args.mjs';
-import { isFile, MODEL_SPEC, openCalculator, openSession, writeSafely } from '../context.mjs';
-import { SHAPE_SPEC } from '../shape.mjs';
+import { MODEL_SPEC, openCalculator, openSession } from '../context.mjs';
+import { prepareFile, writeSafely } from '../output.mjs';
+import { isFolder } from '../paths.mjs';
+import { shapeRequest, SHAPE_SPEC } from '../shape.mjs';
 
 const OWN = /** @type {import('../args.mjs').Spec} */ ({
     adapter: MODEL_SPEC.adapter,
@@ -19,30 +20,47 @@ export async function help() {
     return helpText('recipe', 'a Python script that does the same on a large model', { ...SHAPE_SPEC, ...OWN, ...methodSpec(await session.describeStatic()) });
 }
 
-/** Options of a method as the engine completes them: defaults filled in. @param {any} description @param {string} method @param {Record<string, any>} given */
+/** Options of a method as the script takes them: defaults filled in. @param {any} description @param {string} method @param {Record<string, any>} given */
 function withDefaults(description, method, given) {
-    const found = description.methods.find((/** @type {any} */ m) => m.name === method);
-    if (!found) throw usage(`there is no method "${method}"; \`peftlab methods\` lists them`);
-    const list = (/** @type {any} */ value) => (typeof value === 'string' ? value.split(',') : value);
-    return Object.fromEntries(found.options.map((/** @type {any} */ o) => [o.name, o.type === 'targets' ? list(given[o.name] ?? o.default) : given[o.name] ?? o.default]));
+    const { options } = description.methods.find((/** @type {any} */ m) => m.name === method);
+    return { ...Object.fromEntries(options.map((/** @type {any} */ o) => [o.name, o.default])), ...given };
+}
+
+/**
+ * The model that the script names, and the dimensions that its settings are checked against.
+ * @param {Record<string, any>} values @param {Set<string>} given @returns {Promise<{shape?: string, config?: object, model?: string}>}
+ */
+async function target(values, given) {
+    const model = values['target-model'];
+    if (model && !given.has('shape')) return { shape: 'llama-3.1-405b', model }; // its dimensions are not known here: those of the largest
+    const request = await shapeRequest(values);
+    return { ...request, model: model ?? (request.config && ((await isFolder(values.shape)) ? values.shape : dirname(values.shape))) };
+}
+
+/** @param {Record<string, any>} values @param {any} description @param {Record<string, any>} own method options that were given @returns {Promise<import('../../lib/recipe.js').RecipeModule[]>} */
+async function chosenModules(values, description, own) {
+    if (values.adapter) {
+        const option = ['method', ...Object.keys(own)].find((name) => name in own || values[name] !== undefined);
+        if (option) throw usage(`--${option.replaceAll('_', '-')} and --adapter exclude each other: the settings are the adapter's`);
+        const session = await openSession({ model: values.model, adapter: values.adapter });
+        return (await session.describe()).modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options }));
+    }
+    if (!values.method) throw usage('give --adapter DIR, or --method with its options');
+    return [{ method: values.method, options: own }];
 }
 
 /** @param {string[]} argv */
 export async function run(argv) {
-    const description = await (await openCalculator()).describeStatic();
+    const calculator = await openCalculator();
+    const description = await calculator.describeStatic();
     const methods = methodSpec(description);
-    const { values } = parse(argv, { ...SHAPE_SPEC, ...OWN, ...methods });
-    let modules;
-    if (values.adapter) {
-        const session = await openSession({ model: values.model, adapter: values.adapter });
-        modules = (await session.describe()).modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options }));
-        const log = join(values.adapter[0], 'training.json');
-        if (await isFile(log)) modules[0].train = JSON.parse(await readFile(log, 'utf8')).options;
-    } else {
-        if (!values.method) throw usage('give --adapter DIR, or --method with its options');
-        modules = [{ method: values.method, options: withDefaults(description, values.method, methodOptions(values, methods)) }];
-    }
-    const made = recipe({ modules, shape: values.shape, model: values['target-model'], dataFile: values.data });
+    const { values, given } = parse(argv, { ...SHAPE_SPEC, ...OWN, ...methods });
+    if (values.out) await prepareFile(values.out);
+    const { model, ...dimensions } = await target(values, given);
+    const modules = await chosenModules(values, description, methodOptions(values, methods));
+    if (!model && !hubName(values.shape) && description.shapes.some((/** @type {any} */ s) => s.name === values.shape)) throw usage(`no model on the hub has the shape ${values.shape}; choose another one, or name a model with --target-model`);
+    for (const { method, options } of modules) await calculator.countFor({ ...dimensions, method, options }); // refuses what is impossible
+    const made = recipe({ modules: modules.map(({ method, options }) => ({ method, options: withDefaults(description, method, options) })), shape: values.shape, model, dataFile: values.data });
     if (!made.script) throw usage(made.notes.join(' '));
     if (values.out) await writeSafely(values.out, made.script);
     if (values.json) return void process.stdout.write(`${JSON.stringify(made)}\n`);

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 
 import { PeftLabError } from '../../engine/errors.js';
 import { helpText, parse } from '../args.mjs';
-import { isFile, ROOT } from '../context.mjs';
+import { ROOT } from '../context.mjs';
+import { isFile } from '../paths.mjs';
 import { startStaticServer } from '../static-server.mjs';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({ port: { kind: 'int', help: 'port, 0: any free one', default: 8080, min: 0, max: 65535 } });

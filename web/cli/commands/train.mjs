@@ -1,15 +1,15 @@
-import { readFile } from 'node:fs/promises';
-
-import { printable } from '../../engine/errors.js';
 import { fitPreset, PeftLabError } from '../../engine/index.js';
-import { helpText, methodOptions, methodSpec, parse, parseCombine, usage } from '../args.mjs';
-import { exportTrained, findTask, isFile, MODEL_SPEC, openCalculator, openSession, prepareFile, prepareFolder, writeSafely } from '../context.mjs';
+import { helpText, methodOptions, methodSpec, parse, parseCombine, snake, usage, warn } from '../args.mjs';
+import { adapterFolders, findTask, MODEL_SPEC, openCalculator, openSession } from '../context.mjs';
 import { measure } from '../measure.mjs';
+import { exportTrained, prepareFile, prepareFolder, writeSafely } from '../output.mjs';
+import { isFile } from '../paths.mjs';
+import { resumeRun } from '../resume.mjs';
 
 const SUMMARY = 'fine-tune a model on a task or a data file';
 const RUN = /** @type {import('../args.mjs').Spec} */ ({
     ...MODEL_SPEC,
-    task: { kind: 'string', help: 'task name, task folder, or a .jsonl, .txt or .csv file' },
+    task: { kind: 'string', help: 'task name, task folder, or a .jsonl, .json, .txt or .csv file, every tenth example of which is held out for validation' },
     method: { kind: 'string', help: 'fine-tuning method, see `peftlab methods`', default: 'lora' },
     combine: { kind: 'list', help: 'another method trained jointly: METHOD or METHOD:option=value,…; may be repeated' },
     steps: { kind: 'int', help: "optimiser steps (default: the task's preset, else 100)" },
@@ -27,7 +27,7 @@ const RUN = /** @type {import('../args.mjs').Spec} */ ({
     'max-length': { kind: 'int', help: 'tokens per example, 0: what the context holds', default: 0, min: 0, max: 1e9 },
     snapshot: { kind: 'string', help: 'write a snapshot to this file while training' },
     'snapshot-every': { kind: 'int', help: 'steps between snapshots', default: 20, min: 1 },
-    resume: { kind: 'string', help: 'go on from this snapshot file' },
+    resume: { kind: 'string', help: "go on from this snapshot file; options of the run, where given again, must be the run's" },
     until: { kind: 'int', help: 'stop at this step (with --snapshot: to go on later)', min: 1 },
     out: { kind: 'string', help: 'folder for the trained adapter (full: the model)' },
     'no-metrics': { kind: 'bool', help: 'skip the task metric at the end' },
@@ -46,7 +46,7 @@ export async function help() {
  */
 function settle(task, values, own) {
     const { method: _, options = {}, ...preset } = task.presets.find((p) => p.method === values.method) ?? { method: '' };
-    const given = Object.fromEntries(ENGINE.filter((name) => values[name] !== undefined).map((name) => [name.replaceAll('-', '_'), values[name]]));
+    const given = Object.fromEntries(ENGINE.filter((name) => values[name] !== undefined).map((name) => [snake(name), values[name]]));
     return { options: { ...options, ...own }, engine: { ...fitPreset(preset, values.steps), ...given, seed: values.seed } };
 }
 
@@ -59,7 +59,7 @@ async function loadData(session, task, maxLength) {
     for (const split of ['train', 'validation', 'test']) {
         if (!task.splits[split]) continue;
         const { skipped, ...statistics } = await session.setData(split, task.splits[split], { maxLength });
-        for (const { line, message } of skipped) process.stderr.write(`${printable(`${split}, line ${line}: ${message} (left out)`)}\n`);
+        for (const { line, message } of skipped) warn(`${split}, line ${line}: ${message} (left out)`);
         if (split === 'train') train = statistics;
     }
     return train;
@@ -77,38 +77,71 @@ function dataLine(data) {
 export async function run(argv) {
     const calculator = await openCalculator();
     const methods = methodSpec(await calculator.describeStatic());
-    const { values } = parse(argv, { ...RUN, ...methods });
+    const { values, given } = parse(argv, { ...RUN, ...methods });
     const task = await findTask(values.task);
     if (values.until !== undefined && !values.snapshot) throw usage('--until needs --snapshot FILE, or the work would be lost');
-    if (values.out) await prepareFolder(values.out);
+    if (values.out) await prepareFolder(values.out, await adapterFolders(values.adapter));
     if (values.snapshot) await prepareFile(values.snapshot);
     if (values.resume && !(await isFile(values.resume))) throw usage(`there is no snapshot file ${values.resume}`);
-    const { options, engine } = settle(task, values, methodOptions(values, methods));
+    const own = methodOptions(values, methods);
     const session = await openSession(values);
     for (const { id } of (await session.describe()).modules) await session.setModule(id, { trainable: false });
-
-    let data;
-    if (values.resume) {
-        data = await loadData(session, task, values['max-length']);
-        await session.restore(new Uint8Array(await readFile(values.resume)), { workers: values.workers });
-    } else {
-        await session.addModule(values.method, options, { seed: values.seed, name: values.method });
-        for (const text of values.combine ?? []) {
-            const { method, options: more } = parseCombine(text);
-            await session.addModule(method, more, { seed: values.seed, name: method });
-        }
-        data = await loadData(session, task, values['max-length']);
-    }
-    const counts = await session.count();
-    const say = reporter(values, { trainable: counts.trainable, total: counts.total, percent: counts.percent, data, options, ...engine }, `${dataLine(data)}\ntraining ${counts.trainable.toLocaleString('en-US')} of ${counts.total.toLocaleString('en-US')} numbers (${counts.percent.toPrecision(3)} %)`);
+    if (!values.resume) await addModules(session, values, methods, settle(task, values, own).options);
+    const data = await loadData(session, task, values['max-length']);
+    if (values.resume) await resumeRun(session, { values, given, runOptions: ENGINE, methods, own });
+    const engine = values.resume ? runSettings((await session.describe()).run) : settle(task, values, own).engine;
+    const say = reporter(values, ...(await heading(session, data, engine)));
 
     const result = await trainWithReports(session, values, engine, say);
     if (result.interrupted) throw new PeftLabError('aborted', `stopped at step ${result.step}${values.snapshot ? `; go on with --resume ${values.snapshot}` : ', and nothing was written (with --snapshot FILE a run can go on later)'}.`);
-    if (values.out && result.done) await exportTrained(session, values.out);
+    if (values.out && result.done) await writeTrained(session, values);
     const metrics = result.done ? await measure(session, task, { generate: !values['no-metrics'] }) : {};
     say({ done: result.done, step: result.step, seconds: result.ms / 1000, tokens_per_s: (result.tokens / result.ms) * 1000, metrics, ...(values.out && result.done && { adapter: values.out }) },
         result.done ? `done in ${(result.ms / 1000).toFixed(1)} s\n${summary(metrics)}${values.out ? `\nwritten to ${values.out}` : ''}` : `stopped at step ${result.step}`);
+    if (result.done) warnOfDivergence(result.losses, values.resume, (await session.describe()).model.vocab_size);
     session.close();
+}
+
+/** @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values @param {import('../args.mjs').Spec} methods @param {Record<string, any>} options */
+async function addModules(session, values, methods, options) {
+    await session.addModule(values.method, options, { seed: values.seed, name: values.method });
+    for (const text of values.combine ?? []) {
+        const { method, options: more } = parseCombine(text, methods);
+        await session.addModule(method, more, { seed: values.seed, name: method });
+    }
+}
+
+/** The settings of a restored run, as they are given to a new one. @param {Record<string, any>} run @returns {Record<string, any>} */
+const runSettings = (run) => ({ ...Object.fromEntries([...ENGINE, 'seed'].map(snake).map((name) => [name, run[name]])), resumed_at: run.step });
+
+/**
+ * What is trained and how, for programs and for people.
+ * @param {import('../../engine/session.js').Session} session @param {Record<string, number>} data @param {Record<string, any>} engine
+ * @returns {Promise<[object, string]>}
+ */
+async function heading(session, data, engine) {
+    const { counts: { trainable, total, percent }, modules } = await session.describe();
+    const { options } = modules.find((/** @type {any} */ m) => m.active && m.trainable);
+    const start = engine.resumed_at === undefined ? '' : `going on at step ${engine.resumed_at} of ${engine.steps}\n`;
+    return [{ trainable, total, percent, data, options, ...engine }, `${dataLine(data)}\n${start}training ${trainable.toLocaleString('en-US')} of ${total.toLocaleString('en-US')} numbers (${percent.toPrecision(3)} %)`];
+}
+
+/** What was trained, and a word where it is not all that it takes. @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values */
+async function writeTrained(session, values) {
+    await exportTrained(session, values.out);
+    const { modules } = await session.describe();
+    const frozen = modules.some((/** @type {any} */ m) => !m.trainable);
+    if (frozen) warn(`${values.out} holds only what was trained now, on top of the frozen ${(values.adapter ?? ['adapters of the run']).join(' and ')}: give both when it is used`);
+}
+
+/** A run can end with finite numbers that are worse than none. @param {number[]} losses of this call's steps @param {string | undefined} resumed the run began elsewhere @param {number} vocab */
+function warnOfDivergence(losses, resumed, vocab) {
+    if (losses.length < 2) return;
+    const span = Math.max(1, Math.min(10, Math.floor(losses.length / 10))); // single batches differ
+    const mean = (/** @type {number[]} */ part) => part.reduce((sum, loss) => sum + loss, 0) / part.length;
+    const [first, last] = [mean(losses.slice(0, span)), mean(losses.slice(-span))];
+    const worse = last > Math.log(vocab) ? `above ${Math.log(vocab).toFixed(3)}, which guessing all ${vocab.toLocaleString('en-US')} tokens alike would give` : !resumed && last > first ? `above the first, ${first.toFixed(3)}` : '';
+    if (worse) warn(`the last training loss, ${last.toFixed(3)}, is ${worse}: the run diverged or was too short; try a lower --lr, or more --steps`);
 }
 
 /**
@@ -133,17 +166,20 @@ function summary(metrics) {
 /**
  * @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values @param {Record<string, any>} engine
  * @param {(line?: object, text?: string) => void} say
- * @returns {Promise<{step: number, done: boolean, ms: number, tokens: number, interrupted?: boolean}>}
+ * @returns {Promise<{step: number, done: boolean, ms: number, tokens: number, losses: number[], interrupted?: boolean}>}
  */
 async function trainWithReports(session, values, engine, say) {
     const stop = new AbortController();
     let unwritten = /** @type {unknown} */ (null);
     let at = performance.now();
     let last = /** @type {any} */ (null);
+    let shown = true; // the last report has its line, or gets none
+    /** @type {number[]} */
+    const losses = [];
     const every = Math.max(1, Math.floor((engine.steps ?? 100) / 20));
     const flush = () => {
-        if (last) say(last, `step ${String(last.step).padStart(5)}  loss ${last.loss.toFixed(4)}${last.val_loss === undefined ? '' : `  validation ${last.val_loss.toFixed(4)}`}`);
-        last = null;
+        if (!shown) say(last, `step ${String(last.step).padStart(5)}  loss ${last.loss.toFixed(4)}${last.val_loss === undefined ? '' : `  validation ${last.val_loss.toFixed(4)}`}`);
+        shown = true;
     };
     const options = {
         eval_every: values['eval-every'], until: values.until, ...(values.snapshot && { snapshot_every: values['snapshot-every'] }),
@@ -154,9 +190,13 @@ async function trainWithReports(session, values, engine, say) {
             flush();
             last = { step: report.step, loss: report.loss, lr: report.lr, grad_norm: report.grad_norm, tokens_per_s: (report.tokens / Math.max(1e-3, now - at)) * 1000 };
             at = now;
-            if (!values.json && report.step % every !== 0 && report.step !== engine.steps) last = null;
+            losses.push(report.loss);
+            shown = !values.json && report.step % every !== 0 && report.step !== (engine.steps ?? 100);
         },
-        onValidation: (/** @type {any} */ report) => { last = { ...(last ?? { step: report.step, loss: NaN }), val_loss: report.loss, val_bits_per_byte: report.bits_per_byte }; },
+        onValidation: (/** @type {any} */ report) => {
+            last = { ...last, val_loss: report.loss, val_bits_per_byte: report.bits_per_byte };
+            shown = false;
+        },
         onSnapshot: (/** @type {any} */ { bytes }) => {
             pending = pending.then(() => writeSafely(values.snapshot, bytes)).catch((error) => {
                 unwritten ??= error;
@@ -170,7 +210,7 @@ async function trainWithReports(session, values, engine, say) {
     await pending;
     if (unwritten) throw unwritten;
     if (values.snapshot && !result.done) await writeSafely(values.snapshot, await session.snapshot());
-    return result;
+    return { ...result, losses };
 }
 
 /**

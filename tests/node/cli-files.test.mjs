@@ -1,0 +1,156 @@
+// What the command line writes and reads: a used folder, adapters with more in them than is used, options beside a snapshot, a reader that leaves.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { findTask } from '../../web/cli/context.mjs';
+import { writeFolder } from '../../web/cli/output.mjs';
+
+const CLI = fileURLToPath(new URL('../../web/cli/peftlab.mjs', import.meta.url));
+const MODEL = fileURLToPath(new URL('../../models/stories-300k', import.meta.url));
+const folder = await mkdtemp(join(tmpdir(), 'peftlab-files-'));
+after(() => rm(folder, { recursive: true, force: true }));
+const at = (/** @type {string[]} */ ...names) => join(folder, ...names);
+
+/** @param {string[]} args @param {(child: import('node:child_process').ChildProcessWithoutNullStreams) => void} [onOutput] @returns {Promise<{code: number | null, out: string, err: string}>} */
+function cli(args, onOutput) {
+    return new Promise((resolve) => {
+        const child = spawn(process.execPath, [CLI, ...args]);
+        let out = '';
+        let err = '';
+        child.stdout.on('data', (piece) => {
+            out += piece;
+            onOutput?.(child);
+        });
+        child.stderr.on('data', (piece) => { err += piece; });
+        child.on('close', (code) => resolve({ code, out, err }));
+    });
+}
+
+/** A command that must succeed. @param {...string} args @returns {Promise<{out: string, err: string}>} */
+async function done(...args) {
+    const { code, out, err } = await cli(args);
+    assert.equal(code, 0, `${args.join(' ')}: ${err}`);
+    return { out, err };
+}
+
+await writeFile(at('data.jsonl'), Array.from({ length: 30 }, (_, i) => JSON.stringify({ prompt: `Cat ${i} says`, completion: ' arr, me hearty.' })).join('\n'));
+const TRAIN = ['train', '--model', MODEL, '--task', at('data.jsonl'), '--batch-size', '2', '--no-metrics'];
+
+/** Every path below a folder, with what is in it. @param {string} dir @returns {Promise<string[]>} */
+const tree = async (dir) => (await readdir(dir, { recursive: true })).sort();
+/** @param {string[]} names files to write, each with its name in it */
+const files = (...names) => Object.fromEntries(names.map((name) => [name, new TextEncoder().encode(name)]));
+
+test('a used folder: what was written last is all that a reader finds, and what is not ours stays', async () => {
+    const dir = at('used');
+    const SHARDS = ['config.json', 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors', 'model.safetensors.index.json'];
+    await writeFolder(dir, files('config.json', 'model.safetensors'));
+    await writeFile(join(dir, 'model-notes.safetensors'), 'mine');
+    await writeFolder(dir, files(...SHARDS));
+    assert.deepEqual(await tree(dir), [...SHARDS, 'model-notes.safetensors'].sort());
+    await writeFolder(dir, files('config.json', 'model.safetensors'));
+    assert.deepEqual(await tree(dir), ['config.json', 'model-notes.safetensors', 'model.safetensors']);
+
+    const stack = at('stack');
+    const manifest = new TextEncoder().encode(JSON.stringify({ modules: [{ dir: 'lora' }, { dir: 'prompt' }] }));
+    const part = (/** @type {string} */ name) => [`${name}/adapter_config.json`, `${name}/adapter_model.safetensors`];
+    await writeFolder(stack, files('adapter_config.json', 'adapter_model.safetensors'));
+    await writeFolder(stack, { ...files(...part('lora'), ...part('prompt')), 'peftlab.json': manifest });
+    assert.deepEqual(await tree(stack), ['lora', 'peftlab.json', 'prompt', ...part('lora'), ...part('prompt')].sort());
+    await writeFile(join(stack, 'prompt', 'notes.txt'), 'mine');
+    await writeFolder(stack, files('adapter_config.json', 'adapter.safetensors'));
+    assert.deepEqual(await tree(stack), ['adapter.safetensors', 'adapter_config.json', 'prompt', 'prompt/notes.txt']);
+    await writeFolder(stack, files('adapter_config.json', 'adapter_model.safetensors'));
+    assert.deepEqual(await tree(stack), ['adapter_config.json', 'adapter_model.safetensors', 'prompt', 'prompt/notes.txt']);
+});
+
+test('a model beside a new adapter may be the base: it stays; a manifest that points outside its folder removes nothing there', async () => {
+    const dir = at('base');
+    await writeFolder(dir, files('config.json', 'model.safetensors'));
+    await writeFolder(dir, files('adapter_config.json', 'adapter_model.safetensors'));
+    assert.equal(await readFile(join(dir, 'model.safetensors'), 'utf8'), 'model.safetensors');
+    await mkdir(join(dir, 'inside'));
+    await writeFile(join(dir, 'inside', 'peftlab.json'), '{"modules":[{"dir":".."}]}');
+    await writeFolder(join(dir, 'inside'), files('adapter_config.json', 'adapter.safetensors'));
+    assert.deepEqual(await tree(join(dir, 'inside')), ['adapter.safetensors', 'adapter_config.json']);
+    assert.ok((await readdir(dir)).includes('adapter_config.json'));
+});
+
+test('joint, then single, then on top of a frozen one: the last is what is read, a diverged run says so, an input is never replaced', async () => {
+    const [a, b] = [at('a'), at('b')];
+    await done(...TRAIN, '--steps', '2', '--combine', 'lora:rank_pattern={"q_proj":3}', '--out', a);
+    await done(...TRAIN, '--steps', '2', '--rank', '4', '--out', a);
+    assert.deepEqual(await tree(a), ['adapter_config.json', 'adapter_model.safetensors']);
+    const { err } = await done(...TRAIN, '--steps', '12', '--lr', '50', '--adapter', a, '--out', b);
+    assert.match(err, new RegExp(`${b} holds only what was trained now, on top of the frozen ${a}`));
+    assert.match(err, /last training loss, [\d.]+, is above 6\.931, .* 1,024 tokens .*--lr, or more --steps\n/);
+    assert.equal((await done(...TRAIN, '--steps', '12', '--out', b)).err, '');
+    const before = await readFile(join(a, 'adapter_model.safetensors'));
+    const refused = await cli([...TRAIN, '--steps', '1', '--adapter', `${a}:0.5`, '--out', a]);
+    assert.deepEqual([refused.code, refused.out], [2, '']);
+    assert.match(refused.err, /would replace the adapter .*another folder\n$/);
+    assert.deepEqual(await readFile(join(a, 'adapter_model.safetensors')), before);
+});
+
+test('an import says what it does not use, one line each', async () => {
+    const dir = at('foreign');
+    await cp(fileURLToPath(new URL('../../models/adapters/pirate-lora', import.meta.url)), dir, { recursive: true });
+    const config = JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8'));
+    await writeFile(join(dir, 'adapter_config.json'), JSON.stringify({ ...config, shiny_scale: 3, 'a\nb': 1 }));
+    const { err } = await done('describe', '--adapter', dir);
+    assert.equal(err, `${dir}: adapter_config.json also sets shiny_scale, a\\u000ab, which is not used here\n`);
+    assert.equal((await done('describe', '--adapter', 'pirate-lora')).err, '');
+    assert.match((await done('combine', '--adapter', dir, '--out', at('combined'))).err, /shiny_scale/);
+    await writeFile(join(dir, 'adapter_config.json'), JSON.stringify({ ...config, init_lora_weights: 'mica' }));
+    assert.match((await done('describe', '--adapter', dir)).err, new RegExp(`^${dir}: .*mica.*\\n$`));
+});
+
+test('a snapshot goes on as it was begun: its own heading, every validation with its loss, and no other settings', async () => {
+    const snapshot = at('run.snapshot');
+    const begun = [...TRAIN, '--steps', '60', '--rank', '4', '--target-modules', 'q_proj,v_proj', '--lr', '0.003', '--eval-every', '4'];
+    const first = (await done(...begun, '--until', '13', '--snapshot', snapshot)).out;
+    assert.match(first, /step {5}4 {2}loss \d\.\d+ {2}validation \d/);
+    assert.doesNotMatch(first, /NaN/);
+    const [head] = (await done(...TRAIN, '--resume', snapshot, '--until', '14', '--snapshot', at('next'), '--json')).out.split('\n').map((line) => line && JSON.parse(line));
+    assert.deepEqual([head.steps, head.lr, head.batch_size, head.resumed_at, head.options.rank], [60, 0.003, 2, 13, 4]);
+    const rest = (await done(...begun, '--resume', snapshot, '--exclude-modules', 'k_proj')).out;
+    assert.match(rest, /going on at step 13 of 60\n[\s\S]*step {4}60 {2}loss \d/);
+    assert.doesNotMatch(rest, /NaN/);
+    const before = await tree(folder);
+    for (const [name, value] of [['steps', '61'], ['lr', '0.004'], ['batch-size', '3'], ['seed', '2'], ['rank', '8'], ['method', 'prompt'], ['combine', 'prompt'], ['exclude-modules', 'v_proj'], ['layers-to-transform', '0']]) {
+        const { code, out, err } = await cli([...TRAIN, '--resume', snapshot, '--out', at('never'), `--${name}`, value]);
+        assert.deepEqual([code, out], [2, ''], name);
+        assert.match(err, new RegExp(`^peftlab: --${name} differs from the run in [^\\n]*\\n$`));
+    }
+    assert.deepEqual(await tree(folder), before);
+});
+
+test('a reader that leaves early does not cost the files that were asked for', async () => {
+    const { code, err } = await cli([...TRAIN, '--steps', '30', '--json', '--out', at('piped')], (child) => child.stdout.destroy());
+    assert.deepEqual([code, err], [0, '']);
+    assert.deepEqual(await tree(at('piped')), ['adapter_config.json', 'adapter_model.safetensors']);
+});
+
+test('a data file: every tenth example is held out of training, all are measured on', async () => {
+    const count = (/** @type {import('../../web/engine/tasks.js').Task} */ task) => Object.entries(task.splits).map(([split, { length }]) => [split, length]);
+    assert.deepEqual(count(await findTask(at('data.jsonl'))), [['train', 27], ['validation', 3]]);
+    assert.deepEqual(count(await findTask(at('data.jsonl'), { measuring: true })), [['test', 30]]);
+    assert.match((await done('eval', '--model', MODEL, '--task', at('data.jsonl'))).out, /\(test\)\n$/);
+});
+
+test('combine: an option that the type ignores is refused; the double scaling of peft up to 0.20', async () => {
+    const mix = (/** @type {string[]} */ ...more) => ['combine', '--model', MODEL, '--adapter', at('b'), '--out', at('mixed'), ...more]; // rank 8, alpha 16
+    const error = async (/** @type {string[]} */ ...more) => JSON.parse((await done(...mix('--type', 'svd', '--json', ...more))).out).relative_error;
+    assert.ok(await error() < 1e-5);
+    assert.ok(Math.abs(await error('--compat-double') - 1) < 1e-5, 'alpha / r = 2 once more: twice the change, as far from it as it is long');
+    for (const [type, name, value] of [['cat', 'density', '0.3'], ['cat', 'svd-rank', '3'], ['linear', 'majority-sign-method', 'total'], ['ties', 'seed', '1'], ['linear', 'compat-double', 'true']]) {
+        const { code, err } = await cli(mix('--type', type, `--${name}`, value));
+        assert.equal(code, 2, err);
+        assert.match(err, new RegExp(`--${name} means nothing to --type ${type}; it belongs to `));
+    }
+    assert.match((await cli(mix('--type', 'ties', '--majority-sign-method', 'vote'))).err, /total or frequency/);
+});
