@@ -18,6 +18,13 @@ test('answers light the tree, decide, and train what is recommended', { timeout:
   assert.match(await panel.locator('.best').innerText(), /4,194,304/);
   assert.equal(await panel.locator('svg.tree .edge.on').count(), 4);
 
+  const tried = () => panel.getByLabel('Try it on').inputValue();
+  assert.equal(await tried(), '', 'the task that is loaded');
+  await panel.getByRole('group').nth(2).getByLabel('Yes').check();
+  assert.equal(await tried(), 'classification', 'the answer chooses the task');
+  await panel.getByRole('group').nth(2).getByLabel('No').check();
+  assert.equal(await tried(), '');
+
   await panel.getByRole('group').nth(1).getByLabel('Yes').check();
   await panel.getByRole('heading', { name: /Recommendation: .*Prompt tuning/ }).waitFor();
   assert.match(await panel.locator('.best').innerText(), /81,920/);

@@ -32,8 +32,10 @@ test('adapter out and in again, a foreign file, the model, the session', { timeo
   assert.match(sheet.bytes.toString(), /^run,task.*\r\n1,pirate,stories-300k,lora,/);
 
   const load = panel.getByLabel(/Load one/);
+  assert.match(await panel.locator('peft-file label').first().innerText(), /Choose files\s+no file chosen$/);
   await load.setInputFiles({ name: 'holiday.zip', mimeType: 'application/zip', buffer: Buffer.from('PK\u0003\u0004 no zip') });
   await panel.getByRole('alert').waitFor();
+  assert.match(await panel.locator('peft-file label').first().innerText(), /Choose files\s+holiday\.zip$/, 'in the language of the page, not of the browser');
   await load.setInputFiles({ name: 'adapter_config.json', mimeType: 'application/json', buffer: Buffer.from('{}') });
   await panel.getByRole('alert').filter({ hasText: 'adapter_model.safetensors' }).waitFor();
   assert.deepEqual(await page.evaluate(logits), before, 'a refused file changes nothing');
@@ -79,6 +81,7 @@ test('script, link with teacher switches, embed code', { timeout: 60_000 }, asyn
   await panel.getByText('For teachers').click();
   await panel.getByLabel('Hide: seed').check();
   await panel.getByLabel('Lock: method').check();
+  await panel.getByText('open to your computer or network only').waitFor(); // the tests' server is 127.0.0.1
   const codes = await panel.locator('pre').allTextContents();
   const link = codes.find((code) => code.startsWith('http')) ?? '';
   assert.match(link, /#v=1&.*seed=7&hide=seed&lock=method&r=4$/);

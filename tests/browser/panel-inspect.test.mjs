@@ -16,6 +16,16 @@ test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeo
   const names = await page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.dataset.map));
   assert.deepEqual(names, ['W', 'B', 'A', 'ΔW', 'W + ΔW']);
 
+  // W, the factors, ΔW and W + ΔW stand in one row, B above A.
+  await page.setViewportSize({ width: 940, height: 900 });
+  const at = Object.fromEntries(await page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => [map.dataset.map, [map.getBoundingClientRect().left, map.getBoundingClientRect().top]])));
+  assert.deepEqual(['B', 'ΔW', 'W + ΔW'].map((name) => at[name][1]), [at.W[1], at.W[1], at.W[1]], JSON.stringify(at));
+  assert.ok(at.A[0] === at.B[0] && at.A[1] > at.B[1]);
+  await page.setViewportSize({ width: 1200, height: 900 });
+  await page.getByText('The first 48 of 64 are drawn').waitFor();
+  const ticks = await page.locator('peft-chart [aria-label="y-axis tick label"] text').allTextContents();
+  assert.ok(ticks.length > 1 && ticks.every((tick) => /^(0\.\d|\d{1,3}|10⁻[¹²³⁴⁵⁶⁷⁸⁹]+|[\d.]+·10⁻[¹²³⁴⁵⁶⁷⁸⁹]+)$/.test(tick)), ticks.join(' '));
+
   // What the cursor reads is W + s·B·A, computed here from the maps' own numbers.
   const delta = page.locator('peft-heatmap[data-map="ΔW"] .map');
   await delta.focus();

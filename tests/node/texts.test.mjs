@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { percent, power, significant } from '../../web/lib/format.js';
 import { addTexts, chooseLanguage, direction, LANGUAGES, number, setLanguage, t } from '../../web/lib/i18n.js';
 
 const texts = join(dirname(fileURLToPath(import.meta.url)), '../../web/content/texts');
@@ -66,4 +67,22 @@ test('t: gaps, plurals, fall-back to English, unknown keys', () => {
   setLanguage('en');
   assert.equal(chooseLanguage(['xx', 'de-AT', 'en']), 'de');
   assert.equal(direction('ar'), 'rtl');
+});
+
+test('numbers: a minus sign, powers of ten written out, in every language', () => {
+  const seen = Object.fromEntries(Object.keys(LANGUAGES).map((name) => {
+    setLanguage(name);
+    return [name, [significant(1.5e-5), significant(-2e-6), significant(1e-5), significant(-0.1026, 4), power(0.1), power(1e-3), power(1), percent(-3.4).replace(/\s/g, ' ')]];
+  }));
+  setLanguage('en');
+  assert.deepEqual(seen.en, ['1.5·10⁻⁵', '−2·10⁻⁶', '10⁻⁵', '−0.1026', '0.1', '10⁻³', '1', '−3.4%']);
+  assert.deepEqual(seen.de, ['1,5·10⁻⁵', '−2·10⁻⁶', '10⁻⁵', '−0,1026', '0,1', '10⁻³', '1', '−3,4 %']);
+  for (const name of ['fr', 'es']) assert.deepEqual(seen[name].slice(0, 7), seen.de.slice(0, 7), name);
+});
+
+test('English writes percent without a space, as its number format does, and "validation" only for the split; the coach\'s rules are the engine\'s own sentences', () => {
+  const all = Object.entries({ ...read('en.json'), ...read('panels/en.json') }).flatMap(([key, entry]) => (typeof entry === 'string' ? [entry] : Object.values(entry)).map((text) => `${key}: ${text}`));
+  const ours = all.filter((text) => !text.startsWith('coach.rule.'));
+  assert.deepEqual(ours.filter((text) => /\d[ \u00a0]%/.test(text)), []);
+  assert.deepEqual(ours.filter((text) => /: .*\bvalidation\b/i.test(text.replaceAll(/\{\w+\}/g, '')) && !/^split\./.test(text)), []);
 });

@@ -4,6 +4,7 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { memoryBar, PARTS } from './calculator-bar.js';
 import { chapterNumbers, memoryTable, methodsTable } from './calculator-chapter.js';
 import { calculator, table } from './calculator-engine.js';
+import './file-button.js';
 import { said, wrong } from './engine-said.js';
 import { optionControl } from './options.js';
 import { byteSize, count, percent } from '../lib/format.js';
@@ -143,7 +144,7 @@ class PeftPanelCalculator extends LabElement {
             }}></label>`)}
             <label class="row"><input type="checkbox" .checked=${this.config.tie_word_embeddings} @change=${(/** @type {any} */ e) => own('tie_word_embeddings', e.target.checked)}> ${t('calc.dim.tied')}</label></div>
             <div class="drop" @dragover=${(/** @type {DragEvent} */ e) => e.preventDefault()} @drop=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.#readConfig(e.dataTransfer?.files[0]); }}>
-                <label>${t('calc.config')} <input type="file" accept=".json,application/json" @change=${(/** @type {any} */ e) => this.#readConfig(e.target.files[0])}></label></div></details>`;
+                <peft-file theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('calc.config')} .accept=${'.json,application/json'} .pick=${(/** @type {File[]} */ [file]) => this.#readConfig(file)}></peft-file></div></details>`;
     }
 
     #method() {

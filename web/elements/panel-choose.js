@@ -51,7 +51,8 @@ class PeftPanelChoose extends LabElement {
         this.advice = null;
         /** @type {Record<string, string>} */
         this.given = {};
-        this.task = '';
+        /** The visitor's own choice of a task; null: none yet, the answers decide. @type {string | null} */
+        this.task = null;
         this.problem = '';
     }
 
@@ -69,6 +70,11 @@ class PeftPanelChoose extends LabElement {
         const questions = this.guide.tree.filter((/** @type {any} */ node) => node.question);
         const decided = questions.findIndex((/** @type {any} */ node) => this.given[node.key] === 'yes');
         return { questions, until: decided < 0 ? questions.length : decided, done: decided >= 0 || questions.every((/** @type {any} */ n) => this.given[n.key] === 'no') };
+    }
+
+    /** Whose task is trained: '' = the one that is loaded. */
+    get taskKey() {
+        return this.task ?? (this.given.task === 'yes' && this.open.done ? 'classification' : '');
     }
 
     async #advise() {
@@ -112,7 +118,7 @@ class PeftPanelChoose extends LabElement {
         const { advice } = this;
         if (!advice) return html`<div class="card"><h3>${t('choose.result')}</h3><p class="muted">${t('choose.unanswered')}</p></div>`;
         const deciding = advice.path.at(-1);
-        const task = this.guide.tasks.find((/** @type {any} */ row) => row.key === this.task)?.task;
+        const task = this.guide.tasks.find((/** @type {any} */ row) => row.key === this.taskKey)?.task;
         return html`<div class="card best stack"><h3>${t('choose.result')}: ${methodName(advice.method, advice.label)}</h3>
             <p>${settingsText(advice.settings)}${advice.merge ? html`. ${t('choose.merge')}` : nothing}</p>
             <p>${t('choose.chapter_says', { quote: bookWords(advice.quote).text })}</p>
@@ -144,11 +150,11 @@ class PeftPanelChoose extends LabElement {
         if (this.problem) return html`<h2>${t('choose.title')}</h2><p role="alert">${this.problem}</p>`;
         if (!this.guide) return html`<h2>${t('choose.title')}</h2><p class="muted" role="status">${t('next.loading')}</p>`;
         const { questions, until } = this.open;
-        const again = () => { this.given = {}; this.advice = null; };
+        const again = () => { this.given = {}; this.advice = null; this.task = null; };
         return html`<div class="stack"><h2>${t('choose.title')}</h2><p>${t('choose.about')}</p>
             <div class="two"><div>${questions.map((/** @type {any} */ node, /** @type {number} */ i) => this.#question(node, i, until))}
-                <p class="row"><label>${t('choose.on')} <select @change=${(/** @type {any} */ e) => { this.task = e.target.value; }}><option value="">${t('choose.on.now')}</option>
-                    ${this.guide.tasks.map((/** @type {any} */ row) => html`<option value=${row.key} ?selected=${row.key === this.task}>${bookWords(row.heading).text}</option>`)}</select></label>
+                <p class="row"><label>${t('choose.on')} <select @change=${(/** @type {any} */ e) => { this.task = e.target.value; }}><option value="" .selected=${this.taskKey === ''}>${t('choose.on.now')}</option>
+                    ${this.guide.tasks.map((/** @type {any} */ row) => html`<option value=${row.key} .selected=${row.key === this.taskKey}>${bookWords(row.heading).text}</option>`)}</select></label>
                     <button type="button" class="link" @click=${again}>${t('choose.again')}</button></p></div>
             <figure>${drawTree(this.guide.tree, this.given, (key) => t(`choose.q.${key}`))}<figcaption class="small muted">${t('choose.tree.source')}</figcaption></figure></div>
             <div aria-live="polite">${this.#card()}</div>

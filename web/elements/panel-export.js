@@ -4,6 +4,7 @@ import { table } from './calculator-engine.js';
 import { codeBlock } from './clipboard.js';
 import { said } from './engine-said.js';
 import { sharing } from './export-share.js';
+import './file-button.js';
 import { offer } from './work.js';
 import { PeftLabError } from '../engine/errors.js';
 import { shapeWords } from '../lib/engine-words.js';
@@ -28,7 +29,6 @@ class PeftPanelExport extends LabElement {
         table.narrow { width: auto; }
         p { overflow-wrap: anywhere; }
         summary { cursor: pointer; min-height: 32px; }
-        input[type="file"] { max-width: 100%; }
     `];
 
     constructor() {
@@ -101,7 +101,7 @@ class PeftPanelExport extends LabElement {
             <div class="row"><button type="button" class="primary" ?disabled=${off} @click=${() => this.#do(async () => this.#give(`${this.#name}.zip`, zip(await adapterFiles(lab))))}>${t('export.adapter.save')}</button></div>
             <div class="drop ${this.over ? 'over' : ''}" @dragover=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; }} @dragleave=${() => { this.over = false; }}
                 @drop=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = false; this.#import(e.dataTransfer?.files); }}>
-                <label>${t('export.adapter.load')} <input type="file" multiple accept=".zip,.json,.safetensors" ?disabled=${off} @change=${(/** @type {any} */ e) => this.#import(e.target.files)}></label></div></section>`;
+                <peft-file theme=${this.theme ?? nothing} .lab=${lab} .label=${t('export.adapter.load')} multiple .accept=${'.zip,.json,.safetensors'} ?disabled=${off} .pick=${(/** @type {File[]} */ files) => this.#import(files)}></peft-file></div></section>`;
     }
 
     #model() {
@@ -137,11 +137,11 @@ class PeftPanelExport extends LabElement {
         return html`<section class="stack"><h3>${t('export.session')}</h3><p class="small">${t('export.session.about')}</p>
             <div class="row"><button type="button" ?disabled=${lab.status === 'training'} @click=${() => this.#do(async () => this.#give('peftlab-session.zip', await packSession(lab)))}>${t('export.session.save')}</button>
             <button type="button" ?disabled=${!lab.runs.length} @click=${() => offer('runs.csv', runs(), 'text/csv')}>${t('export.runs')}</button></div>
-            <label>${t('export.session.load')} <input type="file" accept=".zip" ?disabled=${lab.status === 'training'} @change=${(/** @type {any} */ e) => this.#do(async () => {
-                const [file] = await this.#read(e.target.files);
+            <peft-file theme=${this.theme ?? nothing} .lab=${lab} .label=${t('export.session.load')} .accept=${'.zip'} ?disabled=${lab.status === 'training'} .pick=${(/** @type {File[]} */ files) => this.#do(async () => {
+                const [file] = await this.#read(files);
                 const { runs: count, open } = await unpackSession(lab, file.bytes);
                 return t(open ? 'export.session.open' : 'export.session.loaded', { n: count });
-            })}></label></section>`;
+            })}></peft-file></section>`;
     }
 
     render() {

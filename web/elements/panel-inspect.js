@@ -5,7 +5,7 @@ import { trainHere } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { largest } from './heatmap.js';
-import { spectrumPlot, spectrumTable } from './spectrum.js';
+import { drawnOf, spectrumPlot, spectrumTable } from './spectrum.js';
 import { Work } from './work.js';
 import { whyNotMerged } from './reasons.js';
 
@@ -19,6 +19,7 @@ class PeftPanelInspect extends LabElement {
     static watch = ['status', 'modules', 'run', 'merge', 'ready', 'state'];
     static styles = [LabElement.styles, css`
         .maps { display: flex; flex-wrap: wrap; gap: 18px; align-items: flex-start; }
+        .factors { display: grid; gap: 14px; min-width: 0; max-width: 100%; }
         .pick label { display: grid; gap: 2px; font-size: 0.85rem; }
         .pick label.row { display: flex; align-self: end; min-height: 36px; }
         .two > .stack { align-content: start; }
@@ -213,9 +214,12 @@ class PeftPanelInspect extends LabElement {
         const weights = view.maps.filter(({ name }) => ['W', 'ΔW', 'W + ΔW'].includes(name));
         const shared = this.same && weights.length > 1 ? Math.max(...weights.map(({ values }) => largest(values))) : 0;
         const cellOf = (/** @type {View['maps'][0]} */ map) => (map.name === 'B' ? { row: this.cell.row, col: 0 } : map.name === 'A' ? { row: 0, col: this.cell.col } : this.cell);
+        const draw = (/** @type {View['maps'][0]} */ map) => html`<peft-heatmap theme=${this.theme ?? nothing} .label=${this.#mapLabel(map.name)} .values=${map.values} .rows=${map.rows} .cols=${map.cols} .lab=${this.lab}
+                .max=${weights.includes(map) ? shared : 0} .cell=${view.spectrum ? cellOf(map) : this.cell} .band=${view.spectrum ? { A: 'col', B: 'row' }[map.name] ?? '' : ''} data-map=${map.name}></peft-heatmap>`;
+        // B and A, narrow both, share one place: then the maps of one equation stand in one row.
+        const factors = view.maps.filter(({ name }) => ['B', 'A'].includes(name));
         return html`<div class="maps" @peft-cell=${(/** @type {any} */ e) => this.#cell(view, e)}>
-            ${view.maps.map((map) => html`<peft-heatmap theme=${this.theme ?? nothing} .label=${this.#mapLabel(map.name)} .values=${map.values} .rows=${map.rows} .cols=${map.cols} .lab=${this.lab}
-                .max=${weights.includes(map) ? shared : 0} .cell=${view.spectrum ? cellOf(map) : this.cell} .band=${view.spectrum ? { A: 'col', B: 'row' }[map.name] ?? '' : ''} data-map=${map.name}></peft-heatmap>`)}</div>
+            ${view.maps.map((map) => (map.name === 'B' ? html`<div class="factors">${factors.map(draw)}</div>` : factors.includes(map) ? nothing : draw(map)))}</div>
             ${view.spectrum ? html`<p class="small muted">${t(this.same ? 'inspect.scale.same' : 'inspect.scale.own', { ratio: significant(largest(weights[0].values) / (largest(weights[1].values) || NaN), 2) })}</p>
             <p class="equation num small">${this.#equation(view)}</p>` : nothing}`;
     }
@@ -261,8 +265,9 @@ class PeftPanelInspect extends LabElement {
         const rank = this.#rank(view);
         const full = this.module.method === 'full' ? null : this.full?.get(`${view.layer} ${view.site}`) ?? null;
         const values = spectrum.singular_values;
+        const drawn = drawnOf(values.length, rank);
         const used = values.filter((v) => v > (values[0] || 0) * 1e-6).length;
-        const summary = spectrum.frobenius === 0 ? t('inspect.spectrum.zero') : `${t('inspect.spectrum.summary', { used, all: values.length, effective: significant(spectrum.effective_rank) })}${rank ? ` ${t('inspect.spectrum.rank', { r: rank })}` : ''}${full ? ` ${t('inspect.spectrum.full', { effective: significant(full.effective_rank) })}` : ''}`;
+        const summary = spectrum.frobenius === 0 ? t('inspect.spectrum.zero') : `${t('inspect.spectrum.summary', { used, all: values.length, effective: significant(spectrum.effective_rank) })}${rank ? ` ${t('inspect.spectrum.rank', { r: rank })}` : ''}${full ? ` ${t('inspect.spectrum.full', { effective: significant(full.effective_rank) })}` : ''}${drawn < values.length ? ` ${t('inspect.spectrum.drawn', { n: drawn, all: values.length })}` : ''}`;
         return html`<div class="stack"><h3>${t('inspect.spectrum')}</h3>
             <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('inspect.spectrum.label', { map: view.label })} .summary=${summary} .height=${230}
                 .plot=${spectrumPlot({ values, rank, method: this.module.method, full: full?.singular_values ?? null })} .table=${spectrumTable(values, full?.singular_values ?? null)}></peft-chart>

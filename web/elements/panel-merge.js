@@ -27,7 +27,7 @@ class PeftPanelMerge extends LabElement {
         .steps > li:nth-child(3) { transition-delay: 0.24s; }
         .steps > li.lit { border-color: var(--good); box-shadow: inset 0 3px 0 var(--good); }
         .maps { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
-        .sign { font-size: 1.3rem; } .steps peft-heatmap { position: relative; }
+        .term { display: inline-flex; gap: 10px; align-items: center; } .sign { font-size: 1.3rem; } .steps peft-heatmap { position: relative; }
         .big { font-size: 1.2rem; font-weight: 700; }
         .gone { text-decoration: line-through; color: var(--muted); }
         table { max-width: 760px; } details { border-top: 1px solid var(--line); padding-top: 8px; } summary { cursor: pointer; font-weight: 650; min-height: 28px; }
@@ -135,7 +135,7 @@ class PeftPanelMerge extends LabElement {
                 <span class="muted small">${!trained && lab.status === 'ready' ? t('merge.untrained', { method: name }) : ''}</span></div>
             ${this.work.bar()}
             ${lab.merged ? this.#report(lab.merged, module) : nothing}
-            ${lab.merged && this.#nextStep ? html`<div><button class="link" id="take" @click=${() => this.#up()}>↑ ${t('take.up')}</button></div>` : nothing}
+            ${lab.merged && this.#nextStep ? html`<div><button class="link" id="take" @click=${() => this.#toQuestion()}>↓ ${t('take.up')}</button></div>` : nothing}
             ${trained ? details('merge.rounding', html`<peft-merge-rounding theme=${part.theme} .lab=${lab}></peft-merge-rounding>`) : nothing}`}
             ${details('merge.others', html`<peft-merge-overhead theme=${part.theme} .lab=${lab}></peft-merge-overhead>`, can === false)}
             ${details('merge.distil', html`<peft-merge-distil theme=${part.theme} .lab=${lab}></peft-merge-distil>`, can === false)}</section>`;
@@ -144,10 +144,10 @@ class PeftPanelMerge extends LabElement {
     /** Where the page around says what the merge has shown. @returns {HTMLElement | null} */
     get #nextStep() {
         const around = /** @type {ShadowRoot | Document} */ (this.getRootNode());
-        return around.querySelector('peft-next-step');
+        return around.querySelector('peft-next-step[merged]');
     }
 
-    #up() {
+    #toQuestion() {
         const place = this.#nextStep;
         place?.scrollIntoView({ block: 'center', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
         /** @type {HTMLElement | null | undefined} */ (place?.shadowRoot?.querySelector('peft-takeaway')?.shadowRoot?.querySelector('button'))?.focus({ preventScroll: true });
@@ -158,11 +158,12 @@ class PeftPanelMerge extends LabElement {
         const { maps, lab } = this;
         const lit = lab.merged ? 'lit' : '';
         const map = (/** @type {string} */ label, /** @type {Float32Array | null} */ values, /** @type {number} */ rows, /** @type {number} */ cols) => (values ? html`<peft-heatmap theme=${this.theme ?? nothing} .lab=${lab} .label=${label} .values=${values} .rows=${rows} .cols=${cols} .side=${128} data-map=${label} plain></peft-heatmap>` : nothing);
-        const sign = (/** @type {string} */ text) => html`<span class="sign" aria-hidden="true">${text}</span>`;
+        // A sign stays with what follows it: lines break before it.
+        const term = (/** @type {string} */ sign, /** @type {any} */ what) => html`<span class="term">${sign ? html`<span class="sign" aria-hidden="true">${sign}</span>` : nothing}${what}</span>`;
         const r = maps?.b ? maps.b.length / maps.rows : 0;
         return html`<ol class="steps ${lab.merged ? 'done' : ''}">
-            <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step1.other' : 'merge.step1')}</strong>${maps ? html`<div class="maps">${maps.b ? html`${map('B', maps.b, maps.rows, r)}${sign('·')}${map('A', maps.a, r, maps.cols)}${sign('=')}` : nothing}${map('ΔW', maps.d, maps.rows, maps.cols)}</div>` : nothing}</li>
-            <li class=${lit}><strong>${t('merge.step2')}</strong>${maps ? html`<div class="maps">${map('W', maps.w, maps.rows, maps.cols)}${sign('→')}${map('W + ΔW', maps.sum, maps.rows, maps.cols)}</div>` : nothing}</li>
+            <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step1.other' : 'merge.step1')}</strong>${maps ? html`<div class="maps">${maps.b ? html`${map('B', maps.b, maps.rows, r)}${term('·', map('A', maps.a, r, maps.cols))}` : nothing}${term(maps.b ? '=' : '', map('ΔW', maps.d, maps.rows, maps.cols))}</div>` : nothing}</li>
+            <li class=${lit}><strong>${t('merge.step2')}</strong>${maps ? html`<div class="maps">${map('W', maps.w, maps.rows, maps.cols)}${term('→', map('W + ΔW', maps.sum, maps.rows, maps.cols))}</div>` : nothing}</li>
             <li class=${lit}><strong>${t(maps && !maps.b ? 'merge.step3.other' : 'merge.step3')}</strong><p class="small"><span class=${lab.merged ? 'gone' : ''}>${t('merge.extra.numbers', { n: module?.parameters ?? 0 })}</span> ${badge('measured')}<br>${t(lab.merged ? 'merge.now.merged' : 'merge.now.apart')}</p></li></ol>
             ${maps ? html`<p class="small muted">${t('merge.shown', { map: maps.label })}</p>` : nothing}`;
     }

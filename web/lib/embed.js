@@ -5,6 +5,15 @@ import { defaults } from './store.js';
 
 const html = (/** @type {string} */ text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
+const PRIVATE = [/^localhost$/, /\.(localhost|local|internal|test)$/, /^127\./, /^10\./, /^192\.168\./, /^172\.(1[6-9]|2\d|3[01])\./, /^169\.254\./, /^0\.0\.0\.0$/, /^\[(::1?|f[cd][\da-f]{2}:.*|fe[89ab][\da-f]:.*)\]$/];
+
+/** Who can open an address: everybody as far as one can tell from its name, only this computer's network ("network"), or nobody else ("file"). @param {string} page @returns {'' | 'network' | 'file'} */
+export function onlyHere(page) {
+    const { protocol, hostname } = new URL(page);
+    if (protocol === 'file:') return 'file';
+    return PRIVATE.some((pattern) => pattern.test(hostname)) || (!hostname.includes('.') && !hostname.startsWith('[')) ? 'network' : '';
+}
+
 /** @param {string} element @returns {string} */
 const tag = (element) => (element === 'playground' ? 'peft-playground' : `peft-panel-${element}`);
 

@@ -7,14 +7,27 @@ export const count = (value) => number(value, { maximumFractionDigits: 0 });
 /** 1.42 @param {number} value @param {number} [digits] after the point */
 export const fixed = (value, digits = 2) => number(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** 0.00312: significant digits @param {number} value @param {number} [digits] */
+const SUPERSCRIPT = '⁰¹²³⁴⁵⁶⁷⁸⁹';
+
+/** 1.5·10⁻⁵ @param {number} value not 0 @param {number} digits significant ones */
+function scientific(value, digits) {
+    const [factor, exponent] = value.toExponential(digits - 1).split('e').map(Number);
+    const raised = (exponent < 0 ? '⁻' : '') + [...String(Math.abs(exponent))].map((digit) => SUPERSCRIPT[Number(digit)]).join('');
+    return factor === 1 ? `10${raised}` : `${number(factor, { maximumSignificantDigits: digits })}·10${raised}`;
+}
+
+/** 10⁻³, 0.1, 10, 10⁴: marks of a logarithmic axis @param {number} value above 0 */
+export const power = (value) => (value >= 0.1 && value < 1000 ? number(value, { maximumSignificantDigits: 2 }) : scientific(value, 2));
+
+/** 0.00312, 1.5·10⁻⁵: significant digits @param {number} value @param {number} [digits] */
 export const significant = (value, digits = 3) => (value !== 0 && Math.abs(value) < 1e-4
-    ? number(value, { notation: 'scientific', maximumSignificantDigits: digits })
+    ? scientific(value, digits)
     : number(value, { maximumSignificantDigits: digits }));
 
 /** 0.95 % @param {number} value already in percent */
 export function percent(value) {
-    const digits = value >= 10 || value === 0 ? 0 : value >= 1 ? 1 : value >= 0.01 ? 2 : 4;
+    const size = Math.abs(value);
+    const digits = size >= 10 || size === 0 ? 0 : size >= 1 ? 1 : size >= 0.01 ? 2 : 4;
     return number(value / 100, { style: 'percent', minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 

@@ -62,11 +62,11 @@ export function t(key, values = {}) {
 /** @type {Map<string, Intl.NumberFormat>} */
 const formats = new Map();
 
-/** @param {number} value @param {Intl.NumberFormatOptions} [options] @returns {string} */
+/** With a minus sign, not a hyphen, in every language. @param {number} value @param {Intl.NumberFormatOptions} [options] @returns {string} */
 export function number(value, options = { maximumFractionDigits: 4 }) {
     if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '∞' : '−∞';
     const key = current + JSON.stringify(options);
     let format = formats.get(key);
     if (!format) formats.set(key, (format = new Intl.NumberFormat(current, options)));
-    return format.format(value);
+    return format.format(value).replace(/^-/, '−');
 }
