@@ -50,6 +50,11 @@ test('merging a trained LoRA: same logits, time in turns, files, exact unmerge, 
   assert.ok(fp32 < fp16 && fp16 < bf16, `${fp32} ${fp16} ${bf16}`);
   await page.locator('#scale').fill('-3');
   assert.ok((await errors())[2] > bf16);
+  // On a phone the equation breaks before a sign, never after it.
+  await page.setViewportSize({ width: 320, height: 640 });
+  const apart = await page.locator('.sign').evaluateAll((signs) => signs.filter((sign) => { const [a, b] = [sign, sign.nextElementSibling].map((node) => node.getBoundingClientRect()); return b.left < a.right || a.bottom < b.top || a.top > b.bottom; }).map((sign) => sign.textContent));
+  assert.deepEqual([await page.locator('.sign').count(), apart], [3, []]);
+  await page.setViewportSize({ width: 1200, height: 900 });
   await checkLooks(page, 'merge');
 
   await page.locator('#unmerge').click();
