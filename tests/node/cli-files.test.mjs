@@ -48,7 +48,7 @@ const files = (...names) => Object.fromEntries(names.map((name) => [name, new Te
 test('a used folder: what was written last is all that a reader finds, and what is not ours stays', async () => {
     const dir = at('used');
     const SHARDS = ['config.json', 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors', 'model.safetensors.index.json'];
-    await writeFolder(dir, files('config.json', 'model.safetensors'));
+    await writeFolder(dir, files('config.json', 'model.safetensors', 'tokenizer.json', 'generation_config.json'));
     await writeFile(join(dir, 'model-notes.safetensors'), 'mine');
     await writeFolder(dir, files(...SHARDS));
     assert.deepEqual(await tree(dir), [...SHARDS, 'model-notes.safetensors'].sort());

@@ -11,6 +11,8 @@ export const MANIFEST = 'peftlab.json';
 const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors', 'adapter.safetensors'];
 /** A model's weights, whole or in shards. */
 const MODEL_WEIGHTS = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;
+/** What comes with them from the base, where it has it. */
+const MODEL_COMPANIONS = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json', 'chat_template.jinja'];
 
 /** Folders that a stack's manifest lists; none where there is no manifest. @param {string} dir @returns {Promise<string[]>} names inside dir */
 export async function listedParts(dir) {
@@ -88,7 +90,7 @@ async function removeOutdated(dir, written, parts) {
     const weights = (await readdir(dir)).filter((name) => MODEL_WEIGHTS.test(name));
     const isModel = written.includes('config.json');
     if (weights.length && !isModel) warn(`${dir} holds a model as well, which stays as it is`);
-    const known = [MANIFEST, ...ADAPTER_FILES, ...(isModel ? weights : []), ...[...folders].flatMap((part) => ADAPTER_FILES.map((name) => join(part, name)))];
+    const known = [MANIFEST, ...ADAPTER_FILES, ...(isModel ? [...weights, ...MODEL_COMPANIONS] : []), ...[...folders].flatMap((part) => ADAPTER_FILES.map((name) => join(part, name)))];
     for (const name of known) if (!written.includes(name)) await rm(join(dir, name), { force: true });
     for (const part of parts) await rmdir(join(dir, part)).catch(() => {}); // one that holds something else stays
 }
