@@ -88,9 +88,13 @@ test('after merging: B·A slides into W, three measured lines, a question the en
   await page.locator('#merge:enabled').waitFor();
   await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector('peft-panel-merge').shadowRoot.querySelector('[data-map="W"]'));
   await page.evaluate(() => { /** @type {any} */ (globalThis).slides = []; const { animate } = Element.prototype; Element.prototype.animate = function (frames, how) { /** @type {any} */ (globalThis).slides.push([this.dataset?.map, how]); return animate.call(this, frames, how); }; });
+  const top = (/** @type {string} */ id) => inside(page, `Math.round($("peft-panel-merge", "#${id}").getBoundingClientRect().top + scrollY)`);
+  const pressed = await top('merge');
   await page.locator('#merge').click();
   const take = page.locator('peft-next-step peft-takeaway');
   await take.locator('li').nth(2).waitFor();
+  assert.ok((await top('unmerge')) <= pressed + 2, `the button pressed was at ${pressed} and is at ${await top('unmerge')}: nothing grew above it`);
+  assert.ok((await take.boundingBox())?.y > (await page.locator('#unmerge').boundingBox())?.y, 'what was shown stands below it');
   const slides = await page.evaluate(() => /** @type {any} */ (globalThis).slides.filter((/** @type {any} */ s) => s[1].id === 'slide'));
   assert.deepEqual(slides.map((/** @type {any} */ s) => s[0]), ['ΔW']);
   assert.ok(slides[0][1].duration <= 400);
@@ -101,7 +105,7 @@ test('after merging: B·A slides into W, three measured lines, a question the en
   assert.ok(lines[2].includes(`before ${known.before.toFixed(2)} ms`), lines[2]);
   for (const text of lines) assert.match(text, /measured here/);
   await page.evaluate(() => { document.addEventListener('peft-answer', (event) => { /** @type {any} */ (globalThis).answer = /** @type {any} */ (event).detail; }); });
-  await page.locator('#take').click(); // from the panel up to the question
+  await page.locator('#take').click(); // from the panel down to the question
   assert.equal(await inside(page, 'document.activeElement === pg'), true);
   await take.getByRole('button', { name: 'Prefix' }).click();
   await take.getByText('no fixed weight matrix does the same').waitFor();

@@ -69,6 +69,8 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   await page.locator('peft-loss peft-chart svg').first().waitFor();
   assert.match(await text(page, 'peft-loss peft-chart figcaption'), /After step 24 the loss is .* the model alone has/);
 
+  await page.locator('peft-sample strong', { hasText: /style times content: before [\d.]+%, after [\d.]+%/ }).waitFor(); // by itself
+  await page.locator('peft-sample', { hasText: /the share of words said the pirate.s way/ }).waitFor();
   await page.locator('peft-sample button', { hasText: 'Score it' }).click();
   await page.locator('peft-sample strong', { hasText: 'style times content' }).waitFor();
   assert.ok((await lab(page, 'lab.run.score')) >= 0);

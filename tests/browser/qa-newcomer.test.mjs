@@ -16,6 +16,7 @@ test('the first minute: recorded run, training, before and after, an even smalle
   await page.getByText(/Recorded run/).first().waitFor();
   assert.match(await page.locator('peft-sample blockquote.after').innerText(), /\w/);
   mark('recorded run to read');
+  const promised = await page.locator('.left #train').innerText();
   await until(page, 'lab.status === "ready"', 60_000);
   mark('ready');
   // What is needed stands on the first screen.
@@ -26,6 +27,15 @@ test('the first minute: recorded run, training, before and after, an even smalle
   await expected.waitFor();
   const about = await expected.innerText(); // told before the first run, from a trial step
   await page.evaluate(() => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); /** @type {any} */ (globalThis).texts = []; lab.addEventListener('sample', (/** @type {any} */ e) => { if (e.detail.when === 'during') /** @type {any} */ (globalThis).texts.push(e.detail.step); }); });
+  assert.equal(promised, await train.innerText(), 'the steps were right before the engine was there');
+  await page.locator('peft-counter [part="chapter"]', { hasText: '4,194,304' }).waitFor(); // the chapter's number, by the engine
+  assert.match(await page.locator('peft-counter [part="narrow"]').innerText(), /all seven matrices of each layer/);
+  const shift = await page.evaluate(() => new Promise((resolve) => {
+    new PerformanceObserver((list) => resolve(list.getEntries().reduce((sum, entry) => sum + /** @type {any} */ (entry).value, 0))).observe({ type: 'layout-shift', buffered: true });
+    setTimeout(resolve, 500, 0);
+  }));
+  context.diagnostic(`layout shift until ready ${shift.toFixed(3)}`);
+  assert.ok(shift < 0.1, `the page jumped while it loaded: ${shift}`);
   assert.equal(await train.innerText(), `Train ${await lab(page, 'lab.preset.steps')} steps`, 'the preset says how long');
   await train.click();
   await until(page, 'lab.run?.losses.length > 0');

@@ -156,6 +156,7 @@ test("the tasks' metrics, and what stands beside the script to take along", () =
   const { tasks } = JSON.parse(readFileSync(new URL('index.json', models), 'utf8'));
   const names = tasks.map((/** @type {any} */ { name }) => JSON.parse(readFileSync(new URL(`tasks/${name}/task.json`, models), 'utf8')).metric.name).filter(Boolean);
   everywhere(names.map(metricKey));
+  everywhere(names.map((/** @type {string} */ name) => metricKey(name).replace('name', 'about')));
   for (const language of ['de', 'fr', 'es']) {
     addTexts(language, texts[language]);
     setLanguage(language);

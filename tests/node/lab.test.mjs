@@ -159,6 +159,35 @@ test('stop: the status leaves training at once, and the last held-out loss is th
   await idle();
 });
 
+test('scored aside: the run and, once, the model alone; it delays nothing, what comes next ends it, and the weights stay', async () => {
+  const run = /** @type {import('../../web/lib/runs.js').Run} */ (await lab.train());
+  const words = lab.sample.after;
+  const aside = lab.scoreAside({ limit: 3 });
+  assert.equal(lab.status, 'ready', 'nobody has to wait for it');
+  await aside;
+  assert.ok(run.score !== null && run.base_score !== undefined && run.score >= 0 && run.base_score >= 0);
+  assert.equal(run.base_score, lab.baseScores.get(lab.baseKey));
+  assert.equal((await lab.score({ limit: 3 })).score, run.score, 'the same items, the same score');
+  assert.equal(await lab.ask(lab.sample.prompt), words, 'the trained part is in the model again');
+  let items = 0;
+  await lab.scoreAside({ limit: 3, onProgress: () => { items++; } });
+  assert.equal(items, 3, 'the model alone is not scored again');
+  const failures = /** @type {any[]} */ ([]);
+  const failed = (/** @type {Event} */ event) => failures.push(event);
+  lab.addEventListener('failure', failed);
+  lab.baseScores.clear();
+  delete run.base_score;
+  let asked = /** @type {Promise<string> | null} */ (null);
+  const cut = lab.scoreAside({ limit: 24, onProgress: (done, total) => { if (run.score !== null && total === 24 && ++items === 3 + 24 + 2) asked = lab.ask(lab.sample.prompt); } });
+  await assert.rejects(cut, { code: 'aborted' });
+  assert.equal(await asked, words, 'ended while the model alone was scored, the trained part is back');
+  lab.removeEventListener('failure', failed);
+  assert.deepEqual([failures.length, run.base_score, lab.status], [0, undefined, 'ready']);
+  const never = lab.scoreAside({ limit: 24 });
+  lab.stopScoring();
+  await assert.rejects(never, { code: 'aborted' });
+});
+
 test('impossible settings from outside: corrected with one notice each time, at the start and later; the rest is loaded', async () => {
   const own = new Lab({ base: models });
   const told = /** @type {any[]} */ ([]);

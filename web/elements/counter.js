@@ -18,6 +18,7 @@ class PeftCounter extends LabElement {
         .side { display: grid; gap: 4px; align-content: start; }
         .big { font-size: 1.35rem; font-weight: 700; }
         .run:not(.on) { display: none; } .run.on + span { position: absolute; clip-path: inset(50%); }
+        .card { min-height: 112px; box-sizing: border-box; } @container (max-width: 999px) { .side.large { min-height: 62px; } }
         .line { display: flex; flex-wrap: wrap; gap: 4px 8px; align-items: baseline; }
         .bar { height: 8px; border-radius: 4px; background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px); border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 120px; align-self: center; min-width: 80px; }
         .bar i { display: block; height: 100%; background: var(--mc); min-width: 3px; transition: width .35s; }
@@ -26,7 +27,7 @@ class PeftCounter extends LabElement {
         ul { padding-inline-start: 1.2em; margin-top: 4px; }
     `];
     static watch = ['counts', 'state', 'ready'];
-    static properties = { large: { state: true } };
+    static properties = { large: { state: true }, narrow: { state: true } };
 
     /** The count shown, and where it comes from. @type {{to: number, share: number} | null} */
     #shown = null;
@@ -36,6 +37,8 @@ class PeftCounter extends LabElement {
         super();
         /** @type {any} the engine's count for the chosen shape */
         this.large = null;
+        /** The same LoRA on Q and V only, where it is on all matrices. @type {{here: any, book: any} | null} */
+        this.narrow = null;
     }
 
     /** @param {string} type @param {any} detail */
@@ -84,8 +87,17 @@ class PeftCounter extends LabElement {
         if (!session || !module) return;
         const { shape } = state;
         const methods = description.modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options }));
-        const large = await session.countFor({ shape, methods }).catch(() => null);
-        if (shape === this.lab.state.shape) this.large = large;
+        const [large, here, book] = await Promise.all([session.countFor({ shape, methods }), ...this.#onQueryAndValue(session, description)].map((count) => count.catch(() => null)));
+        if (shape === this.lab.state.shape) Object.assign(this, { large, narrow: here && book ? { here, book } : null });
+    }
+
+    /** LoRA on every matrix, counted again as the chapter has it: here, and on the large shape. @param {import('../engine/session.js').Session} session @param {any} description @returns {Promise<any>[]} */
+    #onQueryAndValue(session, { modules }) {
+        const [{ method, options }] = modules;
+        const { engine, state } = this.lab;
+        if (modules.length > 1 || method !== 'lora' || options.target_modules?.length !== engine.sites.length) return [];
+        const narrow = { method, options: { ...options, target_modules: ['q_proj', 'v_proj'] } };
+        return [session.countFor(narrow), session.countFor({ shape: state.shape, ...narrow })];
     }
 
     render() {
@@ -97,8 +109,8 @@ class PeftCounter extends LabElement {
             <div class="side"><div class="line"><span class="big num"><span class="run" aria-hidden="true"></span><span part="count">${count(counts.trainable)}</span></span>
                 <span>${t('counter.here', { total: count(counts.total) })} <strong class="num">${percent(counts.percent)}</strong></span>
                 <span class="bar" aria-hidden="true"><i style="width: ${Math.min(100, counts.percent)}%"></i></span>${badge(kind)}</div>
-            ${lab.merged ? nothing : html`<p class="small muted">${counts.added ? t('counter.added', { n: counts.added }) : t('counter.none_added')}</p>`}</div>
-            <div class="side">${this.#large()}</div></section>`;
+            <p class="small muted">${lab.merged ? t('diagram.merged') : counts.added ? t('counter.added', { n: counts.added }) : t('counter.none_added')}${this.narrow && !lab.merged ? html` <span part="narrow">${t('counter.all_maps', { n: this.narrow.here.trainable })}</span>` : nothing}</p></div>
+            <div class="side large">${this.#large()}</div></section>`;
     }
 
     #large() {
@@ -108,7 +120,7 @@ class PeftCounter extends LabElement {
         return html`<div class="line"><label class="row"><span>${t('counter.same_on')}</span>
             <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>
             <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
-            ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing} ${badge('calculated')}</div>
+            ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing}${this.narrow ? html`<span class="muted" part="chapter">${t('counter.chapter', { n: this.narrow.book.trainable })}</span>` : nothing} ${badge('calculated')}</div>
             ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ each) => html`<li>${said(each)}</li>`)}</ul></details>` : nothing}`;
     }
 }

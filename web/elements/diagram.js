@@ -18,6 +18,7 @@ const LAYER = /** @type {const} */ ([
 class PeftDiagram extends LabElement {
     static styles = [LabElement.styles, css`
         svg { direction: ltr; width: 100%; max-width: 440px; height: auto; display: block; margin-inline: auto; font: 12px var(--font); }
+        .wait { aspect-ratio: 340 / 425; max-width: 440px; margin: 0 auto; } /* the room of drawing and legend, so that the page does not jump */
         text { fill: var(--text); } .dim { fill: var(--muted); font-size: 11px; }
         .block rect { fill: url(#hatch); stroke: var(--line-strong); }
         .block.lit > rect { stroke: var(--mc); stroke-width: 2.5; }
@@ -44,7 +45,7 @@ class PeftDiagram extends LabElement {
 
     render() {
         const { lab } = this;
-        if (!lab.description) return html`<h2>${t('diagram.title')}</h2><p class="muted small">${t('diagram.loading')}</p>`;
+        if (!lab.description) return html`<h2>${t('diagram.title')}</h2><p class="muted small wait">${t('diagram.loading')}</p>`;
         const parts = partsOf(lab.description);
         const methods = parts.methods.length ? parts.methods : [lab.state.method];
         const method = methods.map((name) => t(`method.${name}`)).join(' + ');
@@ -52,8 +53,7 @@ class PeftDiagram extends LabElement {
         return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>
             <div style="--mc: ${methodColor(parts.method)}" class=${lab.status === 'training' ? 'training' : ''}>
             ${this.#drawing(parts, summary)}
-            <p class="legend">${methods.map((name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`)}<span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>
-            ${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : nothing}</p><p class="small muted read num" role="status">${this.read}</p></div>`;
+            <p class="legend">${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : html`${methods.map((name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`)}<span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>`}</p><p class="small muted read num" role="status">${this.read}</p></div>`;
     }
 
     /** @param {ReturnType<typeof partsOf>} parts */

@@ -1,4 +1,7 @@
-/** <peft-next-step>: after a run, the one or two things worth trying next, as buttons that do them; after merging also what it showed, and a question. */
+/**
+ * <peft-next-step>: after a run, the one or two things worth trying next, as buttons that do them. With `merged`: what a merge has shown, a question, and what comes
+ * after it; that stands below the panel, because what grows above the button that was pressed pushes it out of sight.
+ */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { hasPanel } from './panels.js';
 import { usePanelTexts } from './texts.js';
@@ -13,24 +16,30 @@ class PeftNextStep extends LabElement {
         :host([idle]) { display: none; }
     `];
     static watch = ['run', 'runs', 'merge', 'status', 'state', 'modules'];
+    static properties = { merged: { type: Boolean } };
+
+    constructor() {
+        super();
+        this.merged = false;
+    }
 
     /** @param {string} type @param {any} detail */
     onLab(type, detail) {
         // What is shown after merging comes with the first merge.
-        if (type === 'merge' && detail) Promise.all([import('./takeaway.js'), usePanelTexts()]).catch(() => {});
+        if (this.merged && type === 'merge' && detail) Promise.all([import('./takeaway.js'), usePanelTexts()]).catch(() => {});
         super.onLab(type, detail);
     }
 
     /** @returns {{text: string, steps: Step[]} | null} */
     get #advice() {
         const { lab } = this;
-        const { run, merged } = lab;
-        if (!run || lab.status !== 'ready' || !['done', 'stopped'].includes(run.status)) return null;
+        const { run } = lab;
+        if (!run || !['ready', 'busy'].includes(lab.status) || !['done', 'stopped'].includes(run.status)) return null;
         const methods = new Set(lab.runs.map((r) => r.method));
         const panel = (/** @type {string} */ name) => ({ text: t(`hint.${name}`), act: () => lab.set({ panel: name }) });
         const smaller = { text: t('hint.prompt'), act: () => lab.set({ method: 'prompt' }) };
-        if (merged) return { text: t('hint.after_merge'), steps: [...(hasPanel('compare') ? [{ ...panel('compare'), text: t('hint.compare_five') }] : []), ...(methods.has('prompt') ? [] : [smaller]), ...(hasPanel('lessons') ? [{ text: t('hint.lesson'), act: () => lab.set({ panel: 'lessons', lesson: 'merging' }) }] : [])] };
-        const canMerge = lab.description?.modules[0]?.can_merge && run.method !== 'full';
+        if (this.merged) return { text: t('hint.after_merge'), steps: [...(hasPanel('compare') ? [{ ...panel('compare'), text: t('hint.compare_five') }] : []), ...(hasPanel('lessons') ? [{ text: t('hint.lesson'), act: () => lab.set({ panel: 'lessons', lesson: 'merging' }) }] : [])] };
+        const canMerge = !lab.merged && lab.description?.modules[0]?.can_merge && run.method !== 'full';
         const steps = [...(canMerge && lab.state.panel !== 'merge' ? [panel('merge')] : []), ...(methods.has('prompt') ? [] : [smaller]), ...(methods.size > 1 && hasPanel('compare') ? [panel('compare')] : []), ...(hasPanel('inspect') ? [panel('inspect')] : [])];
         return { text: t('hint.after_run'), steps: steps.slice(0, 3) };
     }
@@ -41,8 +50,9 @@ class PeftNextStep extends LabElement {
 
     render() {
         const advice = this.#advice;
-        if (!advice || advice.steps.length === 0) return nothing;
-        return html`<div class="card" role="group" aria-label=${t('hint.title')}><span>${advice.text}</span>${this.lab.merged ? html`<peft-takeaway .lab=${this.lab}></peft-takeaway>` : nothing}${advice.steps.map(({ text, act }) => html`<button @click=${act}>${text}</button>`)}</div>`;
+        if (!advice || advice.steps.length === 0 || (this.merged && !this.lab.merged)) return nothing;
+        const busy = this.lab.status === 'busy';
+        return html`<div class="card" role="group" aria-label=${t('hint.title')}><span>${advice.text}</span>${this.merged ? html`<peft-takeaway .lab=${this.lab}></peft-takeaway>` : nothing}${advice.steps.map(({ text, act }) => html`<button ?disabled=${busy} @click=${act}>${text}</button>`)}</div>`;
     }
 }
 define('peft-next-step', PeftNextStep);

@@ -213,6 +213,7 @@ class PeftPlayground extends LabElement {
             ${this.panelTag ? html`<section id="panel" class="card panel" aria-label=${t(`panel.${panel}`)}>
                 <button class="close" aria-label=${t('next.close')} @click=${() => lab.set({ panel: '' })}>✕</button>
                 ${this.panelTag === 'loading' ? html`<p class="muted">${t('next.loading')}</p>` : this.#panel}</section>` : nothing}
+            ${shown('hints', html`<peft-next-step merged .lab=${lab}></peft-next-step>`)}
             ${shown('runs', html`<div class="card runs"><peft-runs .lab=${lab}></peft-runs></div>`)}
             <footer class="small muted row"><span>${t('app.footer')}</span>${shown('proof', html`<button class="link" aria-expanded=${panel === 'proof'} @click=${() => lab.set({ panel: panel === 'proof' ? '' : 'proof' })}>${t('panel.proof.ask')}</button>`)}</footer>
             <div class="foot">${this.lesson ? html`<peft-lesson docked .lab=${lab} .lesson=${this.lesson} @peft-lesson-leave=${this.#leaveLesson}></peft-lesson>` : nothing}

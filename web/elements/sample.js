@@ -1,11 +1,13 @@
 /**
  * <peft-sample>: what the model says before and after, from the same prompt and seed, with changed words marked; the texts on the way, with a cursor shared with the loss chart; the
- * task's score on demand. */
+ * task's score before and after. */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { hasText } from '../lib/i18n.js';
 import { metricWords } from '../lib/engine-words.js';
 import { count, percent } from '../lib/format.js';
 import { changedWords } from '../lib/words.js';
 import { recorded, showsRecorded } from './recorded.js';
+import { usePanelTexts } from './texts.js';
 
 const SCORED = 24;
 
@@ -35,6 +37,7 @@ class PeftSample extends LabElement {
     onLab(type, detail) {
         if (type === 'cursor') this.cursor = detail;
         if (type === 'run' && this.cursor !== null) this.lab.emit('cursor', null);
+        if (type === 'run' && detail?.status === 'done' && detail.score === null && this.lab.task?.metric.id !== 'none') this.#score();
         if (type === 'sample') this.step = detail.when === 'during' ? detail.step : 0;
         super.onLab(type, detail);
     }
@@ -46,8 +49,8 @@ class PeftSample extends LabElement {
 
     /** What the run said on the way. */
     get #way() {
-        const { status, merged, run, sample } = this.lab;
-        return (status === 'training' || merged || run?.sample.prompt !== sample.prompt ? [] : run?.samples) ?? [];
+        const { status, run, sample } = this.lab;
+        return (status === 'training' || run?.sample.prompt !== sample.prompt ? [] : run?.samples) ?? [];
     }
 
     /** The text at the cursor: the last one said up to that step; step 0 is before training. @returns {{step: number, text: string} | null} */
@@ -58,10 +61,18 @@ class PeftSample extends LabElement {
     }
 
     async #score() {
+        usePanelTexts().catch(() => {});
         this.progress = { done: 0, total: SCORED };
-        const result = await this.lab.score({ limit: SCORED, onProgress: (done, total) => { this.progress = { done, total }; } }).catch(() => null);
+        const result = await this.lab.scoreAside({ limit: SCORED, onProgress: (done, total) => { this.progress = { done, total }; } }).catch(() => null); // something else was wanted
         this.progress = null;
-        if (result && this.lab.task) this.say(t('metric.value', { name: metricWords(this.lab.task.metric.name), value: percent(100 * result.score) }));
+        if (result && this.lab.run) this.say(this.#scored(this.lab.run));
+    }
+
+    /** @param {import('../lib/runs.js').Run} run */
+    #scored({ score, base_score: before }) {
+        const name = metricWords(this.lab.task?.metric.name ?? '');
+        const value = percent(100 * (score ?? 0));
+        return before === undefined ? t('metric.value', { name, value }) : t('metric.both', { name, value, before: percent(100 * before) });
     }
 
     render() {
@@ -97,9 +108,11 @@ class PeftSample extends LabElement {
         const { task, run } = lab;
         if (!task) return nothing;
         if (task.metric.id === 'none') return html`<p class="small muted">${t('metric.none')}</p>`;
-        return html`<button ?disabled=${lab.status !== 'ready' || this.progress !== null || !run} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
-            ${this.progress ? html`<span class="num muted">${t('metric.running', this.progress)}</span>` : run?.score !== null && run?.score !== undefined
-        ? html`<span><strong>${t('metric.value', { name: metricWords(task.metric.name), value: percent(100 * run.score) })}</strong> ${badge('measured')}</span>` : nothing}`;
+        const about = `metric.about.${task.metric.name.replaceAll(' ', '-')}`;
+        const scored = run && run.score !== null;
+        return html`<button ?disabled=${lab.status !== 'ready' || this.progress !== null || !run || Boolean(lab.merged)} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
+            ${this.progress ? html`<span class="num muted">${t('metric.running', this.progress)}</span> <button class="link" @click=${() => lab.stopScoring()}>${t('train.stop')}</button>` : nothing}
+            ${scored ? html`<span><strong>${this.#scored(run)}</strong> ${badge('measured')}</span>${hasText(about) ? html`<p class="small muted">${t(about)}</p>` : nothing}` : nothing}`;
     }
 }
 define('peft-sample', PeftSample);

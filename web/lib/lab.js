@@ -44,6 +44,8 @@ export class Lab extends EventTarget {
     run = null;
     /** Held-out loss of the model alone, by model and task. @type {Map<string, number | null>} */
     baseLosses = new Map();
+    /** The task's metric of the model alone, by model and task. @type {Map<string, number>} */
+    baseScores = new Map();
     /** @type {any} report of the last merge, null when nothing is merged */
     merged = null;
     sample = { prompt: '', before: '', after: '' };
@@ -62,6 +64,8 @@ export class Lab extends EventTarget {
     #queue = Promise.resolve();
     /** @type {{state: Record<string, any>, run: Run | null}[]} */
     #past = [];
+    /** Ends the scoring that nobody asked for. @type {AbortController | null} */
+    #aside = null;
 
     /** @param {{base?: string | URL, load?: import('../engine/index.js').LoadOptions}} [options] base: where models/ lies (a URL, or a path in Node) */
     constructor({ base = 'models/', load = {} } = {}) {
@@ -86,6 +90,7 @@ export class Lab extends EventTarget {
      * @template T @param {Status | null} status shown meanwhile; null: too short to show @param {() => Promise<T>} work @returns {Promise<T>}
      */
     during(status, work) {
+        this.#aside?.abort(); // what was done for want of anything better
         const turn = this.#queue.then(async () => {
             const before = this.status;
             if (status) this.setStatus(status);
@@ -256,6 +261,45 @@ export class Lab extends EventTarget {
             return result;
         });
     }
+
+    /**
+     * Scores the run in the model, and once per model and task the model alone, while nobody wants anything else: whatever is asked of the engine next ends it.
+     * @param {{limit?: number, onProgress?: (done: number, total: number) => void}} [options]
+     */
+    scoreAside({ limit = 24, onProgress } = {}) {
+        const { task, run, baseKey } = this;
+        if (!run || !task || task.metric.id === 'none') return Promise.resolve(null);
+        const aside = new AbortController();
+        const { signal } = aside;
+        const scored = this.during(null, async () => {
+            const { session } = this;
+            if (signal.aborted || !session || this.run !== run || this.merged) throw PeftLabError.aborted();
+            const result = await evaluateTask(session, task, { limit, onProgress, signal });
+            run.score = result.score;
+            this.emit('runs');
+            run.base_score = this.baseScores.get(baseKey) ?? run.base_score ?? await this.#scoreAlone(task, { limit, onProgress, signal });
+            this.baseScores.set(baseKey, run.base_score);
+            this.emit('runs');
+            return result;
+        });
+        this.#aside = aside;
+        return scored;
+    }
+
+    /** @param {import('../engine/tasks.js').Task} task @param {{limit: number, onProgress?: (done: number, total: number) => void, signal: AbortSignal}} options */
+    async #scoreAlone(task, options) {
+        const session = /** @type {Session} */ (this.session);
+        const active = this.description.modules.filter((/** @type {any} */ module) => module.active);
+        for (const { id } of active) await session.setModule(id, { active: false });
+        try {
+            return (await evaluateTask(session, task, options)).score;
+        } finally {
+            for (const { id } of active) await session.setModule(id, { active: true });
+        }
+    }
+
+    /** Ends scoreAside(). */
+    stopScoring() { this.#aside?.abort(); }
 
     /** A fresh module with the current settings, to the end. Resolves with the run when it is done, paused or stopped. */
     train() { return this.#trainer.train(); }

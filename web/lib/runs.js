@@ -19,6 +19,7 @@
  * @property {number[]} [pauses] steps after which it was paused
  * @property {number} seconds
  * @property {number | null} score
+ * @property {number} [base_score] of the model alone, on the same items
  * @property {'running' | 'paused' | 'done' | 'stopped' | 'failed'} status
  * @property {Record<string, Uint8Array> | null} adapter exported files
  * @property {number} [weights] bytes of its weights, which are held elsewhere (weights.js), where an adapter's files are not the module itself
