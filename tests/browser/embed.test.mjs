@@ -220,6 +220,13 @@ for (const [width, height] of [[1280, 900], [390, 844]]) {
         await lesson.getByRole('button', { name: 'Text of the lesson' }).click();
         assert.ok((await box('.foot > peft-lesson')).height < 80, 'folded');
         await checkAxe(page);
+        // Beside it: what next stands under Train, lessons in the toolbar with a neighbour, the choice in the row of the methods.
+        const top = async (/** @type {string} */ name, /** @type {string} */ text) => /** @type {any} */ (await page.locator(`${name} button`, { hasText: text }).first().boundingBox()).y;
+        const lessons = await top('peft-toolbar', 'Lessons');
+        assert.ok((await Promise.all([top('peft-toolbar', 'Undo'), page.locator('peft-toolbar select').first().boundingBox().then((at) => at?.y ?? NaN)])).some((y) => Math.abs(y - lessons) < 8), 'not alone in its line');
+        assert.ok(await page.locator('peft-methods button', { hasText: 'Help me choose' }).isVisible());
+        assert.equal(await page.locator('nav.next button', { hasText: /^(Lessons|Help me choose)$/ }).count(), 0);
+        if (width > 700) assert.ok((await box('.left > peft-next-step')).y - (await box('.left > peft-train')).y < 250);
         await lesson.getByRole('button', { name: 'Leave the lesson' }).click();
         await lesson.waitFor({ state: 'detached' });
         await eventually(page, () => page.evaluate(() => {
