@@ -104,8 +104,9 @@ function margins(name, results) {
 function slow(results) {
     const rows = results.rows.filter((r) => r.seconds > 20);
     if (rows.length === 0) return '';
-    return `\nLonger than about ten seconds on two cores: ${rows.map((r) => r.method).join(', ')}. Few numbers are trained, but every step still runs through the whole\n` +
-        'frozen model, with the virtual tokens on top, and such a small set of numbers needs more steps.\n';
+    const virtual = rows.some((r) => r.method === 'prompt' || r.method === 'prefix');
+    return `\nLonger than about ten seconds on two cores: ${rows.map((r) => `${r.method} (${r.seconds.toFixed(0)} s of one)`).join(', ')}.${
+        virtual ? ' Virtual tokens are few numbers, but every step still runs through\nthe whole frozen model, with them on top, and so small a set of numbers needs more steps.' : ''}\n`;
 }
 
 /** Says plainly where the score climbs while the loss does. */
