@@ -1,6 +1,5 @@
 // What the command line writes and reads: a used folder, adapters with more in them than is used, options beside a snapshot, a reader that leaves.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,27 +7,12 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { findTask } from '../../web/cli/context.mjs';
 import { writeFolder } from '../../web/cli/output.mjs';
+import { cli } from './lib/cli.mjs';
 
-const CLI = fileURLToPath(new URL('../../web/cli/peftlab.mjs', import.meta.url));
 const MODEL = fileURLToPath(new URL('../../models/stories-300k', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'peftlab-files-'));
 after(() => rm(folder, { recursive: true, force: true }));
 const at = (/** @type {string[]} */ ...names) => join(folder, ...names);
-
-/** @param {string[]} args @param {(child: import('node:child_process').ChildProcessWithoutNullStreams) => void} [onOutput] @returns {Promise<{code: number | null, out: string, err: string}>} */
-function cli(args, onOutput) {
-    return new Promise((resolve) => {
-        const child = spawn(process.execPath, [CLI, ...args]);
-        let out = '';
-        let err = '';
-        child.stdout.on('data', (piece) => {
-            out += piece;
-            onOutput?.(child);
-        });
-        child.stderr.on('data', (piece) => { err += piece; });
-        child.on('close', (code) => resolve({ code, out, err }));
-    });
-}
 
 /** A command that must succeed. @param {...string} args @returns {Promise<{out: string, err: string}>} */
 async function done(...args) {

@@ -1,37 +1,17 @@
 // The command line in hostile hands: each wrong request is one sentence and exit code 2, with nothing on stdout and nothing written; Ctrl-C and a closed
 // pipe end cleanly.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { cli } from './lib/cli.mjs';
 
-const CLI = fileURLToPath(new URL('../../web/cli/peftlab.mjs', import.meta.url));
 const MODEL = fileURLToPath(new URL('../../models/stories-300k', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'peftlab hostile ünï-'));
 after(() => rm(folder, { recursive: true, force: true }));
 const at = (/** @type {string} */ name) => join(folder, name);
-
-/**
- * @param {string[]} args
- * @param {(child: import('node:child_process').ChildProcessWithoutNullStreams, out: string) => void} [onOutput] called with all output so far
- * @returns {Promise<{code: number | null, out: string, err: string}>}
- */
-function cli(args, onOutput) {
-    return new Promise((resolve) => {
-        const child = spawn(process.execPath, [CLI, ...args]);
-        let out = '';
-        let err = '';
-        child.stdout.on('data', (piece) => {
-            out += piece;
-            onOutput?.(child, out);
-        });
-        child.stderr.on('data', (piece) => { err += piece; });
-        child.on('close', (code) => resolve({ code, out, err }));
-    });
-}
 
 // Every byte, twelve times; at its start what a careless message would quote: a line break and a terminal's escape sequence.
 const GARBAGE = Buffer.concat([Buffer.from('\x80\n\x1b[2J\r', 'latin1'), Buffer.from(Array.from({ length: 3072 }, (_, i) => (i * 167) % 256))]);
