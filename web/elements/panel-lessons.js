@@ -1,6 +1,7 @@
 /** <peft-panel-lessons>: the lessons to choose from, a teacher's own file, and the player. Settings: lesson (also in links). */
 import { playgroundAround } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import './file-button.js';
 import { lessonNamed, ownLessons } from './lesson-files.js';
 import { finished } from './lesson-player.js';
 import { language } from '../lib/i18n.js';
@@ -15,7 +16,6 @@ class PeftPanelLessons extends LabElement {
         .list { display: grid; gap: 10px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 230px), 1fr)); }
         .card { display: grid; gap: 6px; align-content: start; }
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
-        input[type="file"] { max-width: 100%; }
     `];
 
     constructor() {
@@ -87,7 +87,7 @@ class PeftPanelLessons extends LabElement {
             <div class="list">${this.lessons.map((lesson, i) => html`<div class="card"><h3>${i + 1}. ${say(lesson.title, language())}${finished.has(lesson.id) ? html` <span aria-label=${t('lessons.finished')} role="img">✓</span>` : nothing}</h3>
                 <p class="small">${say(lesson.about ?? '', language())}</p><p class="small muted">${t('lessons.minutes', { n: lesson.minutes ?? lesson.steps.length, steps: lesson.steps.length })}</p>
                 <button type="button" class=${i === 0 ? 'primary' : ''} @click=${() => this.#choose(lesson)}>${t('lessons.start')}<span class="sr">: ${say(lesson.title, language())}</span></button></div>`)}</div>
-            <label class="small">${t('lessons.own')} <input type="file" accept=".json,application/json" @change=${(/** @type {any} */ e) => this.#own(e.target.files[0])}></label>
+            <peft-file class="small" theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('lessons.own')} .accept=${'.json,application/json'} .pick=${(/** @type {File[]} */ [file]) => this.#own(file)}></peft-file>
             ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}</div>`;
     }
 }
