@@ -43,7 +43,7 @@ export function placeLabels(marks, width) {
             const left = x + dx - (anchor === 'end' ? long : 0);
             return [left, y + dy - LINE / 2, left + long, y + dy + LINE / 2];
         };
-        const free = ([left, top, right, bottom]) => left >= 0 && right <= width && taken.every((box) => right <= box[0] || left >= box[2] || bottom <= box[1] || top >= box[3]);
+        const free = (/** @type {number[]} */ [left, top, right, bottom]) => left >= 0 && right <= width && taken.every((box) => right <= box[0] || left >= box[2] || bottom <= box[1] || top >= box[3]);
         const place = PLACES.find((at) => free(boxOf(at))) ?? null;
         if (place) taken.push(boxOf(place));
         return place;
