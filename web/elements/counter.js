@@ -120,7 +120,8 @@ class PeftCounter extends LabElement {
         return html`<div class="line"><label class="row"><span>${t('counter.same_on')}</span>
             <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>
             <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
-            ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing}${this.narrow ? html`<span class="muted" part="chapter">${t('counter.chapter', { n: this.narrow.book.trainable })}</span>` : nothing} ${badge('calculated')}</div>
+            ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing} ${badge('calculated')}</div>
+            ${this.narrow ? html`<p class="small muted" part="chapter">${t('counter.chapter', { n: this.narrow.book.trainable })}</p>` : nothing}
             ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ each) => html`<li>${said(each)}</li>`)}</ul></details>` : nothing}`;
     }
 }
