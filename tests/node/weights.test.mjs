@@ -8,20 +8,22 @@ import { mayKeepBest, Weights } from '../../web/lib/weights.js';
 import { sha, weightHash } from './lib/session.mjs';
 
 const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
-/** Few examples and large steps: the held-out loss is best on the way. */
-const settings = { model: 'stories-300k', task: 'mood', steps: 24, batch_size: 4, workers: 1 };
+const settings = { steps: 24, batch_size: 4, workers: 1 };
+/** Nine examples to learn from, ten times over, whatever base and presets are: the held-out loss is best on the way. */
 const OVERFITS = /** @type {Record<string, any>} */ ({
-  lora: { lr: 0.1, seed: 1, options: { rank: 8, alpha: 16, target_modules: 'all-linear' } },
-  prefix: { lr: 0.6, seed: 1, options: { num_virtual_tokens: 8, prefix_projection: true } },
-  full: { lr: 0.03, seed: 2, options: {} },
+  lora: { lr: 0.02, seed: 1, options: { rank: 8, alpha: 16, target_modules: 'all-linear' } },
+  prefix: { lr: 0.2, seed: 2, options: { num_virtual_tokens: 8, prefix_projection: true } },
+  full: { lr: 0.01, seed: 2, options: {} },
 });
 
 /** @type {Lab} */
 let lab;
 before(async () => {
   lab = new Lab({ base: models });
-  lab.set(settings);
+  lab.set({ ...settings, model: 'stories-300k', task: 'pirate' });
   await lab.ready();
+  const few = lab.task.splits.train.slice(0, 10);
+  await lab.useData(few.map((/** @type {any} */ { prompt, completion }, /** @type {number} */ i) => ({ prompt, completion, line: i + 1 })), 'few');
 });
 after(() => lab.close());
 const idle = () => lab.during(null, async () => {});
