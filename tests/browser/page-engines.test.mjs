@@ -124,7 +124,7 @@ test('with the keyboard alone: from the address bar to a trained model', { timeo
     await page.keyboard.press('Enter');
     await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run?.status === 'done');
     const said = await page.locator('[role="status"][aria-live]').first().innerText();
-    assert.match(said, /Training done\. Validation loss \d/);
+    assert.match(said, /Training done\. Held-out loss \d/);
     assertClean();
   } finally {
     await browser.close();
