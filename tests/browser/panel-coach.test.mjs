@@ -46,7 +46,7 @@ test('over-fitting for real: one click goes back to the best step, and the words
   const { best, last, sample } = /** @type {any} */ (await page.evaluate('({ best: { step: lab.run.best.step, loss: lab.run.best.loss }, last: lab.run.validations.at(-1).loss, sample: lab.sample.after })'));
   assert.ok(best.loss < last);
   await checkLooks(page, 'coach-back');
-  await panel.getByRole('button', { name: `Go back to step ${best.step} (validation ${best.loss.toFixed(3)} instead of ${last.toFixed(3)})` }).click();
+  await panel.getByRole('button', { name: `Go back to step ${best.step} (held-out loss ${best.loss.toFixed(3)} instead of ${last.toFixed(3)})` }).click();
   await panel.getByText(`The model holds run 1 as it was after step ${best.step}`).waitFor();
   assert.equal(await page.evaluate('lab.during(null, () => lab.session.evaluate({ split: "validation" })).then(({ loss }) => loss)'), best.loss);
   assert.deepEqual(await page.evaluate('[lab.run.id, lab.run.back, lab.runs.length, lab.run.sample.after === lab.sample.after]'), [2, { run: 1, step: best.step }, 2, true]);
