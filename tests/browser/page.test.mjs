@@ -1,6 +1,6 @@
 // A newcomer's path through the built page in Chromium: read, train, compare before and after, merge, unmerge, another method, reload.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { build } from 'vite';
@@ -37,6 +37,7 @@ async function open(context, hash) {
 
 /** @param {import('playwright-core').Page} page @param {string} status */
 const reach = (page, status) => page.waitForFunction((wanted) => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === wanted, status);
+const recording = JSON.parse(readFileSync(new URL('../../web/content/recorded/first-run.json', import.meta.url), 'utf8'));
 /** @param {import('playwright-core').Page} page @param {string} selector */
 const text = async (page, selector) => (await page.locator(selector).first().innerText()).trim();
 
@@ -44,7 +45,7 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   const { page, assertClean } = await open(context, LINK);
   // Meaningful before the engine is there, and then ready without a click.
   await page.locator('peft-sample blockquote').first().waitFor();
-  assert.match(await text(page, 'peft-loss h2'), /Recorded run: LoRA r = 8, 60 steps/);
+  await page.locator('peft-loss h2', { hasText: `Recorded run: LoRA r = 8, ${recording.run.train.steps} steps` }).waitFor();
   await reach(page, 'ready');
   const counter = await text(page, 'peft-counter [part="count"]');
   assert.equal(Number(counter.replaceAll(',', '')), (await lab(page, 'lab.description.counts.trainable')));

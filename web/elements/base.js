@@ -45,11 +45,19 @@ export function define(name, constructor) {
 /** Where a number comes from. @param {Badge} kind */
 export const badge = (kind) => html`<span class="badge ${kind}" title=${t(`badge.${kind}.about`)}>${t(`badge.${kind}`)}</span>`;
 
+/** The first frame is on the screen; where nobody looks, there is none to wait for. @type {Promise<void>} */
+const drawn = new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, 200);
+});
+
 export class LabElement extends LitElement {
     static styles = /** @type {import('lit').CSSResultGroup} */ ([unsafeCSS(tokens), unsafeCSS(shared)]);
     static properties = /** @type {Record<string, any>} */ ({ session: {}, theme: { reflect: true } });
     /** Lab events after which the element renders again. @type {readonly string[]} */
     static watch = ['status', 'state'];
+    /** Drawn first in the second frame: the recorded run's words do not wait for drawings, lists and the first formatted number (which loads the browser's tables). */
+    static later = false;
 
     /** @type {import('../lib/lab.js').Lab | undefined} */
     #lab;
@@ -147,6 +155,12 @@ export class LabElement extends LitElement {
         const { watch } = /** @type {typeof LabElement} */ (this.constructor);
         for (const type of watch) this.lab.addEventListener(type, (event) => this.onLab(type, /** @type {CustomEvent} */ (event).detail), { signal });
         languageEvents.addEventListener('change', () => this.requestUpdate(), { signal });
+    }
+
+    /** @returns {void | Promise<unknown>} */
+    scheduleUpdate() {
+        const waits = !this.hasUpdated && /** @type {typeof LabElement} */ (this.constructor).later;
+        return waits ? drawn.then(() => super.scheduleUpdate()) : super.scheduleUpdate();
     }
 
     /** A watched Lab event; by default the element renders again. @param {string} _type @param {any} _detail */

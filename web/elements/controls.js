@@ -29,6 +29,7 @@ class PeftControls extends LabElement {
         @media (pointer: coarse) { .site { min-height: 44px; min-width: 44px; } }
     `];
     static watch = ['state', 'ready', 'data', 'modules', 'status'];
+    static later = true;
     static properties = { examples: { state: true } };
 
     constructor() {

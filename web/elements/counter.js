@@ -27,6 +27,7 @@ class PeftCounter extends LabElement {
         ul { padding-inline-start: 1.2em; margin-top: 4px; }
     `];
     static watch = ['counts', 'state', 'ready'];
+    static later = true;
     static properties = { large: { state: true }, narrow: { state: true } };
 
     /** The count shown, and where it comes from. @type {{to: number, share: number} | null} */

@@ -36,6 +36,7 @@ class PeftDiagram extends LabElement {
         @media (forced-colors: active) { .piece, .row { fill: Highlight !important; } }
     `];
     static watch = ['modules', 'merge', 'status', 'ready'];
+    static later = true;
     static properties = { read: { state: true } };
 
     constructor() {

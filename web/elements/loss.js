@@ -18,6 +18,7 @@ class PeftLoss extends LabElement {
         header { display: flex; justify-content: space-between; gap: 8px; align-items: baseline; flex-wrap: wrap; }
     `];
     static watch = ['step', 'validation', 'run', 'runs', 'modules', 'state', 'ready', 'cursor', 'status'];
+    static later = true;
     static properties = { log: { state: true }, cursor: { state: true } };
 
     #timer = 0;

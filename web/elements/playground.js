@@ -51,7 +51,7 @@ class PeftPlayground extends LabElement {
 
     connectedCallback() {
         super.connectedCallback();
-        this.lab.warm();
+        setTimeout(() => { if (this.isConnected) this.lab.warm(); }); // the first text has been made
         this.#begin().catch(() => {});
         document.addEventListener('keydown', this.#key);
         addEventListener('hashchange', this.#linked);

@@ -22,6 +22,7 @@ class PeftRuns extends LabElement {
         }
     `];
     static watch = ['modules', 'runs', 'run', 'state', 'status', 'validation'];
+    static later = true;
 
     render() {
         const { runs } = this.lab;

@@ -22,6 +22,7 @@ class PeftTrain extends LabElement {
         @keyframes pulse { 50% { box-shadow: 0 0 0 6px var(--accent-soft); } }
     `];
     static watch = ['status', 'state', 'ready', 'run', 'step', 'validation', 'data', 'counts'];
+    static later = true;
     static properties = { compact: { type: Boolean, reflect: true }, steps: { type: Number }, stopping: { state: true }, pace: { state: true } };
 
     #began = 0;
