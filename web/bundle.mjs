@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { viteSingleFile } from 'vite-plugin-singlefile';
+import { firstWords } from './first-words.mjs';
 
 const web = dirname(fileURLToPath(import.meta.url));
 const root = dirname(web);
@@ -99,7 +100,7 @@ export async function bundle(out = join(root, 'dist')) {
   // Beside the page too: the code that the Export panel gives names the folder the page is served from.
   if (await stat(join(out, 'site')).catch(() => null)) for (const name of ['peftlab-elements.js', 'anywidget.mjs']) await cp(join(out, name), join(out, 'site', name));
   await build({
-    ...common, plugins: [plugin, embeddedEntry, viteSingleFile({ removeViteModuleLoader: true })],
+    ...common, plugins: [plugin, firstWords(), embeddedEntry, viteSingleFile({ removeViteModuleLoader: true })],
     build: { outDir: join(out, 'single'), emptyOutDir: true, target: 'es2022', assetsInlineLimit: 1e9, rollupOptions: { input: join(web, 'index.html'), external: /^node:/ } },
   });
   await cp(join(out, 'single/index.html'), join(out, 'peftlab.html'));

@@ -9,7 +9,8 @@ const SLOWDOWN = 4;
 /**
  * One visit in a fresh browser without a cache.
  * @param {string} url of the site
- * @returns {Promise<{paint: number, meaningful: number, ready: number}>} ms since navigation: first contentful paint, the recorded run's text, ready to train
+ * @returns {Promise<{paint: number, meaningful: number, drawn: number, ready: number}>} ms since navigation: first contentful paint, the recorded run's words (from then
+ *   on), the same in the page as it stays, ready to train
  */
 export async function measureStart(url) {
   const browser = await launchChromium();
@@ -22,8 +23,11 @@ export async function measureStart(url) {
       const seen = /** @type {any} */ (globalThis);
       const look = () => {
         const at = /** @type {any} */ (document.querySelector('peft-playground'));
-        const words = at?.shadowRoot?.querySelector('peft-sample')?.shadowRoot?.querySelector('blockquote')?.textContent.trim();
+        const place = at?.shadowRoot ? at.shadowRoot.querySelector('peft-sample')?.shadowRoot : at; // the words are in index.html already
+        const words = place?.querySelector('blockquote')?.textContent.trim();
         if (words) seen.meaningful ??= performance.now();
+        else delete seen.meaningful; // gone again
+        if (words && at.shadowRoot) seen.drawn ??= performance.now();
         if (at?.lab?.status === 'ready') seen.readied ??= performance.now();
         if (!seen.readied) requestAnimationFrame(look);
       };
@@ -33,8 +37,8 @@ export async function measureStart(url) {
     await until(page, 'lab.status === "ready"', 60_000);
     await page.waitForTimeout(100);
     return await page.evaluate(() => {
-      const { meaningful, readied } = /** @type {any} */ (globalThis);
-      return { paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN, meaningful, ready: readied };
+      const { meaningful, drawn, readied } = /** @type {any} */ (globalThis);
+      return { paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN, meaningful, drawn, ready: readied };
     });
   } finally {
     await browser.close();
