@@ -42,8 +42,9 @@ for (const [look, options] of LOOKS) {
         const panel = name === 'page' ? null : await page.$(`peft-panel-${name}`);
         const picture = { path: join(here, `${name}-${look}.jpg`), type: /** @type {const} */ ('jpeg'), quality: 72 };
         if (panel) await panel.screenshot({ ...picture, style: '.bottom { visibility: hidden }' }); // the phone's bar would stand in the middle of a long panel
+        else if (look !== 'phone') await page.screenshot({ ...picture, fullPage: true });
         else {
-            // A window as tall as the page: the phone's bar stays at the bottom.
+            // A window as tall as the page: the bar stays at the bottom.
             const height = await page.evaluate(() => document.documentElement.scrollHeight);
             await page.setViewportSize({ width: options.viewport.width, height });
             await page.waitForTimeout(500);
