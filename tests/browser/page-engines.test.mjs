@@ -134,7 +134,7 @@ test('with the keyboard alone: from the address bar to a trained model', { timeo
 test('while it trains, the page goes on answering', { timeout: 60_000 }, async () => {
   const browser = await launchChromium();
   try {
-    const { page, assertClean } = await browser.open(`${site.url}#v=1&task=pirate&n=12&w=1`);
+    const { page, assertClean } = await browser.open(`${site.url}#v=1&task=pirate&n=60&w=1`);
     await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
     const waits = await page.evaluate(async () => {
       const { lab } = /** @type {any} */ (document.querySelector('peft-playground'));
