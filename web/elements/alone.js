@@ -1,13 +1,7 @@
 /** What a panel needs that stands alone in somebody's page, without the playground around it: the train control, and what went wrong. */
-import { html, nothing } from './base.js';
+import { html, nothing, playgroundAround } from './base.js';
 import './notices.js';
 import './train.js';
-
-/** The playground that an element is in, through shadow roots. @param {Node} element @returns {any} null: it stands alone */
-export function playgroundAround(element) {
-    for (let node = /** @type {any} */ (element); node; node = node.parentNode ?? node.host ?? null) if (node.nodeName === 'PEFT-PLAYGROUND') return node;
-    return null;
-}
 
 /** Whether the page trains the same lab elsewhere. @param {import('../lib/lab.js').Lab} lab */
 const trainsElsewhere = (lab) => [...document.querySelectorAll('peft-playground, peft-train')].some((other) => /** @type {any} */ (other).lab === lab);

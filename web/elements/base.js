@@ -45,6 +45,12 @@ export function define(name, constructor) {
 /** Where a number comes from. @param {Badge} kind */
 export const badge = (kind) => html`<span class="badge ${kind}" title=${t(`badge.${kind}.about`)}>${t(`badge.${kind}`)}</span>`;
 
+/** The playground around an element, through shadow roots. @param {Node} element @returns {any} null: it stands alone, or is the playground itself */
+export function playgroundAround(element) {
+    for (let node = /** @type {any} */ (element); node; node = node.parentNode ?? node.host ?? null) if (node !== element && node.nodeName === 'PEFT-PLAYGROUND') return node;
+    return null;
+}
+
 /** The first frame is on the screen; where nobody looks, there is none to wait for. @type {Promise<void>} */
 const drawn = new Promise((resolve) => {
     requestAnimationFrame(() => setTimeout(resolve));
@@ -80,7 +86,7 @@ export class LabElement extends LitElement {
 
     /** The lab given by the parent, named by `session`, of the playground around, or the page's. */
     get lab() {
-        if (!this.#lab) this.lab = this.session ? getLab(this.session) : (this.#around()?.lab ?? getLab());
+        if (!this.#lab) this.lab = this.session ? getLab(this.session) : (playgroundAround(this)?.lab ?? getLab());
         return /** @type {import('../lib/lab.js').Lab} */ (this.#lab);
     }
 
@@ -93,20 +99,12 @@ export class LabElement extends LitElement {
         this.requestUpdate();
     }
 
-    /** @returns {any} the enclosing playground, through shadow roots */
-    #around() {
-        for (let node = /** @type {Node | null} */ (this); node; node = node.parentNode ?? /** @type {any} */ (node).host ?? null) {
-            if (node !== this && node.nodeName === 'PEFT-PLAYGROUND') return node;
-        }
-        return null;
-    }
-
     connectedCallback() {
         super.connectedCallback();
         if (this.localName.startsWith('peft-panel-')) usePanelTexts();
         const page = this.localName === 'peft-playground';
-        if ((!page || this.hasAttribute('no-link')) && !this.#around()) this.#unfollow = followHost(this);
-        if (!this.#lab && !this.#around() && !page) this.#alone();
+        if ((!page || this.hasAttribute('no-link')) && !playgroundAround(this)) this.#unfollow = followHost(this);
+        if (!this.#lab && !playgroundAround(this) && !page) this.#alone();
         const { lab } = this;
         this.#inside = true;
         enter(lab);

@@ -19,7 +19,7 @@ export const loadPlot = () => (plotModule ??= import('@observablehq/plot'));
 const REDRAW_MS = 66;
 /** Plot's own 10 px are hard to read. */
 const FONT_PX = 12;
-/** The library is several times the page's own code: on a slow machine the page is ready half a second later if both come at once. */
+/** The library is several times the page's own code, and its evaluation would stand in the engine's way on a slow machine. */
 const ENGINE_FIRST_MS = 2000;
 /** More rows than this are cut in the table (the export has all). */
 const TABLE_ROWS = 200;

@@ -3,8 +3,7 @@
  * lesson's JSON file; property lesson: one that was read already; docked: in the bar that stays on the screen, where it can be folded. What a step points at is
  * scrolled into view. leave() puts the settings back. Fires peft-answer, peft-lesson-done and, asked to close, peft-lesson-leave.
  */
-import { playgroundAround } from './alone.js';
-import { css, define, html, LabElement, nothing, t } from './base.js';
+import { css, define, html, LabElement, nothing, playgroundAround, t } from './base.js';
 import { settingsText } from './recommend.js';
 import { PeftLabError } from '../engine/errors.js';
 import { significant, count, percent } from '../lib/format.js';

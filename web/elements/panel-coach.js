@@ -1,6 +1,6 @@
 /** <peft-panel-coach>: the coach with the chapter's advice beside it, for pages that embed only this; in the playground's result just the coach. */
-import { playgroundAround, trainHere } from './alone.js';
-import { define, html, LabElement, nothing, t } from './base.js';
+import { trainHere } from './alone.js';
+import { define, html, LabElement, nothing, playgroundAround, t } from './base.js';
 import './coach.js';
 
 class PeftPanelCoach extends LabElement {

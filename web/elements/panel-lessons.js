@@ -1,6 +1,5 @@
 /** <peft-panel-lessons>: the lessons to choose from, a teacher's own file, and the player. Settings: lesson (also in links). */
-import { playgroundAround } from './alone.js';
-import { css, define, html, LabElement, nothing, t } from './base.js';
+import { css, define, html, LabElement, nothing, playgroundAround, t } from './base.js';
 import './file-button.js';
 import { lessonNamed, ownLessons } from './lesson-files.js';
 import { finished } from './lesson-player.js';
