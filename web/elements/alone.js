@@ -4,7 +4,8 @@ import './notices.js';
 import './train.js';
 
 /** Whether the page trains the same lab elsewhere. @param {import('../lib/lab.js').Lab} lab */
-const trainsElsewhere = (lab) => [...document.querySelectorAll('peft-playground, peft-train')].some((other) => /** @type {any} */ (other).lab === lab);
+const trainsElsewhere = (lab) => [...document.querySelectorAll('peft-playground, peft-train')]
+    .some((other) => /** @type {any} */ (other).lab === lab);
 
 /** For a panel that shows something only of a trained model. @param {import('./base.js').LabElement} panel */
 export function trainHere(panel) {

@@ -1,4 +1,7 @@
-/** Keeps settings, own text, runs with their weights, and the open run in the browser's storage, for one tab at a time, and brings them back after a reload. */
+/**
+ * Keeps settings, own text, runs with their weights, and the open run in the browser's storage, for one tab at a time, and brings
+ * them back after a reload.
+ */
 import { byteSize } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { OWN, readOwn } from '../lib/own.js';

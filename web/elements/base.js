@@ -13,16 +13,19 @@
  *         define('peft-panel-mix', PeftPanelMix);
  *
  *     panel-coach.js is the exception: it is shown in the Result column from the first run on.
-
-  2. Texts: content/texts/panels/LANGUAGE.json, flat keys ("mix.title"); `panel.NAME` (button) and `panel.NAME.about` (one sentence) are in
- *     content/texts/LANGUAGE.json. tests/node/texts.test.mjs checks that all languages have the same keys and gaps.
- *  3. Data only through Lit templates (textContent), never innerHTML. Every number carries a badge: this.value(number, 'measured' | 'calculated' |
- *     'recorded' | 'chapter'). Plots: <peft-chart> (chart.js). Shared looks: styles/shared.css (.card .row .stack .badge .muted .num .scroll .sr); own
- *     styles: static styles = [LabElement.styles, css`…`]. Colours only from styles/tokens.css; methods: methodColor(), methodShape() (look.js).
- *  4. this.lab is the shared Lab. Change settings with lab.set({...}); use the engine with lab.work(async (session) => …), which waits for its turn, shows
- *     "busy" and reports failures; for work that must not touch the loaded model (Compare) use lab.fork(), a Lab with its own engine. Announce results to
- *     screen readers with this.say(text). Fire page events with this.fire('peft-…', detail).
- *  5. An element also works alone in a foreign page: its attributes are the settings (attributes.js), and the engine starts when it comes into view.
+ *
+ *  2. Texts: content/texts/panels/LANGUAGE.json, flat keys ("mix.title"); `panel.NAME` (button) and `panel.NAME.about` (one sentence)
+ *     are in content/texts/LANGUAGE.json. tests/node/texts.test.mjs checks that all languages have the same keys and gaps.
+ *  3. Data only through Lit templates (textContent), never innerHTML. Every number carries a badge: this.value(number, 'measured' |
+ *     'calculated' | 'recorded' | 'chapter'). Plots: <peft-chart> (chart.js). Shared looks: styles/shared.css (.card .row .stack
+ *     .badge .muted .num .scroll .sr); own styles: static styles = [LabElement.styles, css`…`]. Colours only from styles/tokens.css;
+ *     methods: methodColor(), methodShape() (look.js).
+ *  4. this.lab is the shared Lab. Change settings with lab.set({...}); use the engine with lab.work(async (session) => …), which
+ *     waits for its turn, shows "busy" and reports failures; for work that must not touch the loaded model (Compare) use lab.fork(),
+ *     a Lab with its own engine. Announce results to screen readers with this.say(text). Fire page events with
+ *     this.fire('peft-…', detail).
+ *  5. An element also works alone in a foreign page: its attributes are the settings (attributes.js), and the engine starts when it
+ *     comes into view.
  */
 import { css, html, LitElement, nothing, svg, unsafeCSS } from 'lit';
 import shared from '../styles/shared.css?inline';
@@ -37,7 +40,10 @@ export { css, html, nothing, svg, t };
 
 /** @typedef {'measured' | 'calculated' | 'recorded' | 'chapter'} Badge */
 
-/** Defines an element once; a second copy of the library on the page is no error. @param {string} name @param {CustomElementConstructor} constructor */
+/**
+ * Defines an element once; a second copy of the library on the page is no error.
+ * @param {string} name @param {CustomElementConstructor} constructor
+ */
 export function define(name, constructor) {
     if (!customElements.get(name)) customElements.define(name, constructor);
 }
@@ -47,7 +53,9 @@ export const badge = (kind) => html`<span class="badge ${kind}" title=${t(`badge
 
 /** The playground around an element, through shadow roots. @param {Node} element @returns {any} null: it stands alone, or is the playground itself */
 export function playgroundAround(element) {
-    for (let node = /** @type {any} */ (element); node; node = node.parentNode ?? node.host ?? null) if (node !== element && node.nodeName === 'PEFT-PLAYGROUND') return node;
+    for (let node = /** @type {any} */ (element); node; node = node.parentNode ?? node.host ?? null) {
+        if (node !== element && node.nodeName === 'PEFT-PLAYGROUND') return node;
+    }
     return null;
 }
 
@@ -62,7 +70,10 @@ export class LabElement extends LitElement {
     static properties = /** @type {Record<string, any>} */ ({ session: {}, theme: { reflect: true } });
     /** Lab events after which the element renders again. @type {readonly string[]} */
     static watch = ['status', 'state'];
-    /** Drawn first in the second frame: the recorded run's words do not wait for drawings, lists and the first formatted number (which loads the browser's tables). */
+    /**
+     * Drawn first in the second frame: the recorded run's words do not wait for drawings, lists and the first formatted number
+     * (which loads the browser's tables).
+     */
     static later = false;
 
     /** @type {import('../lib/lab.js').Lab | undefined} */
@@ -151,7 +162,9 @@ export class LabElement extends LitElement {
         this.#listening = new AbortController();
         const { signal } = this.#listening;
         const { watch } = /** @type {typeof LabElement} */ (this.constructor);
-        for (const type of watch) this.lab.addEventListener(type, (event) => this.onLab(type, /** @type {CustomEvent} */ (event).detail), { signal });
+        for (const type of watch) {
+            this.lab.addEventListener(type, (event) => this.onLab(type, /** @type {CustomEvent} */ (event).detail), { signal });
+        }
         languageEvents.addEventListener('change', () => this.requestUpdate(), { signal });
     }
 
@@ -166,7 +179,10 @@ export class LabElement extends LitElement {
         this.requestUpdate();
     }
 
-    /** A number with the badge that says where it comes from. @param {number | string} value formatted here if a number @param {Badge} kind @param {string} [unit] */
+    /**
+     * A number with the badge that says where it comes from.
+     * @param {number | string} value formatted here if a number @param {Badge} kind @param {string} [unit]
+     */
     value(value, kind, unit = '') {
         return html`<span class="num">${typeof value === 'number' ? number(value) : value}${unit ? ` ${unit}` : ''}</span> ${badge(kind)}`;
     }

@@ -18,8 +18,11 @@ export function chapterNumbers(lab) {
             ...row, counted: await session.countFor({ shape: 'llama-2-7b', method: row.method, options: optionsOf(row.settings) }),
         })));
         const memory = await Promise.all(chapter.memory.map(async (/** @type {any} */ row) => {
-            const ask = (/** @type {any} */ more) => session.memoryFor({ shape: row.shape, method: 'lora', options: {}, dtype: 'bf16', checkpointing: true, ...more });
-            const [asChapter, lora, qlora, full] = await Promise.all([ask({ assume: 'chapter' }), ask({}), ask({ dtype: 'nf4' }), ask({ method: 'full', dtype: 'f32' })]);
+            const usual = { shape: row.shape, method: 'lora', options: {}, dtype: 'bf16', checkpointing: true };
+            const ask = (/** @type {any} */ more) => session.memoryFor({ ...usual, ...more });
+            const [asChapter, lora, qlora, full] = await Promise.all([
+                ask({ assume: 'chapter' }), ask({}), ask({ dtype: 'nf4' }), ask({ method: 'full', dtype: 'f32' }),
+            ]);
             return { ...row, asChapter, ours: { lora, qlora, full } };
         }));
         return { methods, memory };
@@ -33,20 +36,33 @@ export const chapterLora = (row) => (row.lora_activations ? row.asChapter.traini
 
 /** @param {import('./base.js').LabElement} host @param {ChapterNumbers} numbers */
 export function methodsTable(host, { methods }) {
-    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('calc.chapter.params')}><table><caption class="small muted">${t('calc.chapter.params')}</caption>
-        <thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col">${t('calc.col.book')}</th><th scope="col">${t('calc.col.exact')}</th><th scope="col">${t('calc.col.why')}</th></tr></thead>
-        <tbody>${methods.map((row) => html`<tr><th scope="row">${book(row.label)}</th><td>${host.value(`${row.params}, ${row.storage}`, 'chapter')}</td>
-            <td>${host.value(count(row.counted.trainable), 'calculated')}<br>${byteSize(row.counted.data_bytes.fp32)}</td><td class="why">${book(row.explanation)}</td></tr>`)}</tbody></table></div>`;
+    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('calc.chapter.params')}><table>
+        <caption class="small muted">${t('calc.chapter.params')}</caption>
+        <thead><tr>
+            <th scope="col">${t('calc.col.method')}</th><th scope="col">${t('calc.col.book')}</th>
+            <th scope="col">${t('calc.col.exact')}</th><th scope="col">${t('calc.col.why')}</th></tr></thead>
+        <tbody>${methods.map((row) => html`<tr>
+                <th scope="row">${book(row.label)}</th>
+                <td>${host.value(`${row.params}, ${row.storage}`, 'chapter')}</td>
+                <td>${host.value(count(row.counted.trainable), 'calculated')}<br>${byteSize(row.counted.data_bytes.fp32)}</td>
+                <td class="why">${book(row.explanation)}</td></tr>`)}</tbody></table></div>`;
 }
 
 /** @param {import('./base.js').LabElement} host @param {ChapterNumbers} numbers */
 export function memoryTable(host, { memory }) {
     const ratio = (/** @type {number} */ a, /** @type {number} */ b) => `${fixed(a / b, 1)}×`;
-    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('calc.chapter.memory')}><table><caption class="small muted">${t('calc.chapter.memory')}</caption>
+    const quotient = (/** @type {number} */ a, /** @type {number} */ b) => `${byteSize(a)} / ${byteSize(b)} = ${ratio(a, b)}`;
+    return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('calc.chapter.memory')}><table>
+        <caption class="small muted">${t('calc.chapter.memory')}</caption>
         <thead><tr>${['model', 'book', 'as', 'ours', 'why'].map((name) => html`<th scope="col">${t(`calc.col.${name}`)}</th>`)}</tr></thead>
-        <tbody>${memory.map((row) => html`<tr><th scope="row">${row.label}</th><td>${host.value(`${row.full} / ${row.lora} = ${row.savings}`, 'chapter')}</td>
-            <td>${host.value(`${byteSize(chapterFull(row))} / ${byteSize(chapterLora(row))} = ${ratio(chapterFull(row), chapterLora(row))}`, 'calculated')}</td>
-            <td>${host.value(`${byteSize(row.ours.full.training)} / ${byteSize(row.ours.lora.training)} = ${ratio(row.ours.full.training, row.ours.lora.training)}`, 'calculated')}<br>
-                <span class="small">${t('calc.qlora', { size: byteSize(row.ours.qlora.training), ratio: ratio(row.ours.full.training, row.ours.qlora.training) })}</span></td>
-            <td class="why">${book(row.explanation)}</td></tr>`)}</tbody></table></div><p class="small muted">${t('calc.chapter.note')}</p>${nothing}`;
+        <tbody>${memory.map((row) => html`<tr>
+                <th scope="row">${row.label}</th>
+                <td>${host.value(`${row.full} / ${row.lora} = ${row.savings}`, 'chapter')}</td>
+                <td>${host.value(quotient(chapterFull(row), chapterLora(row)), 'calculated')}</td>
+                <td>${host.value(quotient(row.ours.full.training, row.ours.lora.training), 'calculated')}<br>
+                    <span class="small">${t('calc.qlora', {
+                        size: byteSize(row.ours.qlora.training), ratio: ratio(row.ours.full.training, row.ours.qlora.training),
+                    })}</span></td>
+                <td class="why">${book(row.explanation)}</td></tr>`)}</tbody></table></div>
+        <p class="small muted">${t('calc.chapter.note')}</p>${nothing}`;
 }

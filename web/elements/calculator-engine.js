@@ -1,5 +1,6 @@
 /**
- * An engine without a model for counts, tables and advice: it is there while a lab's own engine loads or trains, and costs no download but the engine itself.
+ * An engine without a model for counts, tables and advice: it is there while a lab's own engine loads or trains, and costs no
+ * download but the engine itself.
  * One per page, shared by all panels; it ends with the page's last element, and the next question starts another.
  */
 import { PeftLab } from '../engine/index.js';
@@ -28,7 +29,12 @@ function start(lab) {
     return started;
 }
 
-/** @template T @param {import('../lib/lab.js').Lab} lab whose way of starting engines is used @param {(session: Session) => Promise<T>} ask @returns {Promise<T>} */
+/**
+ * @template T
+ * @param {import('../lib/lab.js').Lab} lab whose way of starting engines is used
+ * @param {(session: Session) => Promise<T>} ask
+ * @returns {Promise<T>}
+ */
 export async function calculator(lab, ask) {
     open++;
     try {

@@ -23,8 +23,11 @@ class PeftChapterBase extends LabElement {
     #cell(row, run) {
         const full = row.methods.find((/** @type {any} */ m) => m.method === 'full');
         const gain = (row.base.loss - run.loss) / (row.base.loss - full.loss);
-        return html`<td class="num">${this.value(fixed(run.loss), 'recorded')} <span class="small muted range">${fixed(run.low)} – ${fixed(run.high)}</span><br>
-            <span class="small">${t('chapter.base.cell', { share: percent((100 * run.trainable) / row.parameters), gain: percent(100 * gain) })}</span></td>`;
+        return html`<td class="num">${this.value(fixed(run.loss), 'recorded')}
+            <span class="small muted range">${fixed(run.low)} – ${fixed(run.high)}</span><br>
+            <span class="small">${t('chapter.base.cell', {
+                share: percent((100 * run.trainable) / row.parameters), gain: percent(100 * gain),
+            })}</span></td>`;
     }
 
     render() {
@@ -32,10 +35,17 @@ class PeftChapterBase extends LabElement {
         if (!record) return nothing;
         const title = t('chapter.base.title', { task: t(`task.${record.task}`) });
         return html`<h4>${title}</h4><div class="scroll" tabindex="0" role="region" aria-label=${title}><table>
-            <thead><tr><th scope="col">${t('chapter.base.model')}</th><th scope="col" class="num">${t('chapter.base.bits')}</th><th scope="col" class="num">${t('chapter.base.untrained')}</th>
-                ${record.rows[0].methods.map((/** @type {any} */ run) => html`<th scope="col" class="num">${methodName(run.method)}</th>`)}</tr></thead>
-            <tbody>${record.rows.map((/** @type {any} */ row) => html`<tr><th scope="row">${row.model}<br><span class="small muted">${count(row.parameters)}</span></th><td class="num">${fixed(row.bits_per_byte)}</td>
-                <td class="num">${fixed(row.base.loss)}</td>${row.methods.map((/** @type {any} */ run) => this.#cell(row, run))}</tr>`)}</tbody></table></div>
+            <thead><tr>
+                <th scope="col">${t('chapter.base.model')}</th>
+                <th scope="col" class="num">${t('chapter.base.bits')}</th>
+                <th scope="col" class="num">${t('chapter.base.untrained')}</th>
+                ${record.rows[0].methods.map((/** @type {any} */ run) =>
+                    html`<th scope="col" class="num">${methodName(run.method)}</th>`)}</tr></thead>
+            <tbody>${record.rows.map((/** @type {any} */ row) => html`<tr>
+                    <th scope="row">${row.model}<br><span class="small muted">${count(row.parameters)}</span></th>
+                    <td class="num">${fixed(row.bits_per_byte)}</td>
+                    <td class="num">${fixed(row.base.loss)}</td>
+                    ${row.methods.map((/** @type {any} */ run) => this.#cell(row, run))}</tr>`)}</tbody></table></div>
             <p class="small muted">${t('chapter.base.how', { seeds: record.seeds, command: record.command })}</p>`;
     }
 }
