@@ -1,10 +1,18 @@
 /** What the chapter panel shows besides the engine's tables: claims with our verdict and how to see them, PEFT's own benchmark, and code. */
 
-/** @typedef {'holds' | 'assumes' | 'differs' | 'see'} Verdict holds; holds under an assumption; our measurement or the record says otherwise; run it and see */
-/** @typedef {{id: string, section: string, verdict: Verdict, runs?: Record<string, any>[], panel?: string}} Claim runs: for load(); panel: where it is measured */
+/**
+ * holds; holds under an assumption; our measurement or the record says otherwise; run it and see
+ * @typedef {'holds' | 'assumes' | 'differs' | 'see'} Verdict
+ */
+/**
+ * @typedef {{id: string, section: string, verdict: Verdict, runs?: Record<string, any>[], panel?: string}} Claim
+ *   runs: for load(); panel: where it is measured
+ */
 
 const QV = ['q_proj', 'v_proj'];
-const lora = (/** @type {Record<string, any>} */ options, /** @type {Record<string, any>} */ more = {}) => ({ method: 'lora', options: { rank: 8, alpha: 16, target_modules: QV, ...options }, ...more });
+const lora = (/** @type {Record<string, any>} */ options, /** @type {Record<string, any>} */ more = {}) => ({
+    method: 'lora', options: { rank: 8, alpha: 16, target_modules: QV, ...options }, ...more,
+});
 
 /** In the chapter's order. Texts: chapter.claim.ID (the book), chapter.ours.ID (what we find, and how). @type {readonly Claim[]} */
 export const CLAIMS = Object.freeze(/** @type {Claim[]} */ ([
@@ -22,21 +30,33 @@ export const CLAIMS = Object.freeze(/** @type {Claim[]} */ ([
     { id: 'larger', section: 'scaling', verdict: 'assumes', panel: 'calculator' },
     { id: 'fullmemory', section: 'scaling', verdict: 'differs', panel: 'calculator' },
     { id: 'start', section: 'practice', verdict: 'holds', runs: [lora({})] },
-    { id: 'underfit', section: 'practice', verdict: 'see', runs: [lora({ rank: 1, alpha: 2, target_modules: ['q_proj'] }), lora({ rank: 16, alpha: 32, target_modules: 'all-linear' })] },
-    { id: 'overfit', section: 'practice', verdict: 'see', runs: [lora({ rank: 64, alpha: 128, target_modules: 'all-linear' }, { task: 'mood', steps: 160, lr: 0.01, batch_size: 16 }), lora({ rank: 4, alpha: 8 }, { task: 'mood', steps: 80, lr: 0.01, batch_size: 16 })] },
+    { id: 'underfit', section: 'practice', verdict: 'see',
+        runs: [
+            lora({ rank: 1, alpha: 2, target_modules: ['q_proj'] }),
+            lora({ rank: 16, alpha: 32, target_modules: 'all-linear' }),
+        ] },
+    { id: 'overfit', section: 'practice', verdict: 'see',
+        runs: [
+            lora({ rank: 64, alpha: 128, target_modules: 'all-linear' }, { task: 'mood', steps: 160, lr: 0.01, batch_size: 16 }),
+            lora({ rank: 4, alpha: 8 }, { task: 'mood', steps: 80, lr: 0.01, batch_size: 16 }),
+        ] },
     { id: 'pit.full', section: 'pitfalls', verdict: 'see', runs: [{ method: 'full', options: {} }, lora({})] },
     { id: 'pit.rank', section: 'pitfalls', verdict: 'assumes', runs: [lora({ rank: 64, alpha: 128 }), lora({})] },
-    { id: 'pit.targets', section: 'pitfalls', verdict: 'differs', runs: [lora({ target_modules: ['k_proj'] }), lora({}), lora({ target_modules: 'all-linear' })] },
+    { id: 'pit.targets', section: 'pitfalls', verdict: 'differs',
+        runs: [lora({ target_modules: ['k_proj'] }), lora({}), lora({ target_modules: 'all-linear' })] },
     { id: 'pit.inference', section: 'pitfalls', verdict: 'holds', panel: 'merge' },
     { id: 'pit.one', section: 'pitfalls', verdict: 'holds', runs: [lora({}, { lr: 0.0001 }), lora({})] },
     { id: 'summary', section: 'summary', verdict: 'see', panel: 'choose' },
 ]));
 
-export const SECTIONS = Object.freeze(['quick', 'tree', 'params', 'quality', 'overhead', 'tasks', 'combine', 'scaling', 'practice', 'pitfalls', 'summary']);
+export const SECTIONS = Object.freeze([
+    'quick', 'tree', 'params', 'quality', 'overhead', 'tasks', 'combine', 'scaling', 'practice', 'pitfalls', 'summary',
+]);
 
 /**
- * PEFT's method comparison on MetaMathQA: Llama-3.2-3B, 5,000 steps, AdamW with cosine, one seed each. Parameters, accuracy on GSM8K in percent, rise of the
- * loss on wiki text ("forgetting"), peak GiB, MB of the file. Read from the results in the repository huggingface/peft, folder method_comparison/MetaMathQA.
+ * PEFT's method comparison on MetaMathQA: Llama-3.2-3B, 5,000 steps, AdamW with cosine, one seed each. Parameters, accuracy on
+ * GSM8K in percent, rise of the loss on wiki text ("forgetting"), peak GiB, MB of the file. Read from the results in the repository
+ * huggingface/peft, folder method_comparison/MetaMathQA.
  */
 export const BENCHMARK = Object.freeze({
     source: 'huggingface/peft, method_comparison/MetaMathQA/results', model: 'Llama-3.2-3B', total: 3_212_749_824, full: 47.2,

@@ -1,9 +1,11 @@
 /**
- * <peft-chart>: a figure with Observable Plot (loaded when the first chart is drawn), a generated sentence that says what it shows, and the same data as a
- * table. Usage:
+ * <peft-chart>: a figure with Observable Plot (loaded when the first chart is drawn), a generated sentence that says what it shows,
+ * and the same data as a table. Usage:
  *     <peft-chart .label=${'Loss by step'} .summary=${'Loss fell from 3.1 to 1.4 in 80 steps.'} .height=${220}
- *       .plot=${(Plot, {width, height}) => Plot.plot({width, height, marks: […]})} .table=${{columns: ['step', 'loss'], rows: [[1, 3.1], …]}}></peft-chart>
- * Colours may be CSS variables: Plot passes them through. Redraws are joined to at most 15 per second. .cursor: a value of x where a rule stands (null: none);
+ *       .plot=${(Plot, {width, height}) => Plot.plot({width, height, marks: […]})}
+ *       .table=${{columns: ['step', 'loss'], rows: [[1, 3.1], …]}}></peft-chart>
+ * Colours may be CSS variables: Plot passes them through. Redraws are joined to at most 15 per second. .cursor: a value of x where a
+ * rule stands (null: none);
  * pointing at the plot fires peft-point {x} (null when the pointer leaves), so that what belongs to the same x can be shown elsewhere.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
@@ -28,8 +30,14 @@ class PeftChart extends LabElement {
     static styles = [LabElement.styles, css`
         .plot { position: relative; min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden; direction: ltr; }
         .cursor { position: absolute; inset-block: 22px 34px; width: 0; border-inline-start: 1.5px solid var(--text); pointer-events: none; }
-        .plot svg { display: block; max-width: 100%; height: auto; background: none; overflow: visible; --plot-background: var(--surface); font-family: var(--font); }
-        figcaption { font-size: 0.85rem; color: var(--muted); display: flex; gap: 8px; flex-wrap: wrap; justify-content: space-between; align-items: baseline; margin-top: 4px; }
+        .plot svg {
+            display: block; max-width: 100%; height: auto; background: none; overflow: visible;
+            --plot-background: var(--surface); font-family: var(--font);
+        }
+        figcaption {
+            font-size: 0.85rem; color: var(--muted); display: flex; gap: 8px; flex-wrap: wrap;
+            justify-content: space-between; align-items: baseline; margin-top: 4px;
+        }
         figcaption > .grow { flex: 1 1 200px; }
         .table { max-height: 300px; overflow: auto; }
     `];
@@ -131,22 +139,28 @@ class PeftChart extends LabElement {
         const sources = [drawing, ...drawing.querySelectorAll('*')];
         [copy, ...copy.querySelectorAll('*')].forEach((node, i) => {
             const used = getComputedStyle(sources[i]);
-            for (const name of ['stroke', 'fill']) if (node.getAttribute(name)?.includes('var(')) node.setAttribute(name, used.getPropertyValue(name));
+            for (const name of ['stroke', 'fill']) {
+                if (node.getAttribute(name)?.includes('var(')) node.setAttribute(name, used.getPropertyValue(name));
+            }
         });
         return new XMLSerializer().serializeToString(copy);
     }
 
     render() {
         return html`<figure aria-label=${this.label}>
-            ${this.open ? this.#table() : html`<div class="plot" style=${`--chart-height: ${this.height}px`} @pointermove=${this.#point} @pointerleave=${() => this.fire('peft-point', { x: null })}></div>`}
+            ${this.open ? this.#table() : html`<div class="plot" style=${`--chart-height: ${this.height}px`}
+                @pointermove=${this.#point} @pointerleave=${() => this.fire('peft-point', { x: null })}></div>`}
             <figcaption><span class="grow">${this.summary}</span>
-                ${this.table ? html`<button class="link" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}</button>` : nothing}
+                ${this.table ? html`<button class="link" aria-expanded=${this.open}
+                    @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}</button>` : nothing}
             </figcaption></figure>`;
     }
 
     #table() {
         const { columns, rows } = this.table ?? { columns: [], rows: [] };
-        const cell = (/** @type {string | number | null} */ v) => html`<td class=${typeof v === 'number' ? 'num' : ''}>${v === null ? '' : typeof v === 'number' ? significant(v, 6) : v}</td>`;
+        const cell = (/** @type {string | number | null} */ v) =>
+            html`<td class=${typeof v === 'number' ? 'num' : ''}>
+                ${v === null ? '' : typeof v === 'number' ? significant(v, 6) : v}</td>`;
         return html`<div class="table scroll" tabindex="0" role="region" aria-label=${this.label}><table>
             <thead><tr>${columns.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
             <tbody>${rows.slice(0, TABLE_ROWS).map((row) => html`<tr>${row.map(cell)}</tr>`)}</tbody></table></div>`;

@@ -16,7 +16,8 @@ function lines(text, most) {
 }
 
 /** @param {number} x @param {number} y @param {string[]} text @param {string} kind */
-const label = (x, y, text, kind) => text.map((line, i) => svg`<text x=${x} y=${y + (i - (text.length - 1) / 2) * 15} class=${kind} text-anchor="middle" dominant-baseline="central">${line}</text>`);
+const label = (x, y, text, kind) => text.map((line, i) => svg`<text x=${x} y=${y + (i - (text.length - 1) / 2) * 15}
+    class=${kind} text-anchor="middle" dominant-baseline="central">${line}</text>`);
 
 /**
  * @param {{key: string, question: string | null, quote: string}[]} tree the last node is the default
@@ -34,14 +35,22 @@ export function drawTree(tree, answers, words) {
         reached = lit && answer === 'no';
         const on = (/** @type {boolean} */ value) => (value ? 'on' : '');
         if (last) {
-            return svg`<g class="node result ${on(lit)}"><rect x="22" y=${y - 24} width="196" height="48" rx="24"></rect>${label(120, y, lines(bookWords(node.quote).text, 26), '')}</g>`;
+            return svg`<g class="node result ${on(lit)}">
+                <rect x="22" y=${y - 24} width="196" height="48" rx="24"></rect>
+                ${label(120, y, lines(bookWords(node.quote).text, 26), '')}</g>`;
         }
         const advice = lines(bookWords(node.quote).text, 20);
         const half = advice.length > 2 ? 29 : 22;
-        return svg`<path class="edge ${on(reached)}" d="M120 ${y + 26} V${y + ROW - 26}"></path><text x="128" y=${y + 42} class="small ${on(reached)}">${t('choose.no')}</text>
-            <path class="edge ${on(yes)}" d="M218 ${y} H262"></path><text x="240" y=${y - 7} class="small ${on(yes)}" text-anchor="middle">${t('choose.yes')}</text>
-            <g class="node ${on(lit)}"><rect x="22" y=${y - 26} width="196" height="52" rx="8"></rect>${label(120, y, lines(words(node.key), 26), '')}</g>
-            <g class="node result ${on(yes)}"><rect x="262" y=${y - half} width="152" height=${2 * half} rx="22"></rect>${label(338, y, advice, '')}</g>`;
+        return svg`<path class="edge ${on(reached)}" d="M120 ${y + 26} V${y + ROW - 26}"></path>
+            <text x="128" y=${y + 42} class="small ${on(reached)}">${t('choose.no')}</text>
+            <path class="edge ${on(yes)}" d="M218 ${y} H262"></path>
+            <text x="240" y=${y - 7} class="small ${on(yes)}" text-anchor="middle">${t('choose.yes')}</text>
+            <g class="node ${on(lit)}">
+                <rect x="22" y=${y - 26} width="196" height="52" rx="8"></rect>
+                ${label(120, y, lines(words(node.key), 26), '')}</g>
+            <g class="node result ${on(yes)}">
+                <rect x="262" y=${y - half} width="152" height=${2 * half} rx="22"></rect>
+                ${label(338, y, advice, '')}</g>`;
     });
     return html`<svg viewBox="0 0 ${WIDTH} ${ROW * tree.length - 8}" role="img" aria-label=${t('choose.tree')} class="tree">${nodes}</svg>`;
 }

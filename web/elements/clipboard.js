@@ -22,7 +22,8 @@ export function codeBlock(host, label, code) {
         host.say(t(done ? 'export.copied' : 'export.copy_failed'));
     };
     const note = host.copied === label ? t('export.copied') : host.copied === `-${label}` ? t('export.copy_failed') : '';
-    return html`<div class="code"><div class="row"><span class="grow small muted">${label}</span>${note ? html`<span class="small" role="status">${note}</span>` : nothing}
+    return html`<div class="code"><div class="row"><span class="grow small muted">${label}</span>
+        ${note ? html`<span class="small" role="status">${note}</span>` : nothing}
         <button type="button" class="small" @click=${take}>${t('export.copy')}<span class="sr"> ${label}</span></button></div>
         <pre tabindex="0" role="region" aria-label=${label}><code>${code}</code></pre></div>`;
 }

@@ -1,6 +1,7 @@
 /**
- * <peft-coach>: reads the curves of the run in the lab, says one thing about them, and offers one change that one click applies; never by itself. Its rules are
- * the engine's (src/advise/coach.c) and can be printed. Where a run over-fits, another click goes back to its best step. Shows nothing before there is a run.
+ * <peft-coach>: reads the curves of the run in the lab, says one thing about them, and offers one change that one click applies; never
+ * by itself. Its rules are the engine's (src/advise/coach.c) and can be printed. Where a run over-fits, another click goes back to its
+ * best step. Shows nothing before there is a run.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { calculator } from './calculator-engine.js';
@@ -15,7 +16,9 @@ const NO_NUMBER = 1e30;
 /** Longer curves are thinned; the engine looks at thirds and sixths of a run. */
 const MOST_POINTS = 600;
 const TRAINING = ['lr', 'steps'];
-const SIGNS = /** @type {Record<string, string>} */ ({ good: '✓', plateau: '→', underfitting: '↘', overfitting: '↗', diverging: '⚠', too_early: '…', unfinished: '…' });
+const SIGNS = /** @type {Record<string, string>} */ ({
+    good: '✓', plateau: '→', underfitting: '↘', overfitting: '↗', diverging: '⚠', too_early: '…', unfinished: '…',
+});
 
 /** The engine's sentence in English, ours in other languages. @param {string} key @param {string} words @param {Record<string, any>} [values] */
 const inOurWords = (key, words, values) => (language() !== 'en' && hasText(key) ? t(key, values) : words);
@@ -43,7 +46,7 @@ class PeftCoach extends LabElement {
     static watch = ['run', 'modules', 'validation', 'status', 'state'];
     static properties = { report: { state: true }, applied: { state: true }, problem: { state: true }, about: { state: true } };
     static styles = [LabElement.styles, css`
-        .card { padding: 10px 12px; gap: 6px; }
+        .card { padding: 10px 12px; gap: 6px; font-size: .92rem; }
         summary { cursor: pointer; min-height: 32px; }
         ol { padding-inline-start: 22px; display: grid; gap: 8px; }
         li.applies { font-weight: 600; }
@@ -97,7 +100,10 @@ class PeftCoach extends LabElement {
         if (!run || !suggestion) return;
         // The advice is about the run's settings, which may have been changed since.
         const { steps, lr, batch_size } = run.train;
-        this.lab.set({ method: run.method, steps, lr, batch_size, ...patchOf(suggestion, run.options), ...(TRAINING.includes(suggestion.option) && { options: run.options }) });
+        this.lab.set({
+            method: run.method, steps, lr, batch_size, ...patchOf(suggestion, run.options),
+            ...(TRAINING.includes(suggestion.option) && { options: run.options }),
+        });
         this.applied = t('coach.applied', this.#change(suggestion));
         this.say(this.applied);
         if (train) this.lab.train().catch(() => {}); // failures are shown by the page
@@ -123,11 +129,15 @@ class PeftCoach extends LabElement {
             await this.updateComplete;
             /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('.went'))?.focus(); // its button is gone
         };
-        return html`<div><button type="button" class="back" ?disabled=${lab.status !== 'ready'} @click=${go}>${t('coach.back', { step: run.best.step, best: fixed(run.best.loss, 3), now: fixed(lastValidation(run) ?? NaN, 3) })}</button></div>`;
+        return html`<div><button type="button" class="back" ?disabled=${lab.status !== 'ready'} @click=${go}>${t('coach.back', {
+            step: run.best.step, best: fixed(run.best.loss, 3), now: fixed(lastValidation(run) ?? NaN, 3),
+        })}</button></div>`;
     }
 
     /** @param {import('../lib/runs.js').Run} run */
-    #went({ back, validations }) { return t('coach.back.done', { run: back?.run ?? 0, step: back?.step ?? 0, loss: fixed(validations.at(-1)?.loss ?? NaN, 3) }); }
+    #went({ back, validations }) {
+        return t('coach.back.done', { run: back?.run ?? 0, step: back?.step ?? 0, loss: fixed(validations.at(-1)?.loss ?? NaN, 3) });
+    }
 
     /** Why, in the engine's words, or from its numbers in another language. @param {any} report */
     #because({ state, why, best_step: step, gap, recent }) {
@@ -140,20 +150,32 @@ class PeftCoach extends LabElement {
         // Settings that rebuild the trained part put the run away: what was applied stays said until the next run.
         if (!report || !lab.run) return this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing;
         const { run } = lab;
-        if (run.back) return html`<div class="card stack went" tabindex="-1" role="group" aria-label=${t('coach.title')}><p><strong>${t('coach.title')}: <span aria-hidden="true">✓</span> ${t('coach.back.title')}</strong></p><p class="small">${this.#went(run)}</p></div>`;
+        if (run.back) {
+            return html`<div class="card stack went" tabindex="-1" role="group" aria-label=${t('coach.title')}>
+                <p><strong>${t('coach.title')}: <span aria-hidden="true">✓</span> ${t('coach.back.title')}</strong></p>
+                <p class="small">${this.#went(run)}</p></div>`;
+        }
         const { suggestion } = report;
         const open = lab.status === 'training';
         const off = open || Boolean(this.applied) || lab.state.lock.includes(suggestion?.option);
-        return html`<div class="card stack" role="group" aria-label=${t('coach.title')}><p><strong>${t('coach.title')}: <span aria-hidden="true">${SIGNS[report.state] ?? ''}</span> ${t(`coach.state.${report.state}`)}</strong></p>
+        return html`<div class="card stack" role="group" aria-label=${t('coach.title')}>
+            <p><strong>${t('coach.title')}: <span aria-hidden="true">${SIGNS[report.state] ?? ''}</span> ${
+                t(`coach.state.${report.state}`)}</strong></p>
             <p class="small">${this.#because(report)}</p>
             ${suggestion ? html`<p>${t('coach.suggest', this.#change(suggestion))}</p><div class="row">
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(false)}>${t('coach.apply')}</button>
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(true)}>${t('coach.apply_train')}</button>
-                ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>` : html`<p class="small">${inOurWords(`coach.advice.${report.state}`, report.advice)}</p>`}
+                    ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>`
+                : html`<p class="small">${inOurWords(`coach.advice.${report.state}`, report.advice)}</p>`}
             ${report.state === 'overfitting' ? this.#back(run) : nothing}
             ${this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing}
-            <details><summary class="small">${t('coach.why')}</summary><p class="small muted">${t('coach.rules')}</p><ol class="small">${report.rules.map((/** @type {any} */ rule) => html`<li class=${rule.applies ? 'applies' : ''}>
-                ${t(`coach.state.${rule.state}`)}${rule.applies ? ` (${t('coach.applies')})` : ''}: ${inOurWords(`coach.rule.${rule.state}`, rule.condition)} ${inOurWords(`coach.advice.${rule.state}`, rule.advice)}</li>`)}</ol></details></div>`;
+            <details><summary class="small">${t('coach.why')}</summary>
+                <p class="small muted">${t('coach.rules')}</p>
+                <ol class="small">
+                ${report.rules.map((/** @type {any} */ rule) => html`<li class=${rule.applies ? 'applies' : ''}>
+                ${t(`coach.state.${rule.state}`)}${rule.applies ? ` (${t('coach.applies')})` : ''}: ${
+                    inOurWords(`coach.rule.${rule.state}`, rule.condition)} ${
+                    inOurWords(`coach.advice.${rule.state}`, rule.advice)}</li>`)}</ol></details></div>`;
     }
 }
 define('peft-coach', PeftCoach);

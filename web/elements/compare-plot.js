@@ -6,7 +6,8 @@ import { methodColor, methodSymbol } from './look.js';
 /** @typedef {import('../lib/sweep.js').Point} Point */
 
 /**
- * Share of what full fine-tuning gains over the model alone, in percent: the only axis on which the chapter's drawing, which names no task, can stand.
+ * Share of what full fine-tuning gains over the model alone, in percent: the only axis on which the chapter's drawing, which names
+ * no task, can stand.
  * @param {Point[]} all @param {number} base @returns {{points: Point[], top: string} | null} null: nothing was gained
  */
 export function gains(all, base) {
@@ -28,7 +29,10 @@ export function gains(all, base) {
 const RADIUS = 8;
 const LETTER = 7;
 const LINE = 14;
-const PLACES = /** @type {Place[]} */ ([-1, 1].flatMap((down) => ['start', 'end'].map((anchor) => ({ anchor, dx: anchor === 'end' ? -9 : 9, dy: down * 10 }))));
+const PLACES = [-1, 1].flatMap((down) => /** @type {Place[]} */ ([
+    { anchor: 'start', dx: 9, dy: down * 10 },
+    { anchor: 'end', dx: -9, dy: down * 10 },
+]));
 
 /**
  * Where every label stands: beside its mark, on the first of four places that is inside the plot and covers neither a mark nor an earlier label.
@@ -43,7 +47,8 @@ export function placeLabels(marks, width) {
             const left = x + dx - (anchor === 'end' ? long : 0);
             return [left, y + dy - LINE / 2, left + long, y + dy + LINE / 2];
         };
-        const free = (/** @type {number[]} */ [left, top, right, bottom]) => left >= 0 && right <= width && taken.every((box) => right <= box[0] || left >= box[2] || bottom <= box[1] || top >= box[3]);
+        const free = (/** @type {number[]} */ [left, top, right, bottom]) => left >= 0 && right <= width
+            && taken.every((box) => right <= box[0] || left >= box[2] || bottom <= box[1] || top >= box[3]);
         const place = PLACES.find((at) => free(boxOf(at))) ?? null;
         if (place) taken.push(boxOf(place));
         return place;
@@ -51,8 +56,13 @@ export function placeLabels(marks, width) {
 }
 
 /**
- * @param {{points: Point[], better: 1 | -1, base: number | null, label: string, show: (value: number) => string, sketch: number}} data show: a value in words;
- * sketch: parameters of the model, to place the chapter's percentages; 0 = no overlay
+ * @param {object} data
+ * @param {Point[]} data.points
+ * @param {1 | -1} data.better
+ * @param {number | null} data.base
+ * @param {string} data.label
+ * @param {(value: number) => string} data.show a value in words
+ * @param {number} data.sketch parameters of the model, to place the chapter's percentages; 0 = no overlay
  * @returns {(Plot: any, size: {width: number, height: number}) => Element}
  */
 export function scatterPlot({ points, better, base, label, show, sketch }) {
@@ -64,29 +74,54 @@ export function scatterPlot({ points, better, base, label, show, sketch }) {
         const methods = [...new Set(points.map((p) => p.method))];
         const draw = (/** @type {any[]} */ labels) => Plot.plot({
             width, height, marginLeft: 56, marginBottom: 44, marginRight: 16, marginTop: 30, style: { background: 'none' },
-            x: { type: 'log', label: t('compare.axis.x'), domain: [Math.min(...xs) / 1.8, Math.max(...xs) * 1.8], ticks: Math.max(2, Math.min(6, Math.floor(width / 90))), tickFormat: (/** @type {number} */ v) => number(v, { notation: 'compact' }), grid: true },
+            x: {
+                type: 'log', label: t('compare.axis.x'), domain: [Math.min(...xs) / 1.8, Math.max(...xs) * 1.8],
+                ticks: Math.max(2, Math.min(6, Math.floor(width / 90))),
+                tickFormat: (/** @type {number} */ v) => number(v, { notation: 'compact' }), grid: true,
+            },
             y: { label, grid: true, nice: true, tickFormat: show },
             marks: [
                 base === null ? null : Plot.ruleY([base], { stroke: 'var(--muted)', strokeDasharray: '5 4' }),
-                base === null ? null : Plot.text([base], { y: (/** @type {number} */ d) => d, text: () => t('compare.base'), frameAnchor: 'right', textAnchor: 'end', dy: lowest ? -8 : 9, fill: 'var(--muted)' }),
-                line.length > 1 ? Plot.line(line, { x: 'trainable', y: 'mean', stroke: 'var(--line-strong)', strokeWidth: 1.5, curve: 'step-after' }) : null,
+                base === null ? null : Plot.text([base], {
+                    y: (/** @type {number} */ d) => d, text: () => t('compare.base'),
+                    frameAnchor: 'right', textAnchor: 'end', dy: lowest ? -8 : 9, fill: 'var(--muted)',
+                }),
+                line.length > 1
+                    ? Plot.line(line, { x: 'trainable', y: 'mean', stroke: 'var(--line-strong)', strokeWidth: 1.5, curve: 'step-after' })
+                    : null,
                 drawn.length ? Plot.line(drawn, { x: 'x', y: 'quality', stroke: 'var(--muted)', strokeDasharray: '2 4' }) : null,
-                ...drawn.map((p) => Plot.dot([p], { x: 'x', y: 'quality', symbol: methodSymbol(p.method), r: 6, stroke: methodColor(p.method), strokeDasharray: '2 2' })),
-                ...points.filter((p) => p.max > p.min).map((p) => Plot.ruleX([p], { x: 'trainable', y1: 'min', y2: 'max', stroke: methodColor(p.method), strokeWidth: 2 })),
-                ...methods.map((method) => Plot.dot(points.filter((p) => p.method === method), { x: 'trainable', y: 'mean', symbol: methodSymbol(method), r: 6.5, fill: methodColor(method), stroke: 'var(--surface)' })),
+                ...drawn.map((p) => Plot.dot([p], {
+                    x: 'x', y: 'quality', symbol: methodSymbol(p.method), r: 6, stroke: methodColor(p.method), strokeDasharray: '2 2',
+                })),
+                ...points.filter((p) => p.max > p.min)
+                    .map((p) => Plot.ruleX([p], {
+                        x: 'trainable', y1: 'min', y2: 'max', stroke: methodColor(p.method), strokeWidth: 2,
+                    })),
+                ...methods.map((method) => Plot.dot(points.filter((p) => p.method === method), {
+                    x: 'trainable', y: 'mean', symbol: methodSymbol(method), r: 6.5,
+                    fill: methodColor(method), stroke: 'var(--surface)',
+                })),
                 ...labels,
             ].filter(Boolean),
         });
         const named = [
-            ...points.map((p) => ({ x: p.trainable, y: p.mean, text: t(`method.${p.method}`) + (p.size ? ` ${p.size}` : ''), looks: { fill: 'currentColor' } })),
-            ...drawn.map((p) => ({ x: p.x, y: p.quality, text: t('compare.sketch.point', { method: t(`method.${p.method}`) }), looks: { fill: 'var(--muted)', fontStyle: 'italic' } })),
+            ...points.map((p) => ({
+                x: p.trainable, y: p.mean, text: t(`method.${p.method}`) + (p.size ? ` ${p.size}` : ''), looks: { fill: 'currentColor' },
+            })),
+            ...drawn.map((p) => ({
+                x: p.x, y: p.quality, text: t('compare.sketch.point', { method: t(`method.${p.method}`) }),
+                looks: { fill: 'var(--muted)', fontStyle: 'italic' },
+            })),
         ];
         // Drawn once without labels: then it is known where the marks are.
         const [x, y] = ['x', 'y'].map((name) => draw([]).scale(name));
         const places = placeLabels(named.map((mark) => ({ ...mark, x: x.apply(mark.x), y: y.apply(mark.y) })), width);
         return draw(named.flatMap((mark, i) => {
             const place = places[i];
-            return place ? [Plot.text([mark], { x: 'x', y: 'y', text: 'text', textAnchor: place.anchor, dx: place.dx, dy: place.dy, stroke: 'var(--surface)', strokeWidth: 3, ...mark.looks })] : [];
+            return place ? [Plot.text([mark], {
+                x: 'x', y: 'y', text: 'text', textAnchor: place.anchor, dx: place.dx, dy: place.dy,
+                stroke: 'var(--surface)', strokeWidth: 3, ...mark.looks,
+            })] : [];
         }));
     };
 }

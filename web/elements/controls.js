@@ -71,9 +71,12 @@ class PeftControls extends LabElement {
         const story = hasText(`task.${current}.story`) ? t(`task.${current}.story`) : (lab.task?.story ?? '');
         return html`<div class="stack">
             ${this.#hidden('task') ? nothing : html`<div><label for="task"><h2>${t('task.title')}</h2></label>
-                <select id="task" ?disabled=${this.#off('task') || !lab.session} @change=${(/** @type {any} */ e) => lab.set({ task: e.target.value })}>
+                <select id="task" ?disabled=${this.#off('task') || !lab.session}
+                    @change=${(/** @type {any} */ e) => lab.set({ task: e.target.value })}>
                     ${own ? html`<option value="own-data" selected>${t('task.own')}: ${lab.task?.title ?? ''}</option>` : nothing}
-                    ${lab.index.tasks.length ? lab.index.tasks.map((task) => html`<option value=${task.name} ?selected=${task.name === current}>${this.#taskText(task.name, task.title)}</option>`)
+                    ${lab.index.tasks.length
+                        ? lab.index.tasks.map(({ name, title }) =>
+                            html`<option value=${name} ?selected=${name === current}>${this.#taskText(name, title)}</option>`)
                         : html`<option>${this.#taskText(current, current)}</option>`}</select>
                 <p class="small muted">${story}</p>${this.#examples()}</div>`}
             <div class="options">${this.#options.map((option) => this.#option(option))}</div>
@@ -86,8 +89,13 @@ class PeftControls extends LabElement {
         if (!task || !train) return nothing;
         const held = data.find((part) => part.split === 'validation')?.examples ?? 0;
         return html`<p class="small row"><span class="grow">${t('task.examples', { n: train.examples, held })}</span>
-            <button class="link" aria-expanded=${this.examples} @click=${() => { this.examples = !this.examples; }}>${t(this.examples ? 'task.hide' : 'task.see')}</button></p>
-            ${this.examples ? html`<ul class="examples" tabindex="0">${task.splits.train.slice(0, SHOWN_EXAMPLES).map((example) => html`<li><span class="muted">${example.prompt ?? ''}</span>${example.completion ?? /** @type {any} */ (example).text ?? ''}</li>`)}</ul>` : nothing}`;
+            <button class="link" aria-expanded=${this.examples}
+                @click=${() => { this.examples = !this.examples; }}>${t(this.examples ? 'task.hide' : 'task.see')}</button></p>
+            ${this.examples
+                ? html`<ul class="examples" tabindex="0">
+                    ${task.splits.train.slice(0, SHOWN_EXAMPLES).map((/** @type {any} */ { prompt, completion, text }) =>
+                        html`<li><span class="muted">${prompt ?? ''}</span>${completion ?? text ?? ''}</li>`)}</ul>`
+                : nothing}`;
     }
 
     /** @param {Option} option */
@@ -97,7 +105,8 @@ class PeftControls extends LabElement {
         const preset = lab.preset.options?.[option.name] ?? option.default;
         const value = lab.state.options[option.name] ?? used[option.name] ?? preset;
         return optionControl({
-            option: { ...option, default: preset }, value, changed: option.name in lab.state.options, disabled: this.#off(option.name), id: `o-${option.name}`,
+            option: { ...option, default: preset }, value, id: `o-${option.name}`,
+            changed: option.name in lab.state.options, disabled: this.#off(option.name),
             sites: lab.engine?.sites ?? [], set: (next) => lab.setOption(option.name, next),
         });
     }
@@ -107,14 +116,20 @@ class PeftControls extends LabElement {
         const used = /** @type {Record<string, any>} */ ({ ...lab.train_options, seed: lab.state.seed, workers: lab.workers });
         const shown = TRAINING.filter(({ key }) => !this.#hidden(key));
         const control = (/** @type {Option & {key: string}} */ { key, ...option }) => optionControl({
-            option: { ...option, label: t(`settings.${key}`), help: t(`settings.${key}.about`), default: key === 'workers' || key === 'seed' ? option.default : (lab.preset[key] ?? t('settings.auto')) },
-            value: used[key], changed: lab.state[key] !== option.default, disabled: this.#off(key), id: `s-${key}`, set: (value) => lab.set({ [key]: value ?? option.default }),
+            option: {
+                ...option, label: t(`settings.${key}`), help: t(`settings.${key}.about`),
+                default: key === 'workers' || key === 'seed' ? option.default : (lab.preset[key] ?? t('settings.auto')),
+            },
+            value: used[key], changed: lab.state[key] !== option.default, disabled: this.#off(key),
+            id: `s-${key}`, set: (value) => lab.set({ [key]: value ?? option.default }),
         });
         return html`<details ?open=${this.#level > 1}><summary>${t('settings.training')}</summary><div class="options">
             ${shown.map(control)}
-            ${this.#hidden('model') || lab.index.models.length < 2 ? nothing : html`<div class="option"><label for="model">${t('settings.model')}</label>
+            ${this.#hidden('model') || lab.index.models.length < 2 ? nothing
+                : html`<div class="option"><label for="model">${t('settings.model')}</label>
                 <select id="model" ?disabled=${this.#off('model')} @change=${(/** @type {any} */ e) => lab.set({ model: e.target.value })}>
-                ${lab.index.models.map((model) => html`<option value=${model.name} ?selected=${model.name === lab.state.model}>${model.name}</option>`)}</select></div>`}</div></details>`;
+                ${lab.index.models.map(({ name }) => html`<option value=${name} ?selected=${name === lab.state.model}>${name}</option>`)}
+                </select></div>`}</div></details>`;
     }
 }
 define('peft-controls', PeftControls);
