@@ -9,7 +9,10 @@ export function said(sentence) {
     return ours ? text : html`<span lang="en">${text}</span>`;
 }
 
-/** What went wrong. Where the engine's sentence stays English it stands below one of ours. @param {{message: string, hint?: string, code?: string}} error */
+/**
+ * What went wrong. Where the engine's sentence stays English it stands below one of ours.
+ * @param {{message: string, hint?: string, code?: string}} error
+ */
 export function wrong({ message, hint = '', code = '' }) {
     const { text, ours } = engineWords(message);
     const own = `failure.code.${code}`;

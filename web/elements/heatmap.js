@@ -1,7 +1,8 @@
 /**
- * <peft-heatmap>: a matrix as a canvas of diverging colours (orange negative, blue positive, grey zero) with its scale printed, a read-out for the cell under
- * the pointer or the cursor, and the strongest cells as a table. One tab stop: arrow keys move the cursor, Shift by ten, Home/End within the row,
- * Page Up/Down within the column. One cell is a whole number of pixels, so no value is dropped by scaling.
+ * <peft-heatmap>: a matrix as a canvas of diverging colours (orange negative, blue positive, grey zero) with its scale printed, a
+ * read-out for the cell under the pointer or the cursor, and the strongest cells as a table. One tab stop: arrow keys move the
+ * cursor, Shift by ten, Home/End within the row, Page Up/Down within the column. One cell is a whole number of pixels, so no value
+ * is dropped by scaling.
  *     <peft-heatmap .label=${'ΔW'} .values=${float32Array} .rows=${64} .cols=${8} .max=${0.5}></peft-heatmap>
  * max: value of the full colour, 0 = the matrix's own largest. Event peft-cell {row, col} when the cursor moves.
  */
@@ -44,11 +45,21 @@ class PeftHeatmap extends LabElement {
         :host { display: inline-block; vertical-align: top; max-width: 100%; }
         figure { display: grid; gap: 4px; justify-items: start; }
         figcaption { font-weight: 650; font-size: 0.9rem; }
-        .map { position: relative; max-width: 100%; border: 1px solid var(--line-strong); line-height: 0; touch-action: pan-y; direction: ltr; forced-color-adjust: none; }
+        .map {
+            position: relative; max-width: 100%; border: 1px solid var(--line-strong); line-height: 0;
+            touch-action: pan-y; direction: ltr; forced-color-adjust: none;
+        }
         canvas { display: block; width: 100%; height: auto; image-rendering: pixelated; }
         .cursor { position: absolute; outline: 2px solid var(--text); outline-offset: 0; pointer-events: none; min-width: 3px; min-height: 3px; }
-        .legend { display: grid; grid-template-columns: auto minmax(40px, 90px) auto; gap: 6px; align-items: center; font-size: 0.8rem; color: var(--muted); }
-        .ramp { height: 10px; border: 1px solid var(--line-strong); background: linear-gradient(to right, var(--negative), var(--neutral), var(--positive)); forced-color-adjust: none; }
+        .legend {
+            display: grid; grid-template-columns: auto minmax(40px, 90px) auto; gap: 6px; align-items: center;
+            font-size: 0.8rem; color: var(--muted);
+        }
+        .ramp {
+            height: 10px; border: 1px solid var(--line-strong);
+            background: linear-gradient(to right, var(--negative), var(--neutral), var(--positive));
+            forced-color-adjust: none;
+        }
         output { font-size: 0.8rem; min-height: 1.5em; max-width: 32ch; }
         .probe { position: absolute; visibility: hidden; forced-color-adjust: none; }
         table { font-size: 0.8rem; }
@@ -98,7 +109,10 @@ class PeftHeatmap extends LabElement {
         const { values, rows, cols } = this;
         const canvas = this.renderRoot.querySelector('canvas');
         if (!canvas || !values || values.length !== rows * cols || values.length === 0) return;
-        const color = (/** @type {string} */ name) => channels(getComputedStyle(/** @type {Element} */ (this.renderRoot.querySelector(`.probe.${name}`))).color);
+        const color = (/** @type {string} */ name) => {
+            const probe = /** @type {Element} */ (this.renderRoot.querySelector(`.probe.${name}`));
+            return channels(getComputedStyle(probe).color);
+        };
         const colors = { negative: color('negative'), neutral: color('neutral'), positive: color('positive') };
         if (canvas.width !== cols || canvas.height !== rows) Object.assign(canvas, { width: cols, height: rows });
         canvas.getContext('2d')?.putImageData(new ImageData(paint(values, this.scale, colors), cols, rows), 0, 0);
@@ -127,7 +141,9 @@ class PeftHeatmap extends LabElement {
     /** @param {PointerEvent} event */
     #point(event) {
         const box = /** @type {Element} */ (event.currentTarget).getBoundingClientRect();
-        this.#move(Math.floor(((event.clientY - box.top) / box.height) * this.rows), Math.floor(((event.clientX - box.left) / box.width) * this.cols));
+        const down = (event.clientY - box.top) / box.height;
+        const along = (event.clientX - box.left) / box.width;
+        this.#move(Math.floor(down * this.rows), Math.floor(along * this.cols));
     }
 
     render() {
@@ -135,11 +151,15 @@ class PeftHeatmap extends LabElement {
         if (!values) return nothing;
         const size = Math.max(1, Math.min(CELL_MAX, Math.round(this.side / Math.max(rows, cols, 1))));
         const probes = ['negative', 'neutral', 'positive'].map((name) => html`<span class="probe ${name}" style=${`color: var(--${name})`}></span>`);
-        const legend = html`<div class="legend num" aria-hidden="true"><span>−${significant(this.scale)}</span><span class="ramp"></span><span>+${significant(this.scale)}</span></div>`;
+        const legend = html`<div class="legend num" aria-hidden="true">
+            <span>−${significant(this.scale)}</span><span class="ramp"></span>
+            <span>+${significant(this.scale)}</span></div>`;
         const about = t(this.plain ? 'heatmap.plain' : 'heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) });
         if (this.plain) {
             return html`<figure aria-label=${this.label}><figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
-                <div class="map" role="img" aria-label=${about} style=${`width:${cols * size + 2}px`}><canvas aria-hidden="true"></canvas></div><div class="small muted num" aria-hidden="true">±${significant(this.scale)}</div>${probes}</figure>`;
+                <div class="map" role="img" aria-label=${about} style=${`width:${cols * size + 2}px`}>
+                    <canvas aria-hidden="true"></canvas></div>
+                <div class="small muted num" aria-hidden="true">±${significant(this.scale)}</div>${probes}</figure>`;
         }
         const inside = cell && cell.row < rows && cell.col < cols;
         const [x, w] = this.band === 'row' ? [0, 100] : [((cell?.col ?? 0) / cols) * 100, 100 / cols];
@@ -149,22 +169,33 @@ class PeftHeatmap extends LabElement {
             <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
             <div class="map" role="application" tabindex="0" style=${`width:${cols * size + 2}px`} aria-roledescription=${t('heatmap.role')}
                 aria-label=${about} aria-describedby="cell"
-                @keydown=${this.#key} @pointermove=${this.#point} @pointerdown=${this.#point} @focus=${() => { this.focused = true; if (!this.cell) this.#move(0, 0); }} @blur=${() => { this.focused = false; }}>
+                @keydown=${this.#key} @pointermove=${this.#point} @pointerdown=${this.#point}
+                @focus=${() => { this.focused = true; if (!this.cell) this.#move(0, 0); }}
+                @blur=${() => { this.focused = false; }}>
                 <canvas aria-hidden="true"></canvas>${inside ? html`<div class="cursor" style=${box}></div>` : nothing}
             </div>
             ${legend}
-            <output id="cell" class="num" aria-live=${this.focused ? 'polite' : 'off'}>${inside ? t('heatmap.cell', { row: cell.row + 1, col: cell.col + 1, value: significant(values[cell.row * cols + cell.col], 4) }) : t('heatmap.hint')}</output>
-            <button class="link small" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${t(this.open ? 'chart.hide_table' : 'chart.show_table')}<span class="sr"> ${this.label}</span></button>
+            <output id="cell" class="num" aria-live=${this.focused ? 'polite' : 'off'}>${inside ? t('heatmap.cell', {
+                row: cell.row + 1, col: cell.col + 1, value: significant(values[cell.row * cols + cell.col], 4),
+            }) : t('heatmap.hint')}</output>
+            <button class="link small" aria-expanded=${this.open} @click=${() => { this.open = !this.open; }}>${
+                t(this.open ? 'chart.hide_table' : 'chart.show_table')}<span class="sr"> ${this.label}</span></button>
             ${this.open ? this.#table() : nothing}
             ${probes}</figure>`;
     }
 
     #table() {
         const { values, cols } = this;
-        const order = Array.from(/** @type {Float32Array} */ (values).keys()).sort((a, b) => Math.abs(/** @type {any} */ (values)[b]) - Math.abs(/** @type {any} */ (values)[a])).slice(0, STRONGEST);
-        return html`<div class="scroll"><table><caption class="small">${t('heatmap.strongest', { n: order.length, all: count(values?.length ?? 0) })}</caption>
-            <thead><tr><th scope="col">${t('heatmap.row')}</th><th scope="col">${t('heatmap.col')}</th><th scope="col">${t('heatmap.value')}</th></tr></thead>
-            <tbody>${order.map((i) => html`<tr><td class="num">${Math.floor(i / cols) + 1}</td><td class="num">${(i % cols) + 1}</td><td class="num">${significant(/** @type {any} */ (values)[i], 4)}</td></tr>`)}</tbody></table></div>`;
+        const size = (/** @type {number} */ i) => Math.abs(/** @type {any} */ (values)[i]);
+        const order = Array.from(/** @type {Float32Array} */ (values).keys()).sort((a, b) => size(b) - size(a)).slice(0, STRONGEST);
+        return html`<div class="scroll"><table>
+            <caption class="small">${t('heatmap.strongest', { n: order.length, all: count(values?.length ?? 0) })}</caption>
+            <thead><tr>
+                <th scope="col">${t('heatmap.row')}</th><th scope="col">${t('heatmap.col')}</th>
+                <th scope="col">${t('heatmap.value')}</th></tr></thead>
+            <tbody>${order.map((i) => html`<tr>
+                <td class="num">${Math.floor(i / cols) + 1}</td><td class="num">${(i % cols) + 1}</td>
+                <td class="num">${significant(/** @type {any} */ (values)[i], 4)}</td></tr>`)}</tbody></table></div>`;
     }
 }
 define('peft-heatmap', PeftHeatmap);

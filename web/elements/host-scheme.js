@@ -1,4 +1,7 @@
-/** Light or dark as the place an embedded element stands in: it paints no background of its own, and many pages go dark without saying so by color-scheme. */
+/**
+ * Light or dark as the place an embedded element stands in: it paints no background of its own, and many pages go dark without
+ * saying so by color-scheme.
+ */
 
 /** @type {CanvasRenderingContext2D | null | undefined} */
 let canvas;

@@ -46,8 +46,8 @@ export function enter(lab) {
 }
 
 /**
- * One left. After the last (moved elements are back at once) a training is paused, which keeps it, and the engine ends, also one that is still being loaded;
- * ready() starts another. @param {Lab} lab
+ * One left. After the last (moved elements are back at once) a training is paused, which keeps it, and the engine ends, also one
+ * that is still being loaded; ready() starts another. @param {Lab} lab
  */
 export function leave(lab) {
     present--;

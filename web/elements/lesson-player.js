@@ -1,7 +1,8 @@
 /**
- * <peft-lesson>: plays one lesson: text, what it sets, the button that does the step, what was measured, and a checked exercise. Attribute src: the address of a
- * lesson's JSON file; property lesson: one that was read already; docked: in the bar that stays on the screen, where it can be folded. What a step points at is
- * scrolled into view. leave() puts the settings back. Fires peft-answer, peft-lesson-done and, asked to close, peft-lesson-leave.
+ * <peft-lesson>: plays one lesson: text, what it sets, the button that does the step, what was measured, and a checked exercise.
+ * Attribute src: the address of a lesson's JSON file; property lesson: one that was read already; docked: in the bar that stays on
+ * the screen, where it can be folded. What a step points at is scrolled into view. leave() puts the settings back. Fires peft-answer,
+ * peft-lesson-done and, asked to close, peft-lesson-leave.
  */
 import { css, define, html, LabElement, nothing, playgroundAround, t } from './base.js';
 import { settingsText } from './recommend.js';
@@ -16,7 +17,10 @@ const BUSY = Object.freeze(['training', 'busy', 'loading']);
 const EDGE = 8;
 
 /** Parts of the page that a step can point at. @type {Record<string, string>} */
-const FOCUS = { methods: 'peft-methods', counter: 'peft-counter', controls: 'peft-controls', train: 'peft-train', diagram: 'peft-diagram', loss: 'peft-loss', sample: 'peft-sample', runs: 'peft-runs' };
+const FOCUS = {
+    methods: 'peft-methods', counter: 'peft-counter', controls: 'peft-controls', train: 'peft-train',
+    diagram: 'peft-diagram', loss: 'peft-loss', sample: 'peft-sample', runs: 'peft-runs',
+};
 
 const quiet = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
@@ -25,7 +29,10 @@ export const finished = new Set();
 
 export class PeftLesson extends LabElement {
     static watch = ['status', 'state', 'counts', 'modules', 'run', 'runs', 'merge', 'sample', 'validation', 'lesson', 'ready'];
-    static properties = { src: {}, lesson: { attribute: false }, docked: { type: Boolean, reflect: true }, folded: { state: true }, at: { state: true }, given: { state: true }, verdict: { state: true }, problem: { state: true } };
+    static properties = {
+        src: {}, lesson: { attribute: false }, docked: { type: Boolean, reflect: true }, folded: { state: true },
+        at: { state: true }, given: { state: true }, verdict: { state: true }, problem: { state: true },
+    };
     static styles = [LabElement.styles, css`
         .lesson { border-color: var(--accent); border-width: 2px; }
         fieldset { display: grid; gap: 4px; padding: 8px 0; }
@@ -41,12 +48,18 @@ export class PeftLesson extends LabElement {
         h3:focus { outline: none; }
         .body { display: grid; gap: 4px 24px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
         .body > .stack { align-content: start; }
-        :host([docked]) .lesson { padding: 8px 14px; background: var(--bg); max-height: min(44vh, 400px); overflow-y: auto; box-shadow: 0 -4px 14px rgb(0 0 0 / .16); }
+        :host([docked]) .lesson {
+            padding: 8px 14px; background: var(--bg); max-height: min(44vh, 400px); overflow-y: auto;
+            box-shadow: 0 -4px 14px rgb(0 0 0 / .16);
+        }
         :host([docked]) h3 { font-size: 1rem; }
         .head { display: flex; gap: 8px; align-items: center; } .head > h3 { flex: 1; }
         .fold { min-width: 36px; padding-inline: 8px; flex: none; }
         label.choice > input { flex: none; }
-        @media (max-width: 700px) { progress { max-width: 70px; } :host([docked]) progress { display: none; } :host([docked]) .lesson { padding: 6px 10px; max-height: 42vh; } }
+        @media (max-width: 700px) {
+            progress { max-width: 70px; } :host([docked]) progress { display: none; }
+            :host([docked]) .lesson { padding: 6px 10px; max-height: 42vh; }
+        }
     `];
 
     /** @type {(() => Promise<void>) | null} puts back what was before the lesson */
@@ -70,7 +83,11 @@ export class PeftLesson extends LabElement {
     /** @param {Map<string, unknown>} changed */
     willUpdate(changed) {
         if (changed.has('src') && this.src) {
-            fetch(new URL(this.src, document.baseURI)).then((answer) => answer.json()).then((raw) => { this.lesson = readLesson(raw); }, (error) => { this.problem = t('lessons.unreadable', { why: error.message }); })
+            fetch(new URL(this.src, document.baseURI)).then((answer) => answer.json())
+                .then(
+                    (raw) => { this.lesson = readLesson(raw); },
+                    (error) => { this.problem = t('lessons.unreadable', { why: error.message }); },
+                )
                 .catch((error) => { this.problem = error.message; });
         }
         if (changed.has('lesson') && this.lesson) this.go(0);
@@ -151,7 +168,9 @@ export class PeftLesson extends LabElement {
         const part = this.#part(name);
         if (!part) return;
         this.#show(name);
-        part.animate([{ outline: '3px solid var(--accent)', outlineOffset: '2px' }, { outline: '3px solid var(--accent)', outlineOffset: '2px', offset: 0.9 }, { outline: '3px solid transparent', outlineOffset: '2px' }], { duration: quiet() ? 1500 : 2500 });
+        const lit = { outline: '3px solid var(--accent)', outlineOffset: '2px' };
+        const faded = { outline: '3px solid transparent', outlineOffset: '2px' };
+        part.animate([lit, { ...lit, offset: 0.9 }, faded], { duration: quiet() ? 1500 : 2500 });
         this.fire('peft-focus', { name });
     }
 
@@ -185,8 +204,11 @@ export class PeftLesson extends LabElement {
     #fact(path, known) {
         const value = at(known, path);
         if (typeof value !== 'number') return nothing;
-        const text = path === 'run.share' ? percent(100 * value) : path === 'counts.percent' ? percent(value) : Number.isInteger(value) ? count(value) : significant(value, 4);
-        return html`<div><dt>${hasText(`lessons.fact.${path}`) ? t(`lessons.fact.${path}`) : path}</dt><dd>${this.value(text, 'measured')}</dd></div>`;
+        const text = path === 'run.share' ? percent(100 * value)
+            : path === 'counts.percent' ? percent(value)
+            : Number.isInteger(value) ? count(value) : significant(value, 4);
+        return html`<div><dt>${hasText(`lessons.fact.${path}`) ? t(`lessons.fact.${path}`) : path}</dt>
+            <dd>${this.value(text, 'measured')}</dd></div>`;
     }
 
     /** @param {import('../lib/lessons.js').Check} check @param {boolean} open */
@@ -194,24 +216,35 @@ export class PeftLesson extends LabElement {
         const right = this.verdict === 'right';
         const words = (/** @type {any} */ choice) => say(choice?.text ?? choice, language());
         return html`<form @submit=${this.#answer}><fieldset ?disabled=${!open}><legend>${say(check.question, language())}</legend>
-            ${check.choices ? check.choices.map((choice, i) => html`<label class="choice"><input type="radio" name="answer" value=${String(i)} .checked=${this.given === String(i)}
-                @change=${() => Object.assign(this, { given: String(i), verdict: '' })}>${words(choice)}</label>`)
-                : html`<label>${t('lessons.number')} <input type="text" inputmode="decimal" .value=${this.given} @input=${(/** @type {any} */ e) => Object.assign(this, { given: e.target.value, verdict: '' })}></label>`}</fieldset>
+            ${check.choices
+                ? check.choices.map((choice, i) => html`<label class="choice"><input type="radio" name="answer"
+                    value=${String(i)} .checked=${this.given === String(i)}
+                    @change=${() => Object.assign(this, { given: String(i), verdict: '' })}>${words(choice)}</label>`)
+                : html`<label>${t('lessons.number')} <input type="text" inputmode="decimal" .value=${this.given}
+                    @input=${(/** @type {any} */ e) => Object.assign(this, { given: e.target.value, verdict: '' })}></label>`}</fieldset>
             <div class="row"><button ?disabled=${!open || this.given === ''}>${t('lessons.check')}</button>
-            <span role="status">${this.verdict ? html`<span class=${this.verdict}>${right ? '✓' : '✗'} ${t(`lessons.${this.verdict}`)}</span> ${say((right ? check.right : check.wrong) ?? '', language())}` : nothing}</span></div></form>`;
+            <span role="status">${this.verdict ? html`<span class=${this.verdict}>${right ? '✓' : '✗'} ${t(`lessons.${this.verdict}`)}</span> ${
+                say((right ? check.right : check.wrong) ?? '', language())}` : nothing}</span></div></form>`;
     }
 
     render() {
         const { lesson, step } = this;
         if (!lesson) return this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing;
         const words = say(lesson.title, language());
-        if (!step) return html`<div class="card lesson stack"><h3 tabindex="-1">${t('lessons.done', { title: words })}</h3><div class="row"><button type="button" @click=${() => this.go(0)}>${t('lessons.again')}</button>${this.docked ? html`<button type="button" class="primary" @click=${this.#close}>${t('lessons.leave')}</button>` : nothing}</div></div>`;
+        if (!step) {
+            return html`<div class="card lesson stack"><h3 tabindex="-1">${t('lessons.done', { title: words })}</h3><div class="row">
+                <button type="button" @click=${() => this.go(0)}>${t('lessons.again')}</button>
+                ${this.docked ? html`<button type="button" class="primary" @click=${this.#close}>${t('lessons.leave')}</button>` : nothing}
+                </div></div>`;
+        }
         const known = facts(this.lab);
         const busy = BUSY.includes(this.lab.status);
         const met = this.#holds(step, known);
         const open = met && (!step.check || this.verdict === 'right');
-        return html`<div class="card lesson stack"><div class="head"><h3 tabindex="-1">${words} – ${t('lessons.step', { n: this.at + 1, of: lesson.steps.length })}</h3>
-                <progress max=${lesson.steps.length} .value=${this.at} aria-label=${t('lessons.progress')}></progress>${this.docked ? this.#dockButtons() : nothing}</div>
+        return html`<div class="card lesson stack"><div class="head">
+            <h3 tabindex="-1">${words} – ${t('lessons.step', { n: this.at + 1, of: lesson.steps.length })}</h3>
+            <progress max=${lesson.steps.length} .value=${this.at} aria-label=${t('lessons.progress')}></progress>
+            ${this.docked ? this.#dockButtons() : nothing}</div>
             ${this.folded ? nothing : this.#body(step, known, { busy, met, open })}</div>`;
     }
 
@@ -219,22 +252,34 @@ export class PeftLesson extends LabElement {
 
     #dockButtons() {
         const { folded } = this;
-        return html`<button type="button" class="fold" aria-expanded=${!folded} aria-label=${t('lessons.text')} title=${t('lessons.text')} @click=${() => { this.folded = !folded; }}>${folded ? '▴' : '▾'}</button>
+        return html`<button type="button" class="fold" aria-expanded=${!folded}
+            aria-label=${t('lessons.text')} title=${t('lessons.text')}
+            @click=${() => { this.folded = !folded; }}>${folded ? '▴' : '▾'}</button>
             <button type="button" class="fold" aria-label=${t('lessons.leave')} title=${t('lessons.leave.about')} @click=${this.#close}>✕</button>`;
     }
 
-    /** @param {import('../lib/lessons.js').Step} step @param {any} known facts @param {{busy: boolean, met: boolean, open: boolean}} now met: the step's condition holds; open: the next step may come */
+    /**
+     * @param {import('../lib/lessons.js').Step} step @param {any} known facts
+     * @param {{busy: boolean, met: boolean, open: boolean}} now met: the step's condition holds; open: the next step may come
+     */
     #body(step, known, { busy, met, open }) {
         const { steps } = /** @type {import('../lib/lessons.js').Lesson} */ (this.lesson);
         return html`<div class="body"><div class="stack"><p>${say(step.text, language())}</p>
             ${step.set ? html`<p class="small muted">${t('lessons.sets', { settings: this.#settings(step.set) })}</p>` : nothing}
             ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
-            ${step.do ? html`<div class="row"><button type="button" class=${met ? '' : 'primary'} ?disabled=${busy} @click=${this.#act}>${t(`lessons.do.${step.do}`)}</button>
-                ${this.lab.status === 'training' ? html`<span class="small num">${t('train.progress', { step: this.lab.run?.losses.length ?? 0, steps: this.lab.run?.train.steps ?? 0 })}</span>` : nothing}</div>` : nothing}
+            ${step.do ? html`<div class="row">
+                <button type="button" class=${met ? '' : 'primary'} ?disabled=${busy}
+                    @click=${this.#act}>${t(`lessons.do.${step.do}`)}</button>
+                ${this.lab.status === 'training'
+                    ? html`<span class="small num">${t('train.progress', {
+                        step: this.lab.run?.losses.length ?? 0, steps: this.lab.run?.train.steps ?? 0,
+                    })}</span>`
+                    : nothing}</div>` : nothing}
             ${met && step.show ? html`<dl class="facts">${step.show.map((path) => this.#fact(path, known))}</dl>` : nothing}</div>
             <div class="stack">${step.check ? this.#check(step.check, met) : nothing}
             <div class="row"><button type="button" ?disabled=${this.at === 0} @click=${() => this.go(this.at - 1)}>${t('lessons.back')}</button>
-                <button type="button" class=${open ? 'primary' : ''} ?disabled=${!open} @click=${() => this.go(this.at + 1)}>${t(this.at + 1 === steps.length ? 'lessons.finish' : 'lessons.next')}</button>
+                <button type="button" class=${open ? 'primary' : ''} ?disabled=${!open}
+                    @click=${() => this.go(this.at + 1)}>${t(this.at + 1 === steps.length ? 'lessons.finish' : 'lessons.next')}</button>
                 ${open ? nothing : html`<button type="button" class="link" @click=${() => this.go(this.at + 1)}>${t('lessons.skip')}</button>`}
                 <span class="small muted">${met || busy ? nothing : step.do ? t('lessons.waiting') : nothing}</span></div></div></div>`;
     }
@@ -243,7 +288,10 @@ export class PeftLesson extends LabElement {
     #settings({ method, task, options = {}, ...rest }) {
         const name = (/** @type {string} */ key) => (hasText(`settings.${key}`) ? t(`settings.${key}`) : key);
         const given = Object.keys(options).length > 0;
-        return [method && t(`method.${method}`), given && settingsText(options), method && !given && t('lessons.preset'), task && t(`task.${task}`), ...Object.entries(rest).map(([key, value]) => `${name(key)} ${value}`)].filter(Boolean).join(' · ');
+        return [
+            method && t(`method.${method}`), given && settingsText(options), method && !given && t('lessons.preset'),
+            task && t(`task.${task}`), ...Object.entries(rest).map(([key, value]) => `${name(key)} ${value}`),
+        ].filter(Boolean).join(' · ');
     }
 }
 define('peft-lesson', PeftLesson);

@@ -1,4 +1,7 @@
-/** <peft-loss>: training and held-out loss by step, live; the model alone as a dashed line; earlier runs as ghosts; a cursor shared with the texts. */
+/**
+ * <peft-loss>: training and held-out loss by step, live; the model alone as a dashed line; earlier runs as ghosts; a cursor shared
+ * with the texts.
+ */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { count, fixed } from '../lib/format.js';
@@ -40,7 +43,8 @@ class PeftLoss extends LabElement {
     /** The run to show: the one in the model, else the newest of this task, else the recorded one. @returns {import('../lib/runs.js').Run | null} */
     get #run() {
         const { run, runs, state } = this.lab;
-        return run ?? [...runs].reverse().find((r) => r.task === state.task && r.model === state.model) ?? (state.task === recorded.run.task ? recorded.run : null);
+        return run ?? [...runs].reverse().find((r) => r.task === state.task && r.model === state.model)
+            ?? (state.task === recorded.run.task ? recorded.run : null);
     }
 
     render() {
@@ -48,8 +52,11 @@ class PeftLoss extends LabElement {
         if (!run) return html`<h2>${t('loss.title')}</h2><p class="small muted">${t('loss.summary.none')}</p>`;
         const kept = this.#ghosts(run);
         return html`<header><h2>${t('loss.title')}${this.#name(run)} ${badge(run.recorded ? 'recorded' : 'measured')}</h2>
-            ${this.lab.state.level === 'student' ? nothing : html`<label class="small"><input type="checkbox" .checked=${this.log} @change=${(/** @type {any} */ e) => { this.log = e.target.checked; }}> ${t('loss.log')}</label>`}</header>
-            <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)} .height=${185} .cursor=${this.cursor} @peft-point=${this.#point} .table=${this.#table(run)}
+            ${this.lab.state.level === 'student' ? nothing
+                : html`<label class="small"><input type="checkbox" .checked=${this.log}
+                    @change=${(/** @type {any} */ e) => { this.log = e.target.checked; }}> ${t('loss.log')}</label>`}</header>
+            <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)}
+                .height=${185} .cursor=${this.cursor} @peft-point=${this.#point} .table=${this.#table(run)}
                 .plot=${(/** @type {any} */ Plot, /** @type {any} */ size) => this.#plot(Plot, size, run, kept)}></peft-chart>
             ${this.#keys(run, kept.length > 0)}`;
     }
@@ -64,7 +71,8 @@ class PeftLoss extends LabElement {
 
     /** Pinned runs of the same task and model, and the last few others. @param {import('../lib/runs.js').Run} run */
     #ghosts(run) {
-        const others = this.lab.runs.filter((other) => other !== run && other.validations.length > 0 && other.task === run.task && other.model === run.model);
+        const others = this.lab.runs.filter((other) => other !== run && other.validations.length > 0
+            && other.task === run.task && other.model === run.model);
         return [...others.filter((other) => other.pinned), ...others.filter((other) => !other.pinned).slice(-GHOSTS)];
     }
 
@@ -82,34 +90,56 @@ class PeftLoss extends LabElement {
         const train = fixed(smooth(run.losses).at(-1)?.loss ?? NaN);
         const validation = run.validations.at(-1);
         if (!validation || run.base_loss === null) return t('loss.summary.train', { step, train });
-        return t(validation.step === step ? 'loss.summary' : 'loss.summary.earlier', { step, train, validation: fixed(validation.loss), at: validation.step, base: fixed(run.base_loss) });
+        const values = { step, train, validation: fixed(validation.loss), at: validation.step, base: fixed(run.base_loss) };
+        return t(validation.step === step ? 'loss.summary' : 'loss.summary.earlier', values);
     }
 
     /** @param {import('../lib/runs.js').Run} run */
     #table(run) {
         const held = new Map(run.validations.map((at) => [at.step, at.loss]));
-        return { columns: [t('loss.step'), t('loss.train'), t('loss.validation')], rows: [...(held.has(0) ? [[0, null, held.get(0) ?? null]] : []), ...run.losses.map(({ step, loss }) => [step, loss, held.get(step) ?? null])] };
+        const start = held.has(0) ? [[0, null, held.get(0) ?? null]] : [];
+        return {
+            columns: [t('loss.step'), t('loss.train'), t('loss.validation')],
+            rows: [...start, ...run.losses.map(({ step, loss }) => [step, loss, held.get(step) ?? null])],
+        };
     }
 
-    /** @param {any} Plot @param {{width: number, height: number}} size @param {import('../lib/runs.js').Run} run @param {import('../lib/runs.js').Run[]} ghosts */
+    /**
+     * @param {any} Plot @param {{width: number, height: number}} size
+     * @param {import('../lib/runs.js').Run} run @param {import('../lib/runs.js').Run[]} ghosts
+     */
     #plot(Plot, { width, height }, run, ghosts) {
         const color = methodColor(run.method);
         const best = bestValidation(run);
         const ended = run.status === 'done' || run.status === 'stopped';
         const at = { x: 'step', y: 'loss' };
         return Plot.plot({
-            width, height, marginLeft: 44, marginRight: 14, marginBottom: 34, marginTop: 22, style: { fontSize: '12px', background: 'none', color: 'var(--text)' },
-            x: { label: t('loss.step'), domain: [0, Math.max(ended ? 0 : run.train.steps, run.losses.at(-1)?.step ?? 0, ...ghosts.map((ghost) => ghost.losses.at(-1)?.step ?? 0), 1)], ticks: Math.max(3, Math.floor(width / 80)), tickFormat: 'd' },
-            y: { label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false, tickFormat: (/** @type {number} */ v) => number(v) },
+            width, height, marginLeft: 44, marginRight: 14, marginBottom: 34, marginTop: 22,
+            style: { fontSize: '12px', background: 'none', color: 'var(--text)' },
+            x: {
+                label: t('loss.step'),
+                domain: [0, Math.max(ended ? 0 : run.train.steps, ...[run, ...ghosts].map(({ losses }) => losses.at(-1)?.step ?? 0), 1)],
+                ticks: Math.max(3, Math.floor(width / 80)), tickFormat: 'd',
+            },
+            y: {
+                label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false,
+                tickFormat: (/** @type {number} */ v) => number(v),
+            },
             marks: [
                 run.base_loss === null ? null : Plot.ruleY([run.base_loss], { stroke: 'var(--muted)', strokeDasharray: '6 4' }),
-                ...ghosts.map((ghost) => Plot.line(ghost.validations, { ...at, stroke: methodColor(ghost.method), strokeOpacity: 0.55, strokeWidth: 1.5, strokeDasharray: methodDash(ghost.method), className: `ghost run-${ghost.id}` })),
+                ...ghosts.map((ghost) => Plot.line(ghost.validations, {
+                    ...at, stroke: methodColor(ghost.method), strokeOpacity: 0.55, strokeWidth: 1.5,
+                    strokeDasharray: methodDash(ghost.method), className: `ghost run-${ghost.id}`,
+                })),
                 Plot.line(run.losses, { ...at, stroke: color, strokeOpacity: 0.3, strokeWidth: 1 }),
                 Plot.line(smooth(run.losses), { ...at, stroke: color, strokeWidth: 2.5 }),
                 Plot.line(run.validations, { ...at, stroke: 'var(--text)', strokeWidth: 1.5 }),
                 Plot.dot(run.validations, { ...at, r: 3.5, fill: 'var(--surface)', stroke: 'var(--text)', strokeWidth: 1.5 }),
                 run.pauses?.length ? Plot.ruleX(run.pauses, { stroke: 'var(--muted)', strokeWidth: 1, strokeDasharray: '1 3' }) : null,
-                run.pauses?.length ? Plot.text(run.pauses, { x: (/** @type {number} */ step) => step, frameAnchor: 'top', text: () => t('loss.paused'), textAnchor: 'start', dx: 3, dy: 2, fill: 'var(--muted)' }) : null,
+                run.pauses?.length ? Plot.text(run.pauses, {
+                    x: (/** @type {number} */ step) => step, frameAnchor: 'top', text: () => t('loss.paused'),
+                    textAnchor: 'start', dx: 3, dy: 2, fill: 'var(--muted)',
+                }) : null,
                 best && best.step > 0 ? Plot.dot([best], { ...at, r: 6, stroke: 'var(--text)', symbol: 'star', fill: color }) : null,
             ],
         });
@@ -117,10 +147,14 @@ class PeftLoss extends LabElement {
 
     /** @param {import('../lib/runs.js').Run} run @param {boolean} ghosts */
     #keys(run, ghosts) {
-        const key = (/** @type {string} */ name, /** @type {string} */ style, dot = false) => html`<span><svg viewBox="0 0 22 10" aria-hidden="true"><line x1="0" y1="5" x2="22" y2="5" style=${style}></line>
-            ${dot ? html`<svg><circle cx="11" cy="5" r="3.5" style="fill: var(--surface); stroke: var(--text); stroke-width: 1.5"></circle></svg>` : nothing}</svg> ${t(name)}</span>`;
+        const key = (/** @type {string} */ name, /** @type {string} */ style, dot = false) => html`<span><svg viewBox="0 0 22 10"
+            aria-hidden="true"><line x1="0" y1="5" x2="22" y2="5" style=${style}></line>
+            ${dot ? html`<svg>
+                <circle cx="11" cy="5" r="3.5" style="fill: var(--surface); stroke: var(--text); stroke-width: 1.5"></circle></svg>`
+                : nothing}</svg> ${t(name)}</span>`;
         return html`<div class="keys" aria-hidden="true">${key('loss.smooth', `stroke: ${methodColor(run.method)}; stroke-width: 3`)}
-            ${key('loss.validation', 'stroke: var(--text); stroke-width: 1.5', true)}${key('loss.base', 'stroke: var(--muted); stroke-dasharray: 5 3; stroke-width: 1.5')}
+            ${key('loss.validation', 'stroke: var(--text); stroke-width: 1.5', true)}
+            ${key('loss.base', 'stroke: var(--muted); stroke-dasharray: 5 3; stroke-width: 1.5')}
             ${ghosts ? key('loss.earlier', 'stroke: var(--muted); stroke-opacity: .6') : nothing}</div>`;
     }
 }
