@@ -4,7 +4,10 @@ import { usualTraining } from './runs.js';
 
 /** @typedef {import('./lab.js').Lab} Lab */
 /** @typedef {{method: string, options?: Record<string, any>}} Part */
-/** @typedef {{loss: number | null, score: number | null, split: string, items: number}} Quality held-out loss in nats per token on so many items of the split; score 0..1 of the task's metric */
+/**
+ * @typedef {{loss: number | null, score: number | null, split: string, items: number}} Quality held-out loss in nats
+ *   per token on so many items of the split; score 0..1 of the task's metric
+ */
 
 /** @param {Lab} lab @returns {Promise<Lab>} close() it when done */
 export async function aside(lab) {
@@ -25,25 +28,43 @@ export function recipe(lab, method) {
     return { options, train: { ...usualTraining(method), ...train } };
 }
 
-/** What methods are compared on: the test part, else the validation part. @param {import('../engine/tasks.js').Task | null} task @returns {string} '' where nothing is held out */
+/**
+ * What methods are compared on: the test part, else the validation part.
+ * @param {import('../engine/tasks.js').Task | null} task @returns {string} '' where nothing is held out
+ */
 export const comparedOn = (task) => ['test', 'validation'].find((name) => task?.splits[name]?.length) ?? '';
 
-/** Examples in a split of a task, also of one that is not loaded. @param {Lab} lab @param {string} name of the task @param {string} split @returns {number} 0: not known */
-export const itemsOf = (lab, name, split) => (lab.task?.name === name ? lab.task.splits[split]?.length : lab.index.tasks.find((task) => task.name === name)?.counts?.[split]) ?? 0;
+/**
+ * Examples in a split of a task, also of one that is not loaded.
+ * @param {Lab} lab @param {string} name of the task @param {string} split @returns {number} 0: not known
+ */
+export const itemsOf = (lab, name, split) =>
+    (lab.task?.name === name
+        ? lab.task.splits[split]?.length
+        : lab.index.tasks.find((task) => task.name === name)?.counts?.[split]) ?? 0;
 
-/** Loss and score on the test part, else on the validation part. @param {Lab} own @param {{limit?: number, signal?: AbortSignal}} [options] @returns {Promise<Quality>} */
+/**
+ * Loss and score on the test part, else on the validation part.
+ * @param {Lab} own @param {{limit?: number, signal?: AbortSignal}} [options] @returns {Promise<Quality>}
+ */
 export async function quality(own, { limit = 24, signal } = {}) {
     const { session, task } = own;
     const split = comparedOn(task);
     if (!session || !task || !split) return { loss: null, score: null, split, items: 0 };
     const { loss } = await session.evaluate({ split, signal });
     const scored = task.metric.id !== 'none' && limit > 0 && task.items[split]?.some((item) => item.prompt !== undefined);
-    return { loss, score: scored ? (await evaluateTask(session, task, { split, limit, signal })).score : null, split, items: task.splits[split].length };
+    return {
+        loss,
+        score: scored ? (await evaluateTask(session, task, { split, limit, signal })).score : null,
+        split,
+        items: task.splits[split].length,
+    };
 }
 
 /**
  * Trains fresh modules together from the bare base; they stay in the session.
- * @param {Lab} own @param {Part[]} parts @param {Record<string, any>} train @param {{seed: number, signal?: AbortSignal, onStep?: (report: {step: number, loss: number}) => void}} how
+ * @param {Lab} own @param {Part[]} parts @param {Record<string, any>} train
+ * @param {{seed: number, signal?: AbortSignal, onStep?: (report: {step: number, loss: number}) => void}} how
  */
 export async function trainFresh(own, parts, train, { seed, signal, onStep }) {
     const session = /** @type {import('../engine/session.js').Session} */ (own.session);

@@ -3,8 +3,15 @@ import { quality, recipe, trainFresh } from './aside.js';
 
 /** @typedef {import('./lab.js').Lab} Lab */
 /** @typedef {import('./aside.js').Part} Part */
-/** @typedef {{parts: Part[], train: Record<string, any>, trainable: number, losses: number[], scores: number[], seconds: number, text: string, files: Record<string, Uint8Array>[]}} Row losses and scores by seed; text and files of the last seed */
-/** @typedef {{loss: number | null, score: number | null, text: string, prompt: string, split: string, items: number}} Alone the model without any module */
+/**
+ * @typedef {{parts: Part[], train: Record<string, any>, trainable: number, losses: number[], scores: number[],
+ *   seconds: number, text: string, files: Record<string, Uint8Array>[]}} Row losses and scores by seed; text
+ *   and files of the last seed
+ */
+/**
+ * @typedef {{loss: number | null, score: number | null, text: string, prompt: string, split: string,
+ *   items: number}} Alone the model without any module
+ */
 
 /**
  * The three rows to train. All take the same steps and batch. Each method alone has its own tuned rate; together there is one rate for both,
@@ -14,7 +21,10 @@ import { quality, recipe, trainFresh } from './aside.js';
  */
 export function ablation(lab, methods, steps = 0) {
     const each = methods.map((method) => ({ method, ...recipe(lab, method), ...(method === lab.state.method && { options: lab.options }) }));
-    const same = { steps: steps || Math.max(...each.map(({ train }) => train.steps)), batch_size: Math.max(...each.map(({ train }) => train.batch_size)) };
+    const same = {
+        steps: steps || Math.max(...each.map(({ train }) => train.steps)),
+        batch_size: Math.max(...each.map(({ train }) => train.batch_size)),
+    };
     const rows = each.map(({ method, options, train }) => ({ parts: [{ method, options }], train: { ...train, ...same } }));
     const lr = Math.min(...each.map(({ train }) => train.lr));
     return [...rows, { parts: each.map(({ method, options }) => ({ method, options })), train: { ...each[0].train, ...same, lr } }];
@@ -40,7 +50,16 @@ export async function runAblation(own, plan, { seeds, limit, signal, onStep, onR
     /** @type {Row[]} */
     const rows = [];
     for (const { parts, train } of plan) {
-        const row = { parts, train, trainable: 0, losses: /** @type {number[]} */ ([]), scores: /** @type {number[]} */ ([]), seconds: 0, text: '', files: /** @type {any[]} */ ([]) };
+        const row = {
+            parts,
+            train,
+            trainable: 0,
+            losses: /** @type {number[]} */ ([]),
+            scores: /** @type {number[]} */ ([]),
+            seconds: 0,
+            text: '',
+            files: /** @type {any[]} */ ([]),
+        };
         for (let seed = 1; seed <= seeds; seed++) {
             const { modules, seconds } = await trainFresh(own, parts, train, { seed, signal, onStep });
             const { loss, score } = await quality(own, { limit, signal });
@@ -59,7 +78,10 @@ export async function runAblation(own, plan, { seeds, limit, signal, onStep, onR
     return { alone, rows };
 }
 
-/** Puts trained modules into the page's model together; the run in it is left. @param {Lab} lab @param {Record<string, Uint8Array>[]} files in the order they shall run */
+/**
+ * Puts trained modules into the page's model together; the run in it is left.
+ * @param {Lab} lab @param {Record<string, Uint8Array>[]} files in the order they shall run
+ */
 export async function putTogether(lab, files) {
     await lab.work(async (session) => {
         await session.clear();

@@ -7,14 +7,23 @@ import { evaluateTask, PeftLabError } from '../engine/index.js';
 import { trainFresh } from './aside.js';
 
 /** @typedef {import('./lab.js').Lab} Lab */
-/** @typedef {{loss: number | null, score: number | null, kl: number | null, agree: number | null}} Closeness kl: nats per token from the teacher; agree: share of next tokens that are the teacher's */
+/**
+ * @typedef {{loss: number | null, score: number | null, kl: number | null, agree: number | null}} Closeness kl: nats
+ *   per token from the teacher; agree: share of next tokens that are the teacher's
+ */
 
 const PROMPTS = 96;
 const HELD = 12;
 const SCORED = 16;
 
-/** What the teacher is asked: prompts of a split; for plain text its first words. @param {import('../engine/tasks.js').Task} task @param {string} split @param {number} limit */
-const questions = (task, split, limit) => (task.splits[split] ?? []).slice(0, limit).map((example) => example.prompt ?? String(example.text).split(' ').slice(0, 4).join(' '));
+/**
+ * What the teacher is asked: prompts of a split; for plain text its first words.
+ * @param {import('../engine/tasks.js').Task} task @param {string} split @param {number} limit
+ */
+const questions = (task, split, limit) =>
+    (task.splits[split] ?? [])
+        .slice(0, limit)
+        .map((example) => example.prompt ?? String(example.text).split(' ').slice(0, 4).join(' '));
 
 /** @param {Float32Array} row @returns {Float64Array} log-probabilities */
 function logSoftmax(row) {
@@ -26,7 +35,10 @@ function logSoftmax(row) {
     return Float64Array.from(row, (v) => v - shift);
 }
 
-/** Mean KL(teacher ‖ other) and agreement of the likeliest token, over the given positions. @param {Float32Array} teacher @param {Float32Array} other @param {number} width @param {number} from */
+/**
+ * Mean KL(teacher ‖ other) and agreement of the likeliest token, over the given positions.
+ * @param {Float32Array} teacher @param {Float32Array} other @param {number} width @param {number} from
+ */
 function compareLogits(teacher, other, width, from) {
     let kl = 0;
     let agree = 0;
@@ -48,8 +60,10 @@ function compareLogits(teacher, other, width, from) {
 
 /**
  * @param {Lab} own a lab aside @param {Record<string, Uint8Array>} adapter the teacher's files
- * @param {{rank: number, steps: number, seed: number, signal?: AbortSignal, tick?: (done: number, label: 'writing' | 'training' | 'comparing') => void}} how
- * @returns {Promise<{adapter: Record<string, Uint8Array>, module: any, losses: {step: number, loss: number}[], seconds: number, examples: number, train: any, teacher: Closeness, student: Closeness, base: Closeness}>}
+ * @param {{rank: number, steps: number, seed: number, signal?: AbortSignal, tick?: (done: number,
+ *   label: 'writing' | 'training' | 'comparing') => void}} how
+ * @returns {Promise<{adapter: Record<string, Uint8Array>, module: any, losses: {step: number, loss: number}[],
+ *   seconds: number, examples: number, train: any, teacher: Closeness, student: Closeness, base: Closeness}>}
  */
 export async function distil(own, adapter, { rank, steps, seed, signal, tick }) {
     const { session, task } = own;
@@ -67,7 +81,11 @@ export async function distil(own, adapter, { rank, steps, seed, signal, tick }) 
         if (text.trim()) written.push({ prompt, completion: text, line: written.length + 1 });
         tick?.(i + 1, 'writing');
     }
-    if (written.length === 0) throw new PeftLabError('state', 'The trained model answers every prompt with nothing, so there is no text to learn from.');
+    if (written.length === 0)
+        throw new PeftLabError(
+            'state',
+            'The trained model answers every prompt with nothing, so there is no text to learn from.',
+        );
     /** @type {{text: string, from: number, teacher: Float32Array}[]} */
     const held = [];
     for (const prompt of questions(task, 'validation', HELD)) {
@@ -103,7 +121,10 @@ export async function distil(own, adapter, { rank, steps, seed, signal, tick }) 
     } });
     tick?.(asked.length + steps, 'comparing');
     const studentIs = await measure();
-    return { adapter: await session.exportAdapter(module.id), module, losses, seconds, examples: written.length, train, teacher: teacherIs, student: studentIs, base: baseIs };
+    return {
+        adapter: await session.exportAdapter(module.id), module, losses, seconds, examples: written.length, train,
+        teacher: teacherIs, student: studentIs, base: baseIs,
+    };
 }
 
 /** Steps of progress that distil() reports. @param {import('../engine/tasks.js').Task | null} task @param {number} steps */

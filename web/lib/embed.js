@@ -1,13 +1,23 @@
 /** Copy-paste code that puts the page, or one panel, into other places. Every address and name in it is escaped for where it stands. */
 import { defaults } from './store.js';
 
-/** @typedef {{page: string, element: string, link: string, height?: number, settings: Record<string, string>}} Wish page: address of the folder the site lies in, with "/"; link: permalink "#v=1&…" */
+/**
+ * @typedef {{page: string, element: string, link: string, height?: number, settings: Record<string, string>}} Wish
+ *   page: address of the folder the site lies in, with "/"; link: permalink "#v=1&…"
+ */
 
 const html = (/** @type {string} */ text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
-const PRIVATE = [/^localhost$/, /\.(localhost|local|internal|test)$/, /^127\./, /^10\./, /^192\.168\./, /^172\.(1[6-9]|2\d|3[01])\./, /^169\.254\./, /^0\.0\.0\.0$/, /^\[(::1?|f[cd][\da-f]{2}:.*|fe[89ab][\da-f]:.*)\]$/];
+const PRIVATE = [
+    /^localhost$/, /\.(localhost|local|internal|test)$/, /^127\./, /^10\./, /^192\.168\./, /^172\.(1[6-9]|2\d|3[01])\./,
+    /^169\.254\./, /^0\.0\.0\.0$/, /^\[(::1?|f[cd][\da-f]{2}:.*|fe[89ab][\da-f]:.*)\]$/,
+];
 
-/** Who can open an address: everybody as far as one can tell from its name, only this computer's network ("network"), or nobody else ("file"). @param {string} page @returns {'' | 'network' | 'file'} */
+/**
+ * Who can open an address: everybody as far as one can tell from its name, only this computer's network
+ * ("network"), or nobody else ("file").
+ * @param {string} page @returns {'' | 'network' | 'file'}
+ */
 export function onlyHere(page) {
     const { protocol, hostname } = new URL(page);
     if (protocol === 'file:') return 'file';
@@ -18,11 +28,13 @@ export function onlyHere(page) {
 const tag = (element) => (element === 'playground' ? 'peft-playground' : `peft-panel-${element}`);
 
 /** @param {Wish} wish @returns {string} */
-export const frameAddress = ({ page, element, link }) => `${page}embed.html${element === 'playground' ? '' : `?element=${encodeURIComponent(element)}`}${link}`;
+export const frameAddress = ({ page, element, link }) =>
+    `${page}embed.html${element === 'playground' ? '' : `?element=${encodeURIComponent(element)}`}${link}`;
 
 /** @param {Wish} wish */
 function frame(wish) {
-    return `<iframe src="${html(frameAddress(wish))}" title="peftlab" width="100%" height="${wish.height ?? 640}" style="border: 0" loading="lazy" allow="clipboard-write"></iframe>`;
+    return `<iframe src="${html(frameAddress(wish))}" title="peftlab" width="100%" height="${wish.height ?? 640}" ` +
+        `style="border: 0" loading="lazy" allow="clipboard-write"></iframe>`;
 }
 
 /** A string in braces survives Markdown and JSX whatever is in it. @param {string} text */
@@ -31,14 +43,16 @@ const jsx = (text) => (/^[\w ,.:/-]*$/.test(text) ? `"${text}"` : `{${JSON.strin
 /** @param {Wish} wish */
 function componentJsx({ page, element, settings }) {
     const attributes = Object.entries(settings).map(([name, value]) => ` ${name}=${jsx(value)}`).join('');
-    return `<Head>\n  <script type="module" src=${jsx(`${page}peftlab-elements.js`)}></script>\n</Head>\n\n<${tag(element)}${attributes}${element === 'playground' ? ' no-link=""' : ''}></${tag(element)}>`;
+    return `<Head>\n  <script type="module" src=${jsx(`${page}peftlab-elements.js`)}></script>\n</Head>\n\n` +
+        `<${tag(element)}${attributes}${element === 'playground' ? ' no-link=""' : ''}></${tag(element)}>`;
 }
 
 /** @param {Wish} wish */
 function component({ page, element, settings }) {
     const attributes = Object.entries(settings).map(([name, value]) => ` ${name}="${html(value)}"`).join('');
     const name = tag(element);
-    return `<script type="module" src="${html(page)}peftlab-elements.js"></script>\n<${name}${attributes}${element === 'playground' ? ' no-link' : ''}>This panel needs JavaScript.</${name}>`;
+    return `<script type="module" src="${html(page)}peftlab-elements.js"></script>\n` +
+        `<${name}${attributes}${element === 'playground' ? ' no-link' : ''}>This panel needs JavaScript.</${name}>`;
 }
 
 /** Gives each frame the height that it asks for; only what comes from the frame itself is heard. */
@@ -75,11 +89,26 @@ export function embedCode(wish) {
         { id: 'component', code: component(wish) },
         { id: 'quarto', code: `\`\`\`{=html}\n${iframe}\n\`\`\`` },
         { id: 'myst', code: `:::{iframe} ${address}\n:width: 100%\n:title: peftlab\n:::` },
-        { id: 'mystwidget', code: `:::{anywidget} ${wish.page}anywidget.mjs\n${JSON.stringify({ element: wish.element, attributes: wish.settings }, null, 2)}\n:::` },
+        {
+            id: 'mystwidget',
+            code: `:::{anywidget} ${wish.page}anywidget.mjs\n${JSON.stringify({ element: wish.element, attributes: wish.settings }, null, 2)}\n:::`,
+        },
         { id: 'jupyter', code: `from IPython.display import IFrame\nIFrame(${JSON.stringify(address)}, width="100%", height=${wish.height ?? 640})` },
-        { id: 'anywidget', code: `${widgetClass(wish)}\nlab = ${made}\nlab  # then: lab.method = "lora"; lab.rank = 4; lab.training = True; lab.result` },
-        { id: 'marimo', code: `import marimo as mo\n${widgetClass(wish)}\nlab = mo.ui.anywidget(${made})\nlab\n\n# In another cell: lab.value["result"]. Steer it from a button, since a cell that reads lab runs again whenever it changes:\n# mo.ui.button(label="Train", on_click=lambda _: setattr(lab, "training", True))` },
-        { id: 'docusaurus', code: `<iframe\n  src="${html(address)}"\n  title="peftlab"\n  width="100%"\n  height="${wish.height ?? 640}"\n  style={{border: 0}}\n  loading="lazy"\n  allow="clipboard-write"\n/>` },
+        {
+            id: 'anywidget',
+            code: `${widgetClass(wish)}\nlab = ${made}\nlab  # then: lab.method = "lora"; lab.rank = 4; lab.training = True; lab.result`,
+        },
+        {
+            id: 'marimo',
+            code: `import marimo as mo\n${widgetClass(wish)}\nlab = mo.ui.anywidget(${made})\nlab\n\n` +
+                `# In another cell: lab.value["result"]. Steer it from a button, since a cell that reads lab runs again ` +
+                `whenever it changes:\n# mo.ui.button(label="Train", on_click=lambda _: setattr(lab, "training", True))`,
+        },
+        {
+            id: 'docusaurus',
+            code: `<iframe\n  src="${html(address)}"\n  title="peftlab"\n  width="100%"\n  ` +
+                `height="${wish.height ?? 640}"\n  style={{border: 0}}\n  loading="lazy"\n  allow="clipboard-write"\n/>`,
+        },
         { id: 'docusauruscomponent', code: `import Head from '@docusaurus/Head';\n\n${componentJsx(wish)}` },
         { id: 'reveal', code: `<section data-background-iframe="${html(address)}" data-background-interactive data-preload></section>` },
         { id: 'lms', code: `${iframe}\n<p><a href="${html(address)}" target="_blank" rel="noopener">Open full screen</a></p>` },
@@ -87,12 +116,27 @@ export function embedCode(wish) {
 }
 
 /** Options of a method whose attribute has a name of its own; the rest are JSON in `options`. */
-const OPTION_ATTRIBUTES = /** @type {Readonly<Record<string, string>>} */ (Object.freeze({ rank: 'rank', alpha: 'alpha', target_modules: 'targets', num_virtual_tokens: 'virtual-tokens', bottleneck_size: 'bottleneck' }));
+const OPTION_ATTRIBUTES = /** @type {Readonly<Record<string, string>>} */ (
+    Object.freeze({
+        rank: 'rank', alpha: 'alpha', target_modules: 'targets', num_virtual_tokens: 'virtual-tokens',
+        bottleneck_size: 'bottleneck',
+    })
+);
 
-/** Settings as attributes of an element, from the same state as the permalink. @param {Record<string, any>} state @returns {Record<string, string>} */
+/**
+ * Settings as attributes of an element, from the same state as the permalink.
+ * @param {Record<string, any>} state @returns {Record<string, string>}
+ */
 export function attributesOf(state) {
     const initial = defaults();
-    const plain = Object.fromEntries(['method', 'task', 'model', 'level', 'seed', 'steps', 'lr', 'batch_size', 'shape', 'hide', 'lock', 'lang', 'lesson', 'prompt'].filter((key) => String(state[key] ?? '') !== '' && String(state[key]) !== String(initial[key])).map((key) => [key.replace('_', '-'), String(state[key])]));
+    const plain = Object.fromEntries(
+        [
+            'method', 'task', 'model', 'level', 'seed', 'steps', 'lr', 'batch_size', 'shape', 'hide', 'lock', 'lang',
+            'lesson', 'prompt',
+        ]
+            .filter((key) => String(state[key] ?? '') !== '' && String(state[key]) !== String(initial[key]))
+            .map((key) => [key.replace('_', '-'), String(state[key])]),
+    );
     const given = Object.entries(state.options ?? {}).filter(([, value]) => value !== undefined);
     const named = given.filter(([name]) => Object.hasOwn(OPTION_ATTRIBUTES, name)).map(([name, value]) => [OPTION_ATTRIBUTES[name], String(value)]);
     const rest = given.filter(([name]) => !Object.hasOwn(OPTION_ATTRIBUTES, name));

@@ -21,7 +21,10 @@ export const needsWords = (english) => !NAMES.test(english);
 /** The key of a text of the chapter's tables, made of its words. @param {string} english */
 export const bookKey = (english) => `book.${english.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 48)}`;
 
-/** Words of the chapter's tables, tree and recommendations, which the engine has in English. @param {string} english @returns {{text: string, ours: boolean}} ours: in the page's language */
+/**
+ * Words of the chapter's tables, tree and recommendations, which the engine has in English.
+ * @param {string} english @returns {{text: string, ours: boolean}} ours: in the page's language
+ */
 export function bookWords(english) {
     if (language() === 'en' || !needsWords(english)) return { text: english, ours: true };
     const key = bookKey(english);
@@ -41,4 +44,7 @@ export const metricKey = (name) => `metric.name.${name.replaceAll(' ', '-')}`;
 export const metricWords = (name) => (language() !== 'en' && hasText(metricKey(name)) ? t(metricKey(name)) : name);
 
 /** What a mixing rule does. @param {any[] | undefined} types of the engine @param {string} name */
-export const mixSummary = (types, name) => (language() !== 'en' && hasText(`mix.summary.${name}`) ? t(`mix.summary.${name}`) : types?.find((type) => type.name === name)?.summary ?? '');
+export const mixSummary = (types, name) =>
+    language() !== 'en' && hasText(`mix.summary.${name}`)
+        ? t(`mix.summary.${name}`)
+        : (types?.find((type) => type.name === name)?.summary ?? '');

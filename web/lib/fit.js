@@ -1,4 +1,7 @@
-/** Options of a method, from a link or an attribute, brought to what the engine says of them: out of range is clamped, what is none of its values is dropped. */
+/**
+ * Options of a method, from a link or an attribute, brought to what the engine says of them: out of range is clamped,
+ * what is none of its values is dropped.
+ */
 import { correction } from './store.js';
 
 /** @typedef {import('./store.js').Correction} Correction */

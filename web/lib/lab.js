@@ -1,10 +1,12 @@
 /**
- * The laboratory behind a page: settings, the engine session, runs. Free of DOM, so that elements, lessons and Node tests drive the same object. Several
- * elements on a page share one Lab. Work on the engine waits for its turn; pause and stop act at once.
+ * The laboratory behind a page: settings, the engine session, runs. Free of DOM, so that elements, lessons and Node
+ * tests drive the same object. Several elements on a page share one Lab. Work on the engine waits for its turn;
+ * pause and stop act at once.
  *
- * Events (CustomEvent, detail in parentheses): status (Status) · state (changed keys) · ready · counts · data (statistics by split) · step (StepReport) ·
- * validation (ValidationReport) · sample ({when: before | during | after, text, step}) · run (Run) · runs · modules · merge (MergeReport | null) ·
- * snapshot ({step, bytes}) · weights ({run, bytes, gone}) · notice (text, or {corrections} of what came from outside) · failure (PeftLabError)
+ * Events (CustomEvent, detail in parentheses): status (Status) · state (changed keys) · ready · counts · data
+ * (statistics by split) · step (StepReport) · validation (ValidationReport) · sample ({when: before | during | after,
+ * text, step}) · run (Run) · runs · modules · merge (MergeReport | null) · snapshot ({step, bytes}) · weights ({run,
+ * bytes, gone}) · notice (text, or {corrections} of what came from outside) · failure (PeftLabError)
  */
 import { evaluateTask, PeftLabError } from '../engine/index.js';
 import { Loader } from './loader.js';
@@ -67,7 +69,10 @@ export class Lab extends EventTarget {
     /** Ends the scoring that nobody asked for. @type {AbortController | null} */
     #aside = null;
 
-    /** @param {{base?: string | URL, load?: import('../engine/index.js').LoadOptions}} [options] base: where models/ lies (a URL, or a path in Node) */
+    /**
+     * @param {{base?: string | URL, load?: import('../engine/index.js').LoadOptions}} [options] base: where models/
+     *   lies (a URL, or a path in Node)
+     */
     constructor({ base = 'models/', load = {} } = {}) {
         super();
         this.#base = String(base).replace(/\/?$/, '/');
@@ -102,7 +107,8 @@ export class Lab extends EventTarget {
                 if (error.code !== 'aborted') this.emit('failure', error);
                 throw error;
             } finally {
-                if (status && [status, 'busy'].includes(this.status)) this.setStatus(this.session ? (before === 'paused' ? 'paused' : 'ready') : 'failed');
+                if (status && [status, 'busy'].includes(this.status))
+                    this.setStatus(this.session ? (before === 'paused' ? 'paused' : 'ready') : 'failed');
             }
         });
         this.#queue = turn.catch(() => {});
@@ -206,7 +212,10 @@ export class Lab extends EventTarget {
     /** Starts the engine; its model comes with ready(). */
     warm() { this.#loader.warm(); }
 
-    /** Resolves when no engine is being loaded (any more), at the latest after `ms`: for what would hold it up. @param {number} ms @returns {Promise<void>} */
+    /**
+     * Resolves when no engine is being loaded (any more), at the latest after `ms`: for what would hold it up.
+     * @param {number} ms @returns {Promise<void>}
+     */
     async settled(ms) {
         const late = AbortSignal.timeout(ms);
         while (this.#loader.loading && !late.aborted) {
@@ -222,7 +231,10 @@ export class Lab extends EventTarget {
     adapterPlace(name) { return this.#loader.adapterPlace(name); }
     /** A task's texts, without putting it to use. @param {string} name */
     readTask(name) { return this.#loader.readTask(name); }
-    /** Replaces the task by the user's own examples; if none can be used, everything stays as it is. @param {import('../engine/data.js').Example[]} examples @param {string} title */
+    /**
+     * Replaces the task by the user's own examples; if none can be used, everything stays as it is.
+     * @param {import('../engine/data.js').Example[]} examples @param {string} title
+     */
     useData(examples, title) { return this.#loader.useData(examples, title); }
     /** Puts a fresh module of the settings into the session (nothing else), so that the counter is the engine's own count. */
     setModule() { return this.#loader.setModule(); }
@@ -250,7 +262,10 @@ export class Lab extends EventTarget {
     /** Where baseLosses keeps the present model and task. */
     get baseKey() { return `${this.state.model} ${this.state.task}`; }
 
-    /** The task's metric on held-out items for the weights as they are. @param {{limit?: number, onProgress?: (done: number, total: number) => void}} [options] */
+    /**
+     * The task's metric on held-out items for the weights as they are.
+     * @param {{limit?: number, onProgress?: (done: number, total: number) => void}} [options]
+     */
     async score({ limit = 24, onProgress } = {}) {
         const { session, task, run } = this;
         if (!session || !task || task.metric.id === 'none') return null;
@@ -263,7 +278,8 @@ export class Lab extends EventTarget {
     }
 
     /**
-     * Scores the run in the model, and once per model and task the model alone, while nobody wants anything else: whatever is asked of the engine next ends it.
+     * Scores the run in the model, and once per model and task the model alone, while nobody wants anything else:
+     * whatever is asked of the engine next ends it.
      * @param {{limit?: number, onProgress?: (done: number, total: number) => void}} [options]
      */
     scoreAside({ limit = 24, onProgress } = {}) {
@@ -286,7 +302,10 @@ export class Lab extends EventTarget {
         return scored;
     }
 
-    /** @param {import('../engine/tasks.js').Task} task @param {{limit: number, onProgress?: (done: number, total: number) => void, signal: AbortSignal}} options */
+    /**
+     * @param {import('../engine/tasks.js').Task} task
+     * @param {{limit: number, onProgress?: (done: number, total: number) => void, signal: AbortSignal}} options
+     */
     async #scoreAlone(task, options) {
         const session = /** @type {Session} */ (this.session);
         const active = this.description.modules.filter((/** @type {any} */ module) => module.active);

@@ -1,11 +1,12 @@
 /**
- * Lessons: JSON files that the player (elements/lesson-player.js) and the Node test run in the same way. Free of DOM and of code in the lesson: conditions are
- * [path, operator, value] over facts(lab), actions are names from ACTIONS.
+ * Lessons: JSON files that the player (elements/lesson-player.js) and the Node test run in the same way. Free of DOM
+ * and of code in the lesson: conditions are [path, operator, value] over facts(lab), actions are names from ACTIONS.
  *
  *   {id, title, about, minutes, steps: [{
  *      text,                                   plain text, or {en: …, de: …}
  *      focus: 'train',                         part of the page to show (see FOCUS in the player)
- *      set: {method: 'prompt', options: {…}},  settings as in a permalink, applied when the step begins; with a method, what is not named is the preset's
+ *      set: {method: 'prompt', options: {…}},  settings as in a permalink, applied when the step begins; with a method,
+ *                                              what is not named is the preset's
  *      do: 'train' | ['mix', …],               what the step's button does
  *      wait: {event: 'run', cond: [['run.status', '=', 'done']]},
  *      show: ['run.validation.last'],          facts printed with their badge
@@ -17,7 +18,10 @@ import { PeftLabError } from '../engine/errors.js';
 
 /** @typedef {[string, string, any]} Condition path, operator, value or {path, times} */
 /** @typedef {{question: any, choices?: any[], answer?: any, proof?: Condition[], right?: any, wrong?: any}} Check */
-/** @typedef {{text: any, focus?: string, set?: Record<string, any>, do?: string, wait?: {event: string, cond: Condition[]}, show?: string[], check?: Check}} Step */
+/**
+ * @typedef {{text: any, focus?: string, set?: Record<string, any>, do?: string, wait?: {event: string,
+ *   cond: Condition[]}, show?: string[], check?: Check}} Step
+ */
 /** @typedef {{id: string, title: any, about?: any, minutes?: number, steps: Step[]}} Lesson */
 
 const LIMITS = Object.freeze({ steps: 40, text: 2000, choices: 8 });
@@ -32,7 +36,8 @@ function runFacts(run) {
     const losses = run.losses.map((at) => at.loss);
     const best = held.length ? Math.min(...held) : null;
     return {
-        method: run.method, task: run.task, status: run.status, step: run.losses.at(-1)?.step ?? 0, steps: run.train.steps, trainable: run.trainable, rank: run.options.rank ?? null,
+        method: run.method, task: run.task, status: run.status, step: run.losses.at(-1)?.step ?? 0,
+        steps: run.train.steps, trainable: run.trainable, rank: run.options.rank ?? null,
         share: run.trainable / run.total, base: run.base_loss, score: run.score, training: losses.at(-1) ?? null,
         validation: { first: held[0] ?? null, last: held.at(-1) ?? null, best, rise: best ? /** @type {number} */ (held.at(-1)) / best : null },
         gain: run.base_loss !== null && held.length ? run.base_loss - /** @type {number} */ (held.at(-1)) : null,
@@ -44,20 +49,35 @@ function runFacts(run) {
 export function facts(lab) {
     const finished = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped');
     const [module] = lab.description?.modules ?? [];
-    const ranked = [...finished].filter((run) => run.validations.length).sort((a, b) => /** @type {any} */ (a.validations.at(-1)).loss - /** @type {any} */ (b.validations.at(-1)).loss);
+    const ranked = [...finished]
+        .filter((run) => run.validations.length)
+        .sort((a, b) => /** @type {any} */ (a.validations.at(-1)).loss - /** @type {any} */ (b.validations.at(-1)).loss);
     return {
-        status: lab.status, method: lab.state.method, task: lab.state.task, model: lab.state.model, panel: lab.state.panel, counts: lab.description?.counts ?? null,
-        options: module?.options ?? {}, module: module && { method: module.method, can_merge: module.can_merge, virtual_tokens: module.virtual_tokens }, modules: lab.description?.modules.length ?? 0,
+        status: lab.status, method: lab.state.method, task: lab.state.task, model: lab.state.model,
+        panel: lab.state.panel, counts: lab.description?.counts ?? null,
+        options: module?.options ?? {},
+        module: module && { method: module.method, can_merge: module.can_merge, virtual_tokens: module.virtual_tokens },
+        modules: lab.description?.modules.length ?? 0,
         width: lab.description?.model?.hidden_size ?? lab.description?.model?.config?.hidden_size ?? null,
         run: runFacts(lab.run), previous: runFacts(finished.at(-2)), first: runFacts(finished[0]), best: runFacts(ranked[0]), runs: finished.length,
         methods: new Set(finished.map((run) => run.method)).size,
-        merged: lab.merged && { difference: lab.merged.max_logit_difference, largest: lab.merged.max_logit, residual: lab.merged.residual_of_subtracting, before: lab.merged.before.median, after: lab.merged.after.median },
+        merged: lab.merged && {
+            difference: lab.merged.max_logit_difference, largest: lab.merged.max_logit,
+            residual: lab.merged.residual_of_subtracting, before: lab.merged.before.median,
+            after: lab.merged.after.median,
+        },
         ...lab.lesson_facts,
     };
 }
 
 /** @param {any} from @param {string} path "run.validation.last" */
-export const at = (from, path) => path.split('.').reduce((value, key) => (value !== null && typeof value === 'object' && Object.hasOwn(value, key) ? value[key] : undefined), from);
+export const at = (from, path) =>
+    path
+        .split('.')
+        .reduce(
+            (value, key) => (value !== null && typeof value === 'object' && Object.hasOwn(value, key) ? value[key] : undefined),
+            from,
+        );
 
 /** @param {any} known facts @param {Condition[] | undefined} conditions all must hold; none hold always */
 export function holds(known, conditions) {
@@ -71,7 +91,10 @@ export function holds(known, conditions) {
 /** @param {any} text plain, or by language @param {string} language */
 export const say = (text, language = 'en') => (typeof text === 'string' ? text : String(text?.[language] ?? text?.en ?? ''));
 
-/** The right answer as things stand: an index, or a number. @param {Check} check @param {any} known @returns {number} -1: none of the choices is right now */
+/**
+ * The right answer as things stand: an index, or a number.
+ * @param {Check} check @param {any} known @returns {number} -1: none of the choices is right now
+ */
 export function rightAnswer(check, known) {
     if (!check.choices) return typeof check.answer === 'object' ? Number(at(known, check.answer.path)) : Number(check.answer);
     if (typeof check.answer === 'number') return check.answer;
@@ -86,12 +109,16 @@ export function isRight(check, known, given) {
 
 // ---- settings ----
 
-/** What a step sets: beside a method, options and training that it does not name are those of the task's preset. @param {Step} step @returns {Record<string, any> | null} */
+/**
+ * What a step sets: beside a method, options and training that it does not name are those of the task's preset.
+ * @param {Step} step @returns {Record<string, any> | null}
+ */
 export const settingsOf = ({ set }) => (set ? { lr: 0, batch_size: 0, ...(set.method && { options: {}, steps: 0 }), ...set } : null);
 
 /**
  * Remembers the settings that a lesson changes, and the weights in the model.
- * @param {import('./lab.js').Lab} lab @param {Lesson} lesson @returns {() => Promise<void>} puts them back; a training in progress is stopped and kept as a run
+ * @param {import('./lab.js').Lab} lab @param {Lesson} lesson
+ * @returns {() => Promise<void>} puts them back; a training in progress is stopped and kept as a run
  */
 export function keepSettings(lab, lesson) {
     const keys = new Set(lesson.steps.flatMap((step) => Object.keys(settingsOf(step) ?? {})).filter((key) => key in lab.state));
@@ -162,7 +189,14 @@ async function inspect(lab) {
     const site = lab.engine.sites[tensor.site] ?? tensor.site;
     const spectrum = await lab.work((/** @type {any} */ session) => session.spectrum(module.id, tensor.layer, site));
     const [largest] = spectrum.singular_values;
-    remember(lab, { spectrum: { directions: spectrum.singular_values.filter((/** @type {number} */ s) => s > largest * 1e-5).length, possible: Math.min(spectrum.rows, spectrum.cols), effective: spectrum.effective_rank, relative: spectrum.relative } });
+    remember(lab, {
+        spectrum: {
+            directions: spectrum.singular_values.filter((/** @type {number} */ s) => s > largest * 1e-5).length,
+            possible: Math.min(spectrum.rows, spectrum.cols),
+            effective: spectrum.effective_rank,
+            relative: spectrum.relative,
+        },
+    });
     lab.emit('lesson');
 }
 
@@ -175,7 +209,12 @@ export const ACTIONS = Object.freeze({
 // ---- reading ----
 
 /** @param {any} conditions */
-const goodConditions = (conditions) => conditions === undefined || (Array.isArray(conditions) && conditions.every((c) => Array.isArray(c) && c.length === 3 && typeof c[0] === 'string' && Object.hasOwn(OPERATORS, c[1])));
+const goodConditions = (conditions) =>
+    conditions === undefined ||
+    (Array.isArray(conditions) &&
+        conditions.every(
+            (c) => Array.isArray(c) && c.length === 3 && typeof c[0] === 'string' && Object.hasOwn(OPERATORS, c[1]),
+        ));
 
 /** What is wrong with a step, or ''. @param {any} step @returns {string} */
 function stepProblem(step) {
@@ -184,21 +223,36 @@ function stepProblem(step) {
     if (step.do !== undefined && !Object.hasOwn(ACTIONS, step.do)) return `"do" is one of ${Object.keys(ACTIONS).join(', ')}`;
     if (step.set !== undefined && (typeof step.set !== 'object' || step.set === null)) return '"set" is an object of settings';
     if (!goodConditions(step.wait?.cond)) return '"wait.cond" is a list of [path, operator, value]';
-    if (step.show !== undefined && !(Array.isArray(step.show) && step.show.every((/** @type {any} */ path) => typeof path === 'string'))) return '"show" is a list of paths';
+    if (
+        step.show !== undefined &&
+        !(Array.isArray(step.show) && step.show.every((/** @type {any} */ path) => typeof path === 'string'))
+    )
+        return '"show" is a list of paths';
     const { check } = step;
     if (!check) return '';
     if (!text(check.question)) return '"check" needs a "question"';
     if (!goodConditions(check.proof)) return '"check.proof" is a list of [path, operator, value]';
-    if (!check.choices) return typeof check.answer === 'number' || typeof check.answer?.path === 'string' ? '' : '"check" needs "choices" or a number as "answer"';
-    if (!Array.isArray(check.choices) || check.choices.length < 2 || check.choices.length > LIMITS.choices) return `"choices" has 2 to ${LIMITS.choices} entries`;
+    if (!check.choices)
+        return typeof check.answer === 'number' || typeof check.answer?.path === 'string'
+            ? ''
+            : '"check" needs "choices" or a number as "answer"';
+    if (!Array.isArray(check.choices) || check.choices.length < 2 || check.choices.length > LIMITS.choices)
+        return `"choices" has 2 to ${LIMITS.choices} entries`;
     const computed = check.choices.every((/** @type {any} */ c) => typeof c === 'object' && goodConditions(c.is) && c.is);
-    return computed || (Number.isInteger(check.answer) && check.answer >= 0 && check.answer < check.choices.length) ? '' : '"answer" is the index of a choice, or every choice has a condition "is"';
+    return computed || (Number.isInteger(check.answer) && check.answer >= 0 && check.answer < check.choices.length)
+        ? ''
+        : '"answer" is the index of a choice, or every choice has a condition "is"';
 }
 
 /** @param {any} raw untrusted @returns {Lesson} */
 export function readLesson(raw) {
-    const bad = (/** @type {string} */ why) => { throw new PeftLabError('format', `This lesson cannot be used: ${why}.`, { hint: 'The form of lessons is described in web/lib/lessons.js.' }); };
-    if (!raw || typeof raw !== 'object' || !/^[a-z0-9][a-z0-9-]{0,63}$/.test(raw.id ?? '')) bad('it needs an "id" of small letters, digits and hyphens');
+    const bad = (/** @type {string} */ why) => {
+        throw new PeftLabError('format', `This lesson cannot be used: ${why}.`, {
+            hint: 'The form of lessons is described in web/lib/lessons.js.',
+        });
+    };
+    if (!raw || typeof raw !== 'object' || !/^[a-z0-9][a-z0-9-]{0,63}$/.test(raw.id ?? ''))
+        bad('it needs an "id" of small letters, digits and hyphens');
     if (!say(raw.title) || say(raw.title).length > 200) bad('it needs a "title"');
     if (!Array.isArray(raw.steps) || raw.steps.length < 1 || raw.steps.length > LIMITS.steps) bad(`it needs 1 to ${LIMITS.steps} steps`);
     raw.steps.forEach((/** @type {any} */ step, /** @type {number} */ i) => { const why = stepProblem(step); if (why) bad(`step ${i + 1} ${why}`); });

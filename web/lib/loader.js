@@ -1,4 +1,7 @@
-/** The loading part of a Lab: engine, model, task, data and a fresh module, as the settings name them; and again, what a change of settings touches. */
+/**
+ * The loading part of a Lab: engine, model, task, data and a fresh module, as the settings name them; and again, what
+ * a change of settings touches.
+ */
 import { loadIndex, loadTask, PeftLab, PeftLabError } from '../engine/index.js';
 import { loadSplits, OWN, ownTask } from './own.js';
 import { correction, FIELDS } from './store.js';
@@ -14,7 +17,10 @@ export class Loader {
     #started = null;
     #changed = 0;
 
-    /** @param {import('./lab.js').Lab} lab @param {string} base where models/ lies, with a slash at its end @param {import('../engine/index.js').LoadOptions} options */
+    /**
+     * @param {import('./lab.js').Lab} lab @param {string} base where models/ lies, with a slash at its end
+     * @param {import('../engine/index.js').LoadOptions} options
+     */
     constructor(lab, base, options) {
         this.#lab = lab;
         this.#base = base;
@@ -56,7 +62,11 @@ export class Loader {
         const loading = lab.during('loading', async () => {
             lab.index = await loadIndex(this.#base);
             const { models, tasks } = lab.index;
-            const chosen = models.find((m) => m.name === lab.state.model) ?? models.find((m) => m.default) ?? models.find((m) => m.name === 'stories-1m') ?? models[0];
+            const chosen =
+                models.find((m) => m.name === lab.state.model) ??
+                models.find((m) => m.default) ??
+                models.find((m) => m.name === 'stories-1m') ??
+                models[0];
             if (!chosen) throw new PeftLabError('load', 'No model is installed.');
             const absent = lab.state.model && lab.state.model !== chosen.name ? [correction('absent', 'model', lab.state.model)] : [];
             lab.state.model = chosen.name;
@@ -77,7 +87,10 @@ export class Loader {
         return loading;
     }
 
-    /** Options from outside, brought to what the engine takes, once it can be asked. @param {string} name of the method @param {Record<string, any>} options */
+    /**
+     * Options from outside, brought to what the engine takes, once it can be asked.
+     * @param {string} name of the method @param {Record<string, any>} options
+     */
     async fit(name, options) {
         const method = this.#lab.engine?.methods.find((/** @type {any} */ each) => each.name === name);
         if (!method || Object.keys(options).length === 0) return { options, notices: [] };

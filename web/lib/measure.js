@@ -17,10 +17,14 @@ export function quartiles(values) {
     return { median: at(0.5), low: at(0.25), high: at(0.75), runs: sorted.length };
 }
 
-/** @param {import('../engine/session.js').Session} session @param {string} prompt @param {number} runs @returns {Promise<number[]>} ms per token of each */
+/**
+ * @param {import('../engine/session.js').Session} session @param {string} prompt @param {number} runs
+ * @returns {Promise<number[]>} ms per token of each
+ */
 async function time(session, prompt, runs) {
     const times = [];
-    for (let i = 0; i <= runs; i++) times.push((await session.generate({ prompt, max_new_tokens: TOKENS, temperature: 0, stop_at_eos: false })).ms_per_token);
+    for (let i = 0; i <= runs; i++)
+        times.push((await session.generate({ prompt, max_new_tokens: TOKENS, temperature: 0, stop_at_eos: false })).ms_per_token);
     return times.slice(1); // the first one warms up
 }
 

@@ -1,4 +1,7 @@
-/** What merging does, measured: time with and without a module in alternation, rounding to 16 bits, and distilling what cannot be merged. DOM-free. */
+/**
+ * What merging does, measured: time with and without a module in alternation, rounding to 16 bits, and distilling what
+ * cannot be merged. DOM-free.
+ */
 import { largestDifference, quartiles } from './measure.js';
 
 /** @typedef {import('../engine/session.js').Session} Session */
@@ -47,13 +50,21 @@ export async function mergeMeasured(session, prompt, { rounds = 30, tick, check 
         const report = await session.merge();
         const after = (await session.logits({ text: prompt })).logits;
         const { difference, largest } = largestDifference(before, after);
-        const [apart, merged] = await alternate(session, prompt, [() => session.unmerge(), () => session.merge()], { rounds, tick: () => { tick?.(); check?.(); } });
+        const [apart, merged] = await alternate(session, prompt, [() => session.unmerge(), () => session.merge()], {
+            rounds,
+            tick: () => {
+                tick?.();
+                check?.();
+            },
+        });
         await session.merge();
         const same = argmaxAgreement(before, after, await session.describe());
         const model = (await session.exportModel('F16'))['model.safetensors'].length;
         await session.unmerge();
         let adapter = 0;
-        for (const { id, method } of active) if (method !== 'full') adapter += Object.values(await session.exportAdapter(id)).reduce((sum, file) => sum + file.length, 0);
+        for (const { id, method } of active)
+            if (method !== 'full')
+                adapter += Object.values(await session.exportAdapter(id)).reduce((sum, file) => sum + file.length, 0);
         const final = await session.merge();
         return {
             ...report, ...final, max_logit_difference: difference, max_logit: largest, same_choice: same, before: apart.token, after: merged.token,

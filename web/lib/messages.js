@@ -1,10 +1,10 @@
 /**
- * Messages between an embedded page and its host. Without an allow-list (embed.html?allow=…) the host may look, at settings and counts but no words of the
- * user's, and not touch. With one, origins on it may do everything here and others get no answer. Answers go to the asking origin only. No message can bring
- * code, HTML or an address to load.
+ * Messages between an embedded page and its host. Without an allow-list (embed.html?allow=…) the host may look, at
+ * settings and counts but no words of the user's, and not touch. With one, origins on it may do everything here and
+ * others get no answer. Answers go to the asking origin only. No message can bring code, HTML or an address to load.
  *
- *   host -> {peft: 1, id, type: 'peft:getState' | 'peft:set' | 'peft:setState' | 'peft:train' | 'peft:stop', state?: {…}}  (set changes what it names, setState
- *           takes the rest back to where it begins)
+ *   host -> {peft: 1, id, type: 'peft:getState' | 'peft:set' | 'peft:setState' | 'peft:train' | 'peft:stop', state?: {…}}
+ *           (set changes what it names, setState takes the rest back to where it begins)
  *   host <- {peft: 1, id, type: 'peft:state', state, status, counts} | {peft: 1, id, type: 'peft:error', message}
  */
 import { defaults, toLink } from './store.js';
@@ -16,7 +16,11 @@ const TYPES = ['peft:getState', 'peft:set', 'peft:setState', 'peft:train', 'peft
 
 /** @param {string | null} text comma list @returns {string[]} well-formed http(s) origins */
 export function readOrigins(text) {
-    return (text ?? '').split(',').map((word) => word.trim()).filter((word) => /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/i.test(word)).slice(0, MAX_ORIGINS);
+    return (text ?? '')
+        .split(',')
+        .map((word) => word.trim())
+        .filter((word) => /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/i.test(word))
+        .slice(0, MAX_ORIGINS);
 }
 
 /** @param {any} value @returns {boolean} settings may only hold plain small values */
@@ -49,7 +53,11 @@ export function messageHandler({ lab, allow, now = Date.now }) {
         const { id, type } = message;
         if (!TYPES.includes(type)) return error(id, `${type.slice(0, 40)} is not known; ${TYPES.join(', ')} are`);
         if (type === 'peft:getState') return state(id, mayTouch);
-        if (!mayTouch) return error(id, `${type} is refused: this frame may only be read. Its address must name your origin: embed.html?allow=https://…`);
+        if (!mayTouch)
+            return error(
+                id,
+                `${type} is refused: this frame may only be read. Its address must name your origin: embed.html?allow=https://…`,
+            );
         if (type === 'peft:set' || type === 'peft:setState') {
             if (!isSettings(message.state)) return error(id, `${type} needs {state: {…}} with settings of a permalink`);
             const { model, ...rest } = defaults(); // the default model is known by its name only

@@ -2,7 +2,10 @@
 import { evaluateTask, PeftLabError } from '../engine/index.js';
 
 /** @typedef {import('./lab.js').Lab} Lab */
-/** @typedef {{key: string, name: string, task: string, files: import('../engine/session.js').FolderSource}} Source a trained LoRA: files, or the folder's place */
+/**
+ * @typedef {{key: string, name: string, task: string, files: import('../engine/session.js').FolderSource}} Source a
+ *   trained LoRA: files, or the folder's place
+ */
 /** @typedef {{exact: boolean, error: number, rank: number}} Applied error: |what runs − weighted sum| / |weighted sum| */
 
 /** Held-out examples that a loss is computed on, and those that are scored: few, because every change of the weights asks again. */
@@ -14,14 +17,30 @@ export const SUM = 'sum';
 
 /**
  * LoRAs of the page's model: finished runs, and the ready adapters of the index.
- * @param {Lab} lab @param {(run: import('./runs.js').Run) => string} nameOf @param {(task: string, fallback: string) => string} titleOf a task's title in the language of the page @returns {Source[]}
+ * @param {Lab} lab @param {(run: import('./runs.js').Run) => string} nameOf
+ * @param {(task: string, fallback: string) => string} titleOf a task's title in the language of the page
+ * @returns {Source[]}
  */
 export function sources(lab, nameOf, titleOf) {
     const { model } = lab.state;
-    const own = lab.runs.filter((run) => run.method === 'lora' && run.adapter && run.model === model && !run.options.use_dora && ['done', 'stopped'].includes(run.status))
+    const own = lab.runs
+        .filter(
+            (run) =>
+                run.method === 'lora' &&
+                run.adapter &&
+                run.model === model &&
+                !run.options.use_dora &&
+                ['done', 'stopped'].includes(run.status),
+        )
         .map((run) => ({ key: `run ${run.id}`, name: nameOf(run), task: run.task, files: /** @type {any} */ (run.adapter) }));
-    const ready = (lab.index.adapters ?? []).filter((item) => item.method === 'lora' && item.model === model)
-        .map((item) => ({ key: item.name, name: `${titleOf(item.task, item.title ?? item.task)} (${item.name})`, task: item.task, files: lab.adapterPlace(item.name) }));
+    const ready = (lab.index.adapters ?? [])
+        .filter((item) => item.method === 'lora' && item.model === model)
+        .map((item) => ({
+            key: item.name,
+            name: `${titleOf(item.task, item.title ?? item.task)} (${item.name})`,
+            task: item.task,
+            files: lab.adapterPlace(item.name),
+        }));
     return [...own, ...ready];
 }
 
@@ -60,7 +79,11 @@ export class Mixer {
         }
     }
 
-    /** Puts the mixture to work. @param {string} rule SUM or a mix type of the engine @param {number[]} weights @param {{density?: number, compat?: boolean}} [options] @returns {Promise<Applied>} */
+    /**
+     * Puts the mixture to work.
+     * @param {string} rule SUM or a mix type of the engine @param {number[]} weights
+     * @param {{density?: number, compat?: boolean}} [options] @returns {Promise<Applied>}
+     */
     async apply(rule, weights, options = {}) {
         const made = rule === SUM ? null : await this.#mix(rule, weights, options);
         if (this.#mixed) await this.session.removeModule(this.#mixed);
@@ -73,10 +96,20 @@ export class Mixer {
     /** @param {string} type @param {number[]} weights @param {{density?: number, compat?: boolean}} options */
     #mix(type, weights, { density, compat }) {
         const prunes = /ties|dare|magnitude/.test(type);
-        return this.session.mix({ type, modules: this.ids.map((id, i) => ({ id, weight: weights[i] })), name: 'mixture', seed: 1, ...(prunes && density && { density }), ...(compat && { compat }) });
+        return this.session.mix({
+            type,
+            modules: this.ids.map((id, i) => ({ id, weight: weights[i] })),
+            name: 'mixture',
+            seed: 1,
+            ...(prunes && density && { density }),
+            ...(compat && { compat }),
+        });
     }
 
-    /** How far every rule lands from the weighted sum; what runs is not changed. @param {string[]} types @param {number[]} weights @param {{density?: number, compat?: boolean}} [options] */
+    /**
+     * How far every rule lands from the weighted sum; what runs is not changed.
+     * @param {string[]} types @param {number[]} weights @param {{density?: number, compat?: boolean}} [options]
+     */
     async errors(types, weights, options = {}) {
         const rows = [];
         for (const type of types) {
@@ -91,7 +124,10 @@ export class Mixer {
         return rows;
     }
 
-    /** The mixture as one LoRA: with the rule SUM the exact one, else the rule's. @param {string} rule @param {number[]} weights @param {{density?: number, compat?: boolean}} [options] */
+    /**
+     * The mixture as one LoRA: with the rule SUM the exact one, else the rule's.
+     * @param {string} rule @param {number[]} weights @param {{density?: number, compat?: boolean}} [options]
+     */
     async keep(rule, weights, options = {}) {
         const { module } = await this.#mix(rule === SUM ? 'cat' : rule, weights, options);
         const files = await this.session.exportAdapter(module.id);
@@ -107,7 +143,11 @@ export class Mixer {
 
     /** @param {string} name */
     async task(name) {
-        const known = this.#tasks.get(name) ?? (name === 'own-data' ? /** @type {import('../engine/tasks.js').Task} */ (this.own.task) : await this.own.readTask(name));
+        const known =
+            this.#tasks.get(name) ??
+            (name === 'own-data'
+                ? /** @type {import('../engine/tasks.js').Task} */ (this.own.task)
+                : await this.own.readTask(name));
         if (!this.#tasks.has(name)) {
             this.#tasks.set(name, known);
             await this.session.setData(name, (known.splits[heldSplit(known)] ?? []).slice(0, HELD));
@@ -155,7 +195,11 @@ export class Mixer {
     }
 }
 
-/** Trains a LoRA on a task beside the page's model. @param {Lab} lab @param {string} task @param {{steps?: number, signal?: AbortSignal, onStep?: () => void}} how @returns {Promise<import('./runs.js').Run | null>} */
+/**
+ * Trains a LoRA on a task beside the page's model.
+ * @param {Lab} lab @param {string} task @param {{steps?: number, signal?: AbortSignal, onStep?: () => void}} how
+ * @returns {Promise<import('./runs.js').Run | null>}
+ */
 export async function trainLora(lab, task, { steps = 0, signal, onStep }) {
     const own = lab.fork();
     const stop = () => own.stop();

@@ -5,7 +5,10 @@ export const OWN = 'own-data';
 /** One of this many examples is held out. */
 const HELD = 10;
 
-/** @typedef {{title: string, examples: import('../engine/data.js').Example[], presets: import('../engine/tasks.js').Preset[]}} OwnData what a reload has to bring back */
+/**
+ * @typedef {{title: string, examples: import('../engine/data.js').Example[],
+ *   presets: import('../engine/tasks.js').Preset[]}} OwnData what a reload has to bring back
+ */
 
 /** @param {OwnData} own @returns {import('../engine/tasks.js').Task} the last of every ten examples is held out */
 export function ownTask({ title, examples, presets }) {
@@ -24,8 +27,10 @@ export function readOwn(kept) {
 }
 
 /**
- * The texts of a task into the session, and nothing of the task before. A held-out part without a usable example is left out; what is trained on must have one.
- * @param {import('../engine/session.js').Session} session @param {import('../engine/tasks.js').Task} task @returns {Promise<any[]>} statistics by split
+ * The texts of a task into the session, and nothing of the task before. A held-out part without a usable example is
+ * left out; what is trained on must have one.
+ * @param {import('../engine/session.js').Session} session @param {import('../engine/tasks.js').Task} task
+ * @returns {Promise<any[]>} statistics by split
  */
 export async function loadSplits(session, task) {
     const loaded = [];

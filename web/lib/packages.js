@@ -1,5 +1,6 @@
 /**
- * What a lab gives away and takes back as files: adapter folders (PEFT, AdapterHub), merged models, sessions; each one zip. Everything read here is untrusted.
+ * What a lab gives away and takes back as files: adapter folders (PEFT, AdapterHub), merged models, sessions; each one
+ * zip. Everything read here is untrusted.
  */
 import { strFromU8, strToU8, unzipSync, zipSync } from 'fflate';
 import { PeftLabError } from '../engine/errors.js';
@@ -31,13 +32,18 @@ export function unzip(bytes, wanted, largest = LARGEST) {
             filter: ({ name, originalSize }) => {
                 if (!wanted(name)) return false;
                 sum += originalSize;
-                if (sum > largest) throw new PeftLabError('range', `The zip unpacks to more than ${largest / 1024 / 1024} MB.`, { hint: 'Nothing was loaded.' });
+                if (sum > largest)
+                    throw new PeftLabError('range', `The zip unpacks to more than ${largest / 1024 / 1024} MB.`, {
+                        hint: 'Nothing was loaded.',
+                    });
                 return true;
             },
         });
     } catch (thrown) {
         if (thrown instanceof PeftLabError) throw thrown;
-        throw new PeftLabError('format', `This is no zip file that can be read (${/** @type {Error} */ (thrown).message}).`, { hint: 'Nothing was changed.' });
+        throw new PeftLabError('format', `This is no zip file that can be read (${/** @type {Error} */ (thrown).message}).`, {
+            hint: 'Nothing was changed.',
+        });
     }
 }
 
@@ -57,16 +63,23 @@ A folder with adapter.safetensors (without _model) is AdapterHub's: adapters.ini
 /** Names become folders. @param {string} name */
 export const fileName = (name) => name.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[-.]+/, '').slice(0, 60) || 'adapter';
 
-/** Every active module: one folder's files at the top, several as sub-folders with a list. @param {Lab} lab @returns {Promise<Record<string, any>>} */
+/**
+ * Every active module: one folder's files at the top, several as sub-folders with a list.
+ * @param {Lab} lab @returns {Promise<Record<string, any>>}
+ */
 export function adapterFiles(lab) {
     return lab.work(async (session) => {
         const { modules } = await session.describe();
         const mine = modules.filter((/** @type {any} */ m) => m.active && m.method !== 'full');
-        if (!mine.length) throw new PeftLabError('state', 'There is no adapter in the model.', { hint: 'Full fine-tuning has none: export the model instead.' });
+        if (!mine.length)
+            throw new PeftLabError('state', 'There is no adapter in the model.', {
+                hint: 'Full fine-tuning has none: export the model instead.',
+            });
         const readme = strToU8(README(lab.task?.title ?? lab.state.task, lab.state.model));
         if (mine.length === 1) return { ...await session.exportAdapter(mine[0].id), 'README.md': readme };
+        const list = mine.map((/** @type {any} */ m, /** @type {number} */ i) => ({ folder: `${i + 1}-${fileName(m.name)}`, method: m.method }));
         /** @type {Record<string, any>} */
-        const tree = { 'README.md': readme, 'peftlab.json': strToU8(JSON.stringify({ v: 1, modules: mine.map((/** @type {any} */ m, /** @type {number} */ i) => ({ folder: `${i + 1}-${fileName(m.name)}`, method: m.method })) }, null, 2)) };
+        const tree = { 'README.md': readme, 'peftlab.json': strToU8(JSON.stringify({ v: 1, modules: list }, null, 2)) };
         for (const [i, m] of mine.entries()) tree[`${i + 1}-${fileName(m.name)}`] = await session.exportAdapter(m.id);
         return tree;
     });
@@ -79,7 +92,9 @@ export function adapterFiles(lab) {
 export function adapterFolders(files) {
     const base = (/** @type {string} */ path) => path.split('/').at(-1) ?? '';
     /** @type {[string, Uint8Array][]} */
-    const all = files.flatMap(({ name, bytes }) => (/\.zip$/i.test(name) ? Object.entries(unzip(bytes, (path) => ADAPTER_FILES.includes(base(path)))) : [[name, bytes]]));
+    const all = files.flatMap(({ name, bytes }) =>
+        /\.zip$/i.test(name) ? Object.entries(unzip(bytes, (path) => ADAPTER_FILES.includes(base(path)))) : [[name, bytes]],
+    );
     /** @type {Map<string, Record<string, Uint8Array>>} */
     const folders = new Map();
     for (const [path, bytes] of all) {
@@ -87,7 +102,10 @@ export function adapterFolders(files) {
         folders.set(folder, { ...folders.get(folder), [base(path)]: bytes });
     }
     const found = [...folders.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, made]) => made).filter((made) => made['adapter_config.json']);
-    if (!found.length) throw new PeftLabError('load', 'There is no adapter_config.json among these files.', { hint: 'Choose a zip, or adapter_config.json together with adapter_model.safetensors.' });
+    if (!found.length)
+        throw new PeftLabError('load', 'There is no adapter_config.json among these files.', {
+            hint: 'Choose a zip, or adapter_config.json together with adapter_model.safetensors.',
+        });
     return found.slice(0, 8);
 }
 
@@ -118,7 +136,15 @@ export async function importAdapters(lab, folders) {
         const counts = (await lab.describe()).counts;
         const [first] = made;
         const sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
-        const run = makeRun({ id: Math.max(0, ...lab.runs.map((r) => r.id)) + 1, state: lab.state, module: first, counts, train: { steps: 0 }, sample, base: lab.baseLosses.get(lab.baseKey) ?? null });
+        const run = makeRun({
+            id: Math.max(0, ...lab.runs.map((r) => r.id)) + 1,
+            state: lab.state,
+            module: first,
+            counts,
+            train: { steps: 0 },
+            sample,
+            base: lab.baseLosses.get(lab.baseKey) ?? null,
+        });
         Object.assign(run, { status: 'done', sample, adapter: folders.length === 1 ? folders[0] : null });
         if (lab.task?.splits.validation) {
             const held = await session.evaluate({ split: 'validation' });
@@ -142,9 +168,19 @@ export async function importAdapters(lab, folders) {
 export async function packSession(lab) {
     await lab.ready();
     const paused = lab.status === 'paused' && lab.run;
-    const own = lab.state.task === 'own-data' && lab.task ? { title: lab.task.title, examples: [...lab.task.splits.train, ...(lab.task.splits.validation ?? [])] } : null;
+    const own =
+        lab.state.task === 'own-data' && lab.task
+            ? { title: lab.task.title, examples: [...lab.task.splits.train, ...(lab.task.splits.validation ?? [])] }
+            : null;
     const runs = lab.runs.filter((run) => run === lab.run || run.status === 'done' || run.status === 'stopped').slice(-MOST_RUNS);
-    const session = { format: SESSION, v: VERSION, state: lab.state, runs: runs.map(({ adapter: _, best: __, weights: ___, ...run }) => run), open: paused ? paused.id : null, own };
+    const session = {
+        format: SESSION,
+        v: VERSION,
+        state: lab.state,
+        runs: runs.map(({ adapter: _, best: __, weights: ___, ...run }) => run),
+        open: paused ? paused.id : null,
+        own,
+    };
     /** @type {Record<string, any>} */
     const tree = { 'session.json': strToU8(JSON.stringify(session)) };
     for (const run of runs) if (run.adapter) for (const [name, bytes] of Object.entries(run.adapter)) tree[`runs/${run.id}/${name}`] = bytes;
@@ -158,22 +194,35 @@ export async function packSession(lab) {
 
 const number = (/** @type {unknown} */ value) => (typeof value === 'number' && Number.isFinite(value) ? value : 0);
 const text = (/** @type {unknown} */ value, most = 4000) => (typeof value === 'string' ? value.slice(0, most) : '');
-const plain = (/** @type {any} */ value) => (value && typeof value === 'object' && !Array.isArray(value) ? read({ options: value }).state.options : {});
+const plain = (/** @type {any} */ value) =>
+    value && typeof value === 'object' && !Array.isArray(value) ? read({ options: value }).state.options : {};
 
 /** @param {any} raw @param {Record<string, Uint8Array> | null} adapter @returns {Run} only what the page knows, in its types */
 function readRun(raw, adapter) {
-    const points = (/** @type {any} */ list) => (Array.isArray(list) ? list.slice(0, 20_000) : []).map((at) => ({ step: number(at?.step), loss: number(at?.loss), bits_per_byte: number(at?.bits_per_byte) }));
+    const points = (/** @type {any} */ list) =>
+        (Array.isArray(list) ? list.slice(0, 20_000) : []).map((at) => ({
+            step: number(at?.step),
+            loss: number(at?.loss),
+            bits_per_byte: number(at?.bits_per_byte),
+        }));
     const status = ['done', 'stopped', 'paused'].includes(raw?.status) ? raw.status : 'stopped';
     return {
-        id: number(raw?.id), task: text(raw?.task, 64), model: text(raw?.model, 64), method: text(raw?.method, 64), options: plain(raw?.options), train: plain(raw?.train), seed: number(raw?.seed),
-        trainable: number(raw?.trainable), total: number(raw?.total), base_loss: typeof raw?.base_loss === 'number' ? raw.base_loss : null, losses: points(raw?.losses), validations: points(raw?.validations),
-        sample: { before: text(raw?.sample?.before), after: text(raw?.sample?.after), prompt: text(raw?.sample?.prompt) }, seconds: number(raw?.seconds),
+        id: number(raw?.id), task: text(raw?.task, 64), model: text(raw?.model, 64), method: text(raw?.method, 64),
+        options: plain(raw?.options), train: plain(raw?.train), seed: number(raw?.seed),
+        trainable: number(raw?.trainable), total: number(raw?.total),
+        base_loss: typeof raw?.base_loss === 'number' ? raw.base_loss : null, losses: points(raw?.losses),
+        validations: points(raw?.validations),
+        sample: { before: text(raw?.sample?.before), after: text(raw?.sample?.after), prompt: text(raw?.sample?.prompt) },
+        seconds: number(raw?.seconds),
         score: typeof raw?.score === 'number' ? raw.score : null, status, adapter, ...(raw?.pinned === true && { pinned: true }),
         ...(raw?.back && { back: { run: number(raw.back.run), step: number(raw.back.step) } }),
     };
 }
 
-/** Brings a session file back. Runs that are already listed stay. @param {Lab} lab @param {Uint8Array} bytes @returns {Promise<{runs: number, open: boolean}>} */
+/**
+ * Brings a session file back. Runs that are already listed stay.
+ * @param {Lab} lab @param {Uint8Array} bytes @returns {Promise<{runs: number, open: boolean}>}
+ */
 export async function unpackSession(lab, bytes) {
     const files = unzip(bytes, (name) => name === 'session.json' || name === 'open.safetensors' || /^runs\/\d+\/[a-z_.]+$/.test(name));
     let session;
@@ -182,12 +231,21 @@ export async function unpackSession(lab, bytes) {
     } catch {
         session = null;
     }
-    if (session?.format !== SESSION) throw new PeftLabError('format', 'This is no session file of this page.', { hint: 'A session file is made with "Save the session". Nothing was changed.' });
-    if (session.v !== VERSION) throw new PeftLabError('unsupported', `The session file has version ${String(session.v).slice(0, 10)}; this page reads version ${VERSION}.`);
+    if (session?.format !== SESSION)
+        throw new PeftLabError('format', 'This is no session file of this page.', {
+            hint: 'A session file is made with "Save the session". Nothing was changed.',
+        });
+    if (session.v !== VERSION)
+        throw new PeftLabError(
+            'unsupported',
+            `The session file has version ${String(session.v).slice(0, 10)}; this page reads version ${VERSION}.`,
+        );
     await lab.ready();
     const runs = (Array.isArray(session.runs) ? session.runs : []).slice(0, MOST_RUNS).map((/** @type {any} */ raw) => {
         const folder = `runs/${number(raw?.id)}/`;
-        const own = Object.entries(files).filter(([name]) => name.startsWith(folder) && name !== folder + WEIGHTS).map(([name, content]) => [name.slice(folder.length), content]);
+        const own = Object.entries(files)
+            .filter(([name]) => name.startsWith(folder) && name !== folder + WEIGHTS)
+            .map(([name, content]) => [name.slice(folder.length), content]);
         return readRun(raw, own.length ? Object.fromEntries(own) : null);
     });
     const { panel: _, ...state } = session.state ?? {};

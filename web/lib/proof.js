@@ -1,14 +1,21 @@
 /**
- * The checks behind the numbers, run on a session as it is in a page: gradients against finite differences, what merging does to the outputs, and whether a
- * training gives the same bits again. The same code makes the recorded figures (content/recorded/make-proof.mjs) and answers the button of the Proof panel.
- * DOM-free. The recipe is fixed, and no preset: what was recorded must be repeatable when presets change.
+ * The checks behind the numbers, run on a session as it is in a page: gradients against finite differences, what
+ * merging does to the outputs, and whether a training gives the same bits again. The same code makes the recorded
+ * figures (content/recorded/make-proof.mjs) and answers the button of the Proof panel. DOM-free. The recipe is fixed,
+ * and no preset: what was recorded must be repeatable when presets change.
  */
 import { largestDifference } from './measure.js';
 
 /** @typedef {import('../engine/session.js').Session} Session */
 /** @typedef {{signal?: AbortSignal, tick?: () => void}} How */
-/** @typedef {{tensors: number, directions: number, worst: number, tensor: string}} GradientCheck worst: the largest relative gap, and the tensor it is in */
-/** @typedef {{difference: number, largest: number, same_choice: boolean, restored: boolean}} MergeCheck restored: unmerged outputs are the earlier ones bit for bit */
+/**
+ * @typedef {{tensors: number, directions: number, worst: number, tensor: string}} GradientCheck worst: the largest
+ *   relative gap, and the tensor it is in
+ */
+/**
+ * @typedef {{difference: number, largest: number, same_choice: boolean, restored: boolean}} MergeCheck restored:
+ *   unmerged outputs are the earlier ones bit for bit
+ */
 /** @typedef {{hash: string, steps: number, same: boolean}} BitsCheck same: two trainings gave the same bytes */
 /** @typedef {{method: string, fingerprint: string, gradients: GradientCheck, merge: MergeCheck | null, bits: BitsCheck}} Proof */
 
@@ -49,9 +56,11 @@ export function hash(parts) {
 }
 
 /**
- * Every trained tensor of a module: the engine's gradient along a direction against (L(θ + h·v) − L(θ − h·v)) / 2h, with h halved once to take the bend out
- * (Richardson). The direction is half the gradient itself, so that the change stands out of the rounding, and half random, so that no part can hide.
- * @param {Session} session with data in the split "proof" @param {any} module as addModule() answers @param {How} [how] @returns {Promise<GradientCheck>}
+ * Every trained tensor of a module: the engine's gradient along a direction against (L(θ + h·v) − L(θ − h·v)) / 2h,
+ * with h halved once to take the bend out (Richardson). The direction is half the gradient itself, so that the change
+ * stands out of the rounding, and half random, so that no part can hide.
+ * @param {Session} session with data in the split "proof" @param {any} module as addModule() answers @param {How} [how]
+ * @returns {Promise<GradientCheck>}
  */
 export async function checkGradients(session, module, { signal, tick } = {}) {
     const loss = async () => (await session.evaluate({ split: 'proof', limit: BATCH, signal })).loss;

@@ -23,7 +23,8 @@
  * @property {'running' | 'paused' | 'done' | 'stopped' | 'failed'} status
  * @property {Record<string, Uint8Array> | null} adapter exported files
  * @property {number} [weights] bytes of its weights, which are held elsewhere (weights.js), where an adapter's files are not the module itself
- * @property {{step: number, loss: number, tensors: Record<string, Float32Array>}} [best] weights at the lowest held-out loss, if that was before the end
+ * @property {{step: number, loss: number, tensors: Record<string, Float32Array>}} [best] weights at the lowest
+ *   held-out loss, if that was before the end
  * @property {boolean} [best_kept] false: memory was too short to keep them
  * @property {{run: number, step: number}} [back] it is another run's weights after this step
  * @property {boolean} [recorded]
@@ -31,13 +32,16 @@
  */
 
 /** Training rates that work on the small models here when a task has no preset for the method. */
-const RATES = /** @type {Record<string, number>} */ (Object.freeze({ prompt: 0.03, prefix: 0.02, lora: 0.01, adapter: 0.004, ia3: 0.03, norms: 0.01, full: 0.001 }));
+const RATES = /** @type {Record<string, number>} */ (
+    Object.freeze({ prompt: 0.03, prefix: 0.02, lora: 0.01, adapter: 0.004, ia3: 0.03, norms: 0.01, full: 0.001 })
+);
 
 /** @param {string} method @returns {{steps: number, batch_size: number, lr: number}} */
 export const usualTraining = (method) => ({ steps: 80, batch_size: 8, lr: RATES[method] ?? 0.005 });
 
 /**
- * @param {{id: number, state: Record<string, any>, module: any, counts: any, train: Record<string, any>, sample: Run['sample'], base: number | null}} from
+ * @param {{id: number, state: Record<string, any>, module: any, counts: any, train: Record<string, any>,
+ *   sample: Run['sample'], base: number | null}} from
  * @returns {Run}
  */
 export function makeRun({ id, state, module, counts, train, sample, base }) {

@@ -1,15 +1,26 @@
 /**
- * The page's settings: one schema for defaults, clamping, permalinks and saved sessions. Everything that comes from outside (a link, a saved session, an
- * attribute, a host page's message) goes through read(); what is out of range is clamped, what is unknown is dropped, and both are reported.
+ * The page's settings: one schema for defaults, clamping, permalinks and saved sessions. Everything that comes from
+ * outside (a link, a saved session, an attribute, a host page's message) goes through read(); what is out of range is
+ * clamped, what is unknown is dropped, and both are reported.
  */
 
-/** What was corrected: a key of the texts (`correct.KEY`) and what it names, so that the page can say it in its language. @typedef {{key: string, values: Record<string, string>}} Correction */
-/** @typedef {{kind: 'word' | 'int' | 'real' | 'choice' | 'words' | 'text' | 'bool', initial: any, min?: number, max?: number, choices?: readonly string[], link?: string}} Field */
+/**
+ * What was corrected: a key of the texts (`correct.KEY`) and what it names, so that the page
+ * can say it in its language.
+ * @typedef {{key: string, values: Record<string, string>}} Correction
+ */
+/**
+ * @typedef {{kind: 'word' | 'int' | 'real' | 'choice' | 'words' | 'text' | 'bool', initial: any, min?: number,
+ *   max?: number, choices?: readonly string[], link?: string}} Field
+ */
 
 /** The engine's methods; the page knows them before the engine is there. */
 export const METHODS = Object.freeze(['prompt', 'prefix', 'lora', 'adapter', 'full', 'ia3', 'norms']);
 export const LEVELS = Object.freeze(['student', 'explorer', 'developer']);
-export const PANELS = Object.freeze(['', 'inspect', 'merge', 'compare', 'mix', 'combine', 'choose', 'calculator', 'chapter', 'data', 'export', 'lessons', 'proof']);
+export const PANELS = Object.freeze([
+    '', 'inspect', 'merge', 'compare', 'mix', 'combine', 'choose', 'calculator', 'chapter', 'data', 'export', 'lessons',
+    'proof',
+]);
 export const LINK_VERSION = 1;
 export const LINK_MAX = 2000;
 
@@ -48,8 +59,14 @@ export function defaults() {
 /** The text of a simple value; an object's own toString is not asked, it may be anything. @param {unknown} value */
 const plain = (value) => (['string', 'number', 'boolean', 'bigint'].includes(typeof value) ? String(value) : '');
 
-/** @param {string} key @param {string} name of the setting @param {unknown} [value] that was given @param {Record<string, string>} [more] @returns {Correction} */
-export const correction = (key, name, value, more) => ({ key: `correct.${key}`, values: { name: name.slice(0, 40), value: plain(value).slice(0, 40), ...more } });
+/**
+ * @param {string} key @param {string} name of the setting @param {unknown} [value] that was given
+ * @param {Record<string, string>} [more] @returns {Correction}
+ */
+export const correction = (key, name, value, more) => ({
+    key: `correct.${key}`,
+    values: { name: name.slice(0, 40), value: plain(value).slice(0, 40), ...more },
+});
 
 /** @param {string} name @param {Field} field @param {unknown} value @param {Correction[]} notices @returns {any} a value inside the schema */
 function readField(name, field, value, notices) {
@@ -70,19 +87,32 @@ function readField(name, field, value, notices) {
         return [...new Set(list.map(plain).filter((word) => WORD.test(word)))].slice(0, 40);
     }
     const text = plain(value);
-    if (field.kind === 'choice') return field.choices?.includes(text) ? text : bad('choice', { choices: (field.choices ?? []).filter(Boolean).join(', ') });
+    if (field.kind === 'choice')
+        return field.choices?.includes(text)
+            ? text
+            : bad('choice', { choices: (field.choices ?? []).filter(Boolean).join(', ') });
     if (field.kind === 'word') return text === '' || WORD.test(text) ? text : bad('word');
     return text.slice(0, field.max);
 }
 
 /** A number per module name (rank_pattern, alpha_pattern). @param {[string, unknown][]} entries */
 function readPattern(entries) {
-    return Object.fromEntries(entries.map(([name, v]) => /** @type {[string, number]} */ ([name.trim(), NUMBER.test(plain(v).trim()) ? Number(v) : NaN]))
-        .filter(([name, v]) => WORD.test(name) && name !== '__proto__' && Number.isFinite(v)).slice(0, 64));
+    return Object.fromEntries(
+        entries
+            .map(([name, v]) => /** @type {[string, number]} */ ([name.trim(), NUMBER.test(plain(v).trim()) ? Number(v) : NaN]))
+            .filter(([name, v]) => WORD.test(name) && name !== '__proto__' && Number.isFinite(v))
+            .slice(0, 64),
+    );
 }
 
 /** "q_proj: 4, v_proj: 16" as it is typed and linked. @param {string} text */
-export const parsePattern = (text) => readPattern(text.split(',').map((part) => /** @type {[string, unknown]} */ (part.split(/[:=]/, 2))).filter((part) => part.length === 2));
+export const parsePattern = (text) =>
+    readPattern(
+        text
+            .split(',')
+            .map((part) => /** @type {[string, unknown]} */ (part.split(/[:=]/, 2)))
+            .filter((part) => part.length === 2),
+    );
 /** @param {Record<string, number>} pattern */
 export const formatPattern = (pattern) => Object.entries(pattern).map(([name, v]) => `${name}:${v}`).join(',');
 
@@ -108,7 +138,9 @@ export function read(raw) {
     for (const [name, value] of Object.entries(raw)) {
         if (name === 'options') {
             if (!value || typeof value !== 'object') continue;
-            const named = Object.entries(value).filter(([key]) => /^[a-z_0-9]{1,40}$/.test(key) && key !== '__proto__').map(([key, v]) => [key, readOption(v), v]);
+            const named = Object.entries(value)
+                .filter(([key]) => /^[a-z_0-9]{1,40}$/.test(key) && key !== '__proto__')
+                .map(([key, v]) => [key, readOption(v), v]);
             for (const [key, option, v] of named) if (option === undefined && v !== undefined) notices.push(correction('value', key, v));
             state.options = Object.fromEntries(named.filter(([, option]) => option !== undefined));
         } else if (Object.hasOwn(FIELDS, name)) {
@@ -131,7 +163,8 @@ export function toLink(state) {
         if (link && value !== undefined && !same) parameters.set(link, text);
     }
     const short = /** @type {Record<string, string>} */ (Object.fromEntries(Object.entries(OPTION_LINKS).map(([key, name]) => [name, key])));
-    for (const [name, value] of Object.entries(state.options ?? {})) parameters.set(Object.hasOwn(short, name) ? short[name] : `o.${name}`, optionText(name, value));
+    for (const [name, value] of Object.entries(state.options ?? {}))
+        parameters.set(Object.hasOwn(short, name) ? short[name] : `o.${name}`, optionText(name, value));
     return `#${parameters.toString().replaceAll('%2C', ',').replaceAll('%3A', ':')}`;
 }
 
@@ -168,7 +201,9 @@ export function fromLink(hash) {
     const options = {};
     for (const [key, text] of parameters) {
         if (key === 'v') continue;
-        const option = Object.hasOwn(OPTION_LINKS, key) ? /** @type {Record<string, string>} */ (OPTION_LINKS)[key] : /^o\.([a-z_0-9]{1,40})$/.exec(key)?.[1];
+        const option = Object.hasOwn(OPTION_LINKS, key)
+            ? /** @type {Record<string, string>} */ (OPTION_LINKS)[key]
+            : /^o\.([a-z_0-9]{1,40})$/.exec(key)?.[1];
         if (option) options[option] = optionValue(option, text);
         else raw[Object.hasOwn(names, key) ? names[key] : key] = text;
     }

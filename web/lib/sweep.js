@@ -3,10 +3,13 @@ import { PeftLabError } from '../engine/index.js';
 import { comparedOn, quality, recipe, trainFresh } from './aside.js';
 
 /**
- * @typedef {{method: string, size: string, options: Record<string, any>, train: Record<string, any>, seed: number, status: 'waiting' | 'running' | 'done' | 'failed',
+ * @typedef {{method: string, size: string, options: Record<string, any>, train: Record<string, any>, seed: number,
+ *   status: 'waiting' | 'running' | 'done' | 'failed',
  *   trainable: number, seconds: number, loss: number | null, score: number | null, message?: string}} SweepRun
- * @typedef {{model: string, task: string, metric: string, split: string, items?: number, total: number, base: {loss: number | null, score: number | null}, limit: number, runs: SweepRun[]}} SweepResult
- * @typedef {{method: string, size: string, trainable: number, n: number, mean: number, min: number, max: number, seconds: number}} Point one method at one size, over its seeds
+ * @typedef {{model: string, task: string, metric: string, split: string, items?: number, total: number,
+ *   base: {loss: number | null, score: number | null}, limit: number, runs: SweepRun[]}} SweepResult
+ * @typedef {{method: string, size: string, trainable: number, n: number, mean: number, min: number, max: number,
+ *   seconds: number}} Point one method at one size, over its seeds
  */
 
 /** The option that makes a method larger, and three values of it. */
@@ -16,12 +19,19 @@ export const SIZES = /** @type {Record<string, {option: string, values: number[]
     lora: { option: 'rank', values: [1, 8, 32] },
     adapter: { option: 'bottleneck_size', values: [4, 16, 64] },
 }));
-/** Only the estimate of the time depends on these: a loss reads each example once and goes no way back; an answer reads a prompt, then token after token. */
+/**
+ * Only the estimate of the time depends on these: a loss reads each example once and goes no way back; an answer reads
+ * a prompt, then token after token.
+ */
 const LOSS_SHARE = 1 / 3;
 const STEPS_PER_PROMPT = 1 / 48;
 const STEPS_PER_TOKEN = 1 / 1200;
 
-/** @param {import('./lab.js').Lab} lab @param {{methods: string[], sizes: 'one' | 'three', seeds: number, steps: number}} wish steps 0: the presets' @returns {SweepRun[]} */
+/**
+ * @param {import('./lab.js').Lab} lab
+ * @param {{methods: string[], sizes: 'one' | 'three', seeds: number, steps: number}} wish steps 0: the presets'
+ * @returns {SweepRun[]}
+ */
 export function plan(lab, { methods, sizes, seeds, steps }) {
     const runs = [];
     for (const method of methods) {
@@ -33,14 +43,29 @@ export function plan(lab, { methods, sizes, seeds, steps }) {
             if (method === 'lora' && own !== options) own.alpha = ((options.alpha ?? 16) / (options.rank ?? 8)) * own.rank;
             const size = scale && own[scale.option] !== undefined ? `${own[scale.option]}` : '';
             for (let seed = 1; seed <= seeds; seed++) {
-                runs.push({ method, size, options: own, train: { ...train, ...(steps && { steps }) }, seed, status: /** @type {const} */ ('waiting'), trainable: 0, seconds: 0, loss: null, score: null });
+                runs.push({
+                    method,
+                    size,
+                    options: own,
+                    train: { ...train, ...(steps && { steps }) },
+                    seed,
+                    status: /** @type {const} */ ('waiting'),
+                    trainable: 0,
+                    seconds: 0,
+                    loss: null,
+                    score: null,
+                });
             }
         }
     }
     return runs;
 }
 
-/** What one measurement (loss and score) costs, in steps of training. @param {import('../engine/tasks.js').Task | null} task @param {number} batch examples in a step @param {number} limit items that are scored */
+/**
+ * What one measurement (loss and score) costs, in steps of training.
+ * @param {import('../engine/tasks.js').Task | null} task @param {number} batch examples in a step
+ * @param {number} limit items that are scored
+ */
 export function measuringWork(task, batch, limit) {
     const split = comparedOn(task);
     if (!task || !split) return 0;
@@ -51,8 +76,16 @@ export function measuringWork(task, batch, limit) {
 /** @param {SweepRun} run @param {import('../engine/tasks.js').Task | null} task @param {number} limit */
 const workOfRun = ({ train }, task, limit) => train.steps + measuringWork(task, train.batch_size ?? 1, limit);
 
-/** What the progress bar counts, in steps of training: the model alone is measured too. @param {SweepRun[]} runs @param {import('../engine/tasks.js').Task | null} task @param {number} limit items that are scored */
-export const workOf = (runs, task, limit) => runs.reduce((sum, run) => sum + workOfRun(run, task, limit), runs.length ? measuringWork(task, runs[0].train.batch_size ?? 1, limit) : 0);
+/**
+ * What the progress bar counts, in steps of training: the model alone is measured too.
+ * @param {SweepRun[]} runs @param {import('../engine/tasks.js').Task | null} task
+ * @param {number} limit items that are scored
+ */
+export const workOf = (runs, task, limit) =>
+    runs.reduce(
+        (sum, run) => sum + workOfRun(run, task, limit),
+        runs.length ? measuringWork(task, runs[0].train.batch_size ?? 1, limit) : 0,
+    );
 
 /**
  * @param {import('./lab.js').Lab} own a lab aside (aside.js) @param {SweepRun[]} runs changed in place
@@ -65,14 +98,23 @@ export async function sweep(own, runs, { limit, signal, onProgress, onResult }) 
     await session.clear();
     const { split, items, ...base } = await quality(own, { limit, signal });
     const { counts } = await session.describe();
-    const result = { model: own.state.model, task: own.state.task, metric: own.task?.metric.name ?? '', split, items, total: counts.total, base, limit, runs };
+    const result = {
+        model: own.state.model,
+        task: own.state.task,
+        metric: own.task?.metric.name ?? '',
+        split, items, total: counts.total, base, limit, runs,
+    };
     let before = runs.length ? measuringWork(own.task, runs[0].train.batch_size ?? 1, limit) : 0;
     for (const run of runs) {
         run.status = 'running';
         try {
             let step = 0;
             onProgress?.(before, run);
-            const { modules, seconds } = await trainFresh(own, [run], run.train, { seed: run.seed, signal, onStep: () => onProgress?.(before + ++step, run) });
+            const { modules, seconds } = await trainFresh(own, [run], run.train, {
+                seed: run.seed,
+                signal,
+                onStep: () => onProgress?.(before + ++step, run),
+            });
             const { loss, score } = await quality(own, { limit, signal });
             Object.assign(run, { status: 'done', trainable: modules[0].parameters, seconds, loss, score });
         } catch (thrown) {
@@ -106,11 +148,18 @@ export function points(runs, of) {
         const values = list.map((run) => /** @type {number} */ (run[of]));
         const mean = (/** @type {number[]} */ all) => all.reduce((a, b) => a + b, 0) / all.length;
         const { method, size, trainable } = list[0];
-        return { method, size, trainable, n: list.length, mean: mean(values), min: Math.min(...values), max: Math.max(...values), seconds: mean(list.map((run) => run.seconds)) };
+        return {
+            method, size, trainable, n: list.length, mean: mean(values), min: Math.min(...values),
+            max: Math.max(...values),
+            seconds: mean(list.map((run) => run.seconds)),
+        };
     });
 }
 
-/** Points that no other beats with fewer or equally many numbers, by size. @param {Point[]} all @param {1 | -1} better 1: more is better @returns {Point[]} */
+/**
+ * Points that no other beats with fewer or equally many numbers, by size.
+ * @param {Point[]} all @param {1 | -1} better 1: more is better @returns {Point[]}
+ */
 export function pareto(all, better) {
     const best = [];
     let top = -Infinity;

@@ -1,7 +1,8 @@
 /** Tables as files for spreadsheets and programs. */
 
 /**
- * CSV (RFC 4180). A text that a spreadsheet would run as a formula (first character = + - @ tab or return) gets an apostrophe before it; numbers stay numbers.
+ * CSV (RFC 4180). A text that a spreadsheet would run as a formula (first character = + - @ tab or return) gets an
+ * apostrophe before it; numbers stay numbers.
  * @param {string[]} columns @param {(string | number | boolean | null | undefined)[][]} rows
  */
 export function csv(columns, rows) {

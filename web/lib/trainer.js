@@ -13,7 +13,10 @@ import { bestSoFar, changesInFiles, hasLargeBest, mayKeepBest } from './weights.
 const VALIDATIONS = 8;
 const SAMPLES = 4;
 
-/** What a run is given: the usual, the preset's, what the user set. @param {Record<string, any>} preset @param {Record<string, any>} state @returns {Record<string, any>} */
+/**
+ * What a run is given: the usual, the preset's, what the user set.
+ * @param {Record<string, any>} preset @param {Record<string, any>} state @returns {Record<string, any>}
+ */
 export function trainOptions({ method: _, options: __, ...preset }, state) {
     const own = Object.fromEntries(['steps', 'lr', 'batch_size'].filter((key) => state[key]).map((key) => [key, state[key]]));
     const train = /** @type {Record<string, any>} */ ({ ...usualTraining(state.method), ...preset, ...own, seed: state.seed });
@@ -127,7 +130,10 @@ export class Trainer {
         const where = { workers: lab.workers, limit: lab.memoryLimit, device };
         if (checkMemory(need, where)) lab.emit('notice', 'notice.memory');
         const base = lab.baseLosses.get(lab.baseKey) ?? null;
-        const run = makeRun({ id: this.#nextRun++, state: lab.state, module, counts: lab.description.counts, train: lab.train_options, sample: lab.sample, base });
+        const run = makeRun({
+            id: this.#nextRun++, state: lab.state, module, counts: lab.description.counts, train: lab.train_options,
+            sample: lab.sample, base,
+        });
         run.best_kept = mayKeepBest(run, need, where);
         delete this.#large?.best;
         this.#large = hasLargeBest(run) ? run : null;
@@ -246,7 +252,8 @@ export class Trainer {
     async #validateEnd(run) {
         const step = run.losses.at(-1)?.step ?? 0;
         if (!this.#lab.task?.splits.validation || step === (run.validations.at(-1)?.step ?? 0)) return;
-        const report = await this.#session.evaluate({ split: 'validation' }).catch(() => null); // the page then names the step of the last value there is
+        // the page then names the step of the last value there is
+        const report = await this.#session.evaluate({ split: 'validation' }).catch(() => null);
         if (!report) return;
         const { loss, bits_per_byte } = report;
         run.validations.push({ step, loss, bits_per_byte });
@@ -254,7 +261,10 @@ export class Trainer {
         this.#lab.emit('validation', { step, loss, bits_per_byte });
     }
 
-    /** So that the run can be put back into the model: an adapter as files, what files would change as it is. @param {Run} run @param {number} id of the module */
+    /**
+     * So that the run can be put back into the model: an adapter as files, what files would change as it is.
+     * @param {Run} run @param {number} id of the module
+     */
     async #keepTrained(run, id) {
         const lab = this.#lab;
         if (run.method !== 'full') run.adapter = await this.#session.exportAdapter(id);
@@ -299,8 +309,10 @@ export class Trainer {
             const upTo = (/** @type {any[] | undefined} */ list) => list?.filter((at) => at.step <= best.step);
             const { best: _, adapter: __, weights: ___, ...rest } = run;
             const made = /** @type {Run} */ ({
-                ...rest, id: this.#nextRun++, status: 'stopped', losses: upTo(run.losses), validations: upTo(run.validations), samples: upTo(run.samples),
-                pauses: run.pauses?.filter((step) => step <= best.step), score: null, adapter: null, pinned: false, back: { run: run.id, step: best.step },
+                ...rest, id: this.#nextRun++, status: 'stopped', losses: upTo(run.losses),
+                validations: upTo(run.validations), samples: upTo(run.samples),
+                pauses: run.pauses?.filter((step) => step <= best.step), score: null, adapter: null, pinned: false,
+                back: { run: run.id, step: best.step },
             });
             lab.runs.push(made);
             await this.#loaded(made);
@@ -317,7 +329,10 @@ export class Trainer {
         const lab = this.#lab;
         const { adapter } = run;
         const weights = await lab.weights.of(run);
-        if (!adapter && !weights) throw new PeftLabError('state', 'The weights of this run were not kept.', { hint: 'Train it again: the same settings and seed give the same weights.' });
+        if (!adapter && !weights)
+            throw new PeftLabError('state', 'The weights of this run were not kept.', {
+                hint: 'Train it again: the same settings and seed give the same weights.',
+            });
         this.#setAs(run);
         return lab.during('busy', async () => {
             await lab.setModule();

@@ -1,6 +1,7 @@
 /**
- * Weights of finished full fine-tunings, which are as large as the model, and of runs whose adapter files hold another module; and the weights at a run's best step.
- * The first are held up to a limit, the oldest let go first; that they outlive the tab is the page's business (elements/autosave.js).
+ * Weights of finished full fine-tunings, which are as large as the model, and of runs whose adapter files hold another
+ * module; and the weights at a run's best step. The first are held up to a limit, the oldest let go first; that they
+ * outlive the tab is the page's business (elements/autosave.js).
  */
 import { checkMemory } from './need.js';
 
@@ -24,7 +25,8 @@ export class Weights {
     fits(numbers) { return numbers * FLOAT <= this.limit; }
 
     /**
-     * @param {Run} run whose weights these are @param {Uint8Array} bytes a snapshot of the session @param {Run[]} runs others, of which some may be in the storage only
+     * @param {Run} run whose weights these are @param {Uint8Array} bytes a snapshot of the session
+     * @param {Run[]} runs others, of which some may be in the storage only
      * @returns {Run[]} those whose weights were let go to make room: the oldest, pinned ones last
      */
     keep(run, bytes, runs) {
@@ -48,11 +50,12 @@ export class Weights {
 }
 
 /**
- * Full fine-tuning has no adapter; PiSSA and OLoRA are written as plain LoRA of twice the rank, a prefix without the network that made it. From such files a run
- * would come back as a module of another size, which trains differently.
+ * Full fine-tuning has no adapter; PiSSA and OLoRA are written as plain LoRA of twice the rank, a prefix without the
+ * network that made it. From such files a run would come back as a module of another size, which trains differently.
  * @param {Run} run
  */
-export const changesInFiles = ({ method, options }) => method === 'full' || ['pissa', 'olora'].includes(options.init) || options.prefix_projection === true;
+export const changesInFiles = ({ method, options }) =>
+    method === 'full' || ['pissa', 'olora'].includes(options.init) || options.prefix_projection === true;
 
 // ---- the best step of a run ----
 
@@ -62,7 +65,10 @@ const bestBytes = ({ trainable }) => trainable * FLOAT;
 /** @param {Run} run */
 export const hasLargeBest = (run) => bestBytes(run) > SMALL;
 
-/** Whether a run may keep its weights at the lowest held-out loss: small ones always, others where memory allows. @param {Run} run @param {number} need bytes of the run @param {Parameters<typeof checkMemory>[1]} where */
+/**
+ * Whether a run may keep its weights at the lowest held-out loss: small ones always, others where memory allows.
+ * @param {Run} run @param {number} need bytes of the run @param {Parameters<typeof checkMemory>[1]} where
+ */
 export function mayKeepBest(run, need, where) {
     if (!hasLargeBest(run)) return true;
     try {
