@@ -19,12 +19,19 @@ export { DATA_LIMITS };
 /** @type {Record<string, DataFormat>} */
 const FORMATS = { jsonl: 'jsonl', ndjson: 'jsonl', json: 'json', txt: 'txt', csv: 'csv' };
 
-/** By the name's extension; a name without one is plain text, and what another program's file looks like inside is not guessed. @param {string} name @returns {DataFormat} */
+/**
+ * By the name's extension; a name without one is plain text, and what another program's file looks
+ * like inside is not guessed.
+ * @param {string} name @returns {DataFormat}
+ */
 export function formatOf(name) {
     const extension = /\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase();
     if (extension === undefined) return 'txt';
     if (Object.hasOwn(FORMATS, extension)) return FORMATS[extension];
-    throw new PeftLabError('format', `${name}: .${extension} files are not read.`, { hint: `Save it as one of ${Object.keys(FORMATS).map((known) => `.${known}`).join(', ')}; plain text is .txt.` });
+    const known = Object.keys(FORMATS).map((one) => `.${one}`).join(', ');
+    throw new PeftLabError('format', `${name}: .${extension} files are not read.`, {
+        hint: `Save it as one of ${known}; plain text is .txt.`,
+    });
 }
 
 /**
@@ -33,7 +40,11 @@ export function formatOf(name) {
  */
 export function decodeText(bytes, name) {
     if (bytes.length > DATA_LIMITS.bytes) {
-        throw new PeftLabError('range', `${name} has ${(bytes.length / 1e6).toFixed(1)} MB; at most ${DATA_LIMITS.bytes / 1024 / 1024} MB can be used.`, { hint: 'Use a part of it.' });
+        throw new PeftLabError(
+            'range',
+            `${name} has ${(bytes.length / 1e6).toFixed(1)} MB; at most ${DATA_LIMITS.bytes / 1024 / 1024} MB can be used.`,
+            { hint: 'Use a part of it.' },
+        );
     }
     try {
         return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -99,7 +110,10 @@ function parseJson(text) {
     return { examples, problems };
 }
 
-/** First line of every item of an array, by its depth: strings are skipped, all else is brackets, commas and line ends. @param {string} text valid JSON @returns {number[]} */
+/**
+ * First line of every item of an array, by its depth: strings are skipped, all else is brackets, commas and line ends.
+ * @param {string} text valid JSON @returns {number[]}
+ */
 function itemLines(text) {
     /** @type {number[]} */
     const starts = [];
@@ -148,7 +162,10 @@ function parseTxt(text) {
 /** @param {string} text line breaks in it */
 const lines = (text) => text.match(/\n/g)?.length ?? 0;
 
-/** The text in pieces that an example may hold, each but the last ending in a line break. A single longer line stays whole (and is refused with its line). */
+/**
+ * The text in pieces that an example may hold, each but the last ending in a line break. A single longer line stays
+ * whole (and is refused with its line).
+ */
 function* pieces(/** @type {string} */ text) {
     let from = 0;
     while (text.length - from > DATA_LIMITS.characters) {
@@ -162,7 +179,11 @@ function* pieces(/** @type {string} */ text) {
 
 /** @param {string} text @returns {{examples: Example[], problems: Problem[]}} */
 function parseCsv(text) {
-    const { data, errors } = Papa.parse(/** @type {string} */ (text.replace(/\r\n?/g, '\n')), { header: false, skipEmptyLines: false, newline: '\n' });
+    const { data, errors } = Papa.parse(/** @type {string} */ (text.replace(/\r\n?/g, '\n')), {
+        header: false,
+        skipEmptyLines: false,
+        newline: '\n',
+    });
     const rows = /** @type {string[][]} */ (data);
     /** First line of every row: a quoted field may contain line breaks. @type {number[]} */
     const starts = [];
@@ -172,11 +193,14 @@ function parseCsv(text) {
     }, 1);
     const fields = (rows[0] ?? []).map((name) => name.trim());
     const column = (/** @type {string} */ name) => fields.indexOf(name);
-    if (column('completion') < 0 && column('text') < 0) return { examples: [], problems: [{ line: 1, message: 'the header must name the columns prompt,completion or text' }] };
+    if (column('completion') < 0 && column('text') < 0)
+        return { examples: [], problems: [{ line: 1, message: 'the header must name the columns prompt,completion or text' }] };
     const twice = ['prompt', 'completion', 'text'].find((name) => column(name) !== fields.lastIndexOf(name));
     if (twice) return { examples: [], problems: [{ line: 1, message: `the header names the column ${twice} twice` }] };
     /** @type {Problem[]} */
-    const problems = errors.filter((error) => error.code !== 'UndetectableDelimiter').map((error) => ({ line: starts[error.row ?? 0] ?? starts.at(-1) ?? 1, message: error.message }));
+    const problems = errors
+        .filter((error) => error.code !== 'UndetectableDelimiter')
+        .map((error) => ({ line: starts[error.row ?? 0] ?? starts.at(-1) ?? 1, message: error.message }));
     /** @type {Example[]} */
     const examples = [];
     rows.slice(1).forEach((row, i) => {
@@ -187,7 +211,10 @@ function parseCsv(text) {
             problems.push({ line, message: `${row.length} fields, the header has ${fields.length}: a text with the separator in it needs quotes` });
             return;
         }
-        const made = fromObject(column('completion') < 0 ? { text: field('text') } : { prompt: field('prompt'), completion: field('completion') }, line);
+        const made = fromObject(
+            column('completion') < 0 ? { text: field('text') } : { prompt: field('prompt'), completion: field('completion') },
+            line,
+        );
         if (typeof made === 'string') problems.push({ line, message: made });
         else examples.push(made);
     });

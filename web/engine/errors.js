@@ -1,12 +1,15 @@
 /**
  * Every failure of the library is a PeftLabError: a sentence for people, a stable code for programs.
  * Codes of the C core: argument range format mismatch memory state numeric unsupported. Codes of the JavaScript side:
- * aborted (the caller's AbortSignal), worker-lost, no-simd, no-wasm, load (a file could not be fetched, read or written), internal (a fault of peftlab).
+ * aborted (the caller's AbortSignal), worker-lost, no-simd, no-wasm, load (a file could not be fetched, read or
+ * written), internal (a fault of peftlab).
  */
 /** What Node's system errors mean for people. @type {Record<string, string>} */
 const SYSTEM = {
-    ENOENT: 'there is no such file or folder', EISDIR: 'it is a folder, not a file', ENOTDIR: 'a part of the path is a file, not a folder', EEXIST: 'there is a file of that name',
-    EACCES: 'the permission is missing', EPERM: 'the permission is missing', EROFS: 'the disk is read-only', ENAMETOOLONG: 'the name is too long', ENOSPC: 'the disk is full',
+    ENOENT: 'there is no such file or folder', EISDIR: 'it is a folder, not a file',
+    ENOTDIR: 'a part of the path is a file, not a folder', EEXIST: 'there is a file of that name',
+    EACCES: 'the permission is missing', EPERM: 'the permission is missing', EROFS: 'the disk is read-only',
+    ENAMETOOLONG: 'the name is too long', ENOSPC: 'the disk is full',
     EADDRINUSE: 'something else uses that port',
 };
 
@@ -14,8 +17,9 @@ const SYSTEM = {
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /**
- * One line that can be shown anywhere. Messages quote foreign files (the words of JSON.parse do, too), and a quoted line break or escape sequence would
- * break the one-sentence contract or write what it likes to the user's terminal; such characters are written out as \u000a.
+ * One line that can be shown anywhere. Messages quote foreign files (the words of JSON.parse do, too), and a quoted
+ * line break or escape sequence would break the one-sentence contract or write what it likes to the user's terminal;
+ * such characters are written out as \u000a.
  * @param {string} text @returns {string}
  */
 export function printable(text) {
@@ -44,15 +48,24 @@ export class PeftLabError extends Error {
     static from(value) {
         if (value instanceof PeftLabError) return value;
         if (value instanceof Error && 'syscall' in value) {
-            const { code, path, dest, address, port } = /** @type {{code?: string} & Record<string, string | undefined>} */ (/** @type {unknown} */ (value));
-            return new PeftLabError('load', `${dest ?? path ?? ([address, port].filter(Boolean).join(':') || 'a file')} cannot be used: ${SYSTEM[code ?? ''] ?? value.message}.`, { cause: value });
+            const { code, path, dest, address, port } = /** @type {{code?: string} & Record<string, string | undefined>} */ (
+                /** @type {unknown} */ (value)
+            );
+            return new PeftLabError(
+                'load',
+                `${dest ?? path ?? ([address, port].filter(Boolean).join(':') || 'a file')} cannot be used: ${SYSTEM[code ?? ''] ?? value.message}.`,
+                { cause: value },
+            );
         }
         if (value && typeof value === 'object' && 'code' in value && 'message' in value) {
             const plain = /** @type {{code: unknown, message: unknown, hint?: unknown}} */ (value);
             if (typeof plain.code === 'string') return new PeftLabError(plain.code, String(plain.message), { hint: String(plain.hint ?? '') });
         }
         if (value instanceof WebAssembly.RuntimeError) {
-            return new PeftLabError('worker-lost', `The engine stopped unexpectedly (${value.message}).`, { hint: 'Start the engine again; an interrupted run goes on from its last snapshot.', cause: value });
+            return new PeftLabError('worker-lost', `The engine stopped unexpectedly (${value.message}).`, {
+                hint: 'Start the engine again; an interrupted run goes on from its last snapshot.',
+                cause: value,
+            });
         }
         return new PeftLabError('internal', value instanceof Error ? value.message : String(value), { cause: value });
     }

@@ -23,13 +23,20 @@ export function usable({ problems, ...parsed }, name) {
         return !message;
     });
     if (examples.length > DATA_LIMITS.examples) {
-        throw new PeftLabError('range', `${name} has ${examples.length} examples; at most ${DATA_LIMITS.examples} can be used.`, { hint: 'Use a part of it.' });
+        throw new PeftLabError('range', `${name} has ${examples.length} examples; at most ${DATA_LIMITS.examples} can be used.`, {
+            hint: 'Use a part of it.',
+        });
     }
     if (examples.length === 0) {
         const first = problems[0];
-        throw new PeftLabError('format', `${name} has no usable example${first ? `: line ${first.line}: ${first.message}` : ''}.`, {
-            hint: 'A .jsonl line looks like {"prompt": "…", "completion": "…"} or {"text": "…"}; a .json file is an array of these; a .txt file is plain text; a .csv file has the header prompt,completion or text.',
-        });
+        throw new PeftLabError(
+            'format',
+            `${name} has no usable example${first ? `: line ${first.line}: ${first.message}` : ''}.`,
+            {
+                hint: 'A .jsonl line looks like {"prompt": "…", "completion": "…"} or {"text": "…"}; a .json file is an ' +
+                    'array of these; a .txt file is plain text; a .csv file has the header prompt,completion or text.',
+            },
+        );
     }
     problems.sort((a, b) => a.line - b.line);
     return { examples, problems };

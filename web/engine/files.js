@@ -2,8 +2,10 @@
 import { PeftLabError } from './errors.js';
 
 /**
- * @typedef {string | URL | Record<string, Uint8Array | ArrayBuffer> | Iterable<File>} FolderSource a URL, a path in Node, files by name, or a FileList
- * @typedef {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array, beside?: Record<string, Uint8Array>}} ModelFiles beside: of no use to the engine, for a folder
+ * @typedef {string | URL | Record<string, Uint8Array | ArrayBuffer> | Iterable<File>} FolderSource a URL, a path in
+ *   Node, files by name, or a FileList
+ * @typedef {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array, beside?: Record<string,
+ *   Uint8Array>}} ModelFiles beside: of no use to the engine, for a folder
  *   that is made from this one
  * @typedef {(name: string) => Promise<Uint8Array | null>} ReadFile null: no such file
  */
@@ -26,13 +28,18 @@ function isPath(place) {
 
 /** @param {string | URL} folder @returns {Promise<ReadFile>} */
 async function diskReader(folder) {
-    const [{ readFile, stat }, { join }, { fileURLToPath }] = await Promise.all([import('node:fs/promises'), import('node:path'), import('node:url')]);
+    const [{ readFile, stat }, { join }, { fileURLToPath }] = await Promise.all([
+        import('node:fs/promises'),
+        import('node:path'),
+        import('node:url'),
+    ]);
     const root = folder instanceof URL || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
     return async (name) => {
         const path = join(root, name);
         const found = await stat(path).catch(() => null);
         if (!found?.isFile()) return null;
-        if (found.size > LARGEST_FILE) throw new PeftLabError('range', `${path} has ${(found.size / 1e9).toFixed(1)} GB; at most 1 GB can be loaded.`);
+        if (found.size > LARGEST_FILE)
+            throw new PeftLabError('range', `${path} has ${(found.size / 1e9).toFixed(1)} GB; at most 1 GB can be loaded.`);
         const bytes = await readFile(path);
         return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     };
@@ -68,7 +75,8 @@ function webReader(folder, signal) {
 
 /** @param {FolderSource} source @param {AbortSignal} [signal] @returns {Promise<ReadFile>} */
 export async function reader(source, signal) {
-    if (!source || (typeof source !== 'object' && typeof source !== 'string')) throw new PeftLabError('argument', `A folder is a URL, a path, files by name or a FileList, not ${source}.`);
+    if (!source || (typeof source !== 'object' && typeof source !== 'string'))
+        throw new PeftLabError('argument', `A folder is a URL, a path, files by name or a FileList, not ${source}.`);
     if (isPlace(source)) return isPath(source) ? diskReader(source) : webReader(source, signal);
     if (Symbol.iterator in source) {
         const files = new Map([.../** @type {Iterable<File>} */ (source)].map((file) => [file.name, file]));
@@ -99,8 +107,16 @@ export async function readModelFolder(source, { signal, onProgress } = {}) {
         if (bytes) onProgress?.(name);
         return bytes;
     };
-    const [config, single, tokenizer, beside] = await Promise.all([noted('config.json'), noted('model.safetensors'), noted('tokenizer.json'), readBeside(source, read)]);
-    if (!config) throw new PeftLabError('load', `${placeName(source)} has no config.json.`, { hint: 'A model folder has config.json, model.safetensors and tokenizer.json.' });
+    const [config, single, tokenizer, beside] = await Promise.all([
+        noted('config.json'),
+        noted('model.safetensors'),
+        noted('tokenizer.json'),
+        readBeside(source, read),
+    ]);
+    if (!config)
+        throw new PeftLabError('load', `${placeName(source)} has no config.json.`, {
+            hint: 'A model folder has config.json, model.safetensors and tokenizer.json.',
+        });
     const weights = single ? [single] : await readShards(read, placeName(source), onProgress);
     return { config, weights, ...(tokenizer && { tokenizer }), beside };
 }
@@ -110,7 +126,8 @@ async function readBeside(source, read) {
     const names = isPlace(source) && !isPath(source) ? BESIDE : [...BESIDE, TEMPLATE];
     const found = await Promise.all(names.map(async (name) => {
         const bytes = await read(name).catch(() => null);
-        if (bytes && bytes.length > LARGEST_BESIDE) throw new PeftLabError('range', `${name} has ${(bytes.length / 1e6).toFixed(1)} MB; at most 4 MB can be loaded.`);
+        if (bytes && bytes.length > LARGEST_BESIDE)
+            throw new PeftLabError('range', `${name} has ${(bytes.length / 1e6).toFixed(1)} MB; at most 4 MB can be loaded.`);
         return bytes ? [[name, bytes]] : [];
     }));
     return Object.fromEntries(found.flat());
@@ -121,9 +138,13 @@ async function readShards(read, place, onProgress) {
     const index = await read('model.safetensors.index.json');
     if (!index) {
         const pickle = await read('pytorch_model.bin').catch(() => null);
-        throw new PeftLabError('load', `${place} has no model.safetensors${pickle ? ', only a pickle (pytorch_model.bin), which is not read because it can run code' : ''}.`, {
-            hint: 'Save it again with save_pretrained(safe_serialization=True).',
-        });
+        throw new PeftLabError(
+            'load',
+            `${place} has no model.safetensors${pickle ? ', only a pickle (pytorch_model.bin), which is not read because it can run code' : ''}.`,
+            {
+                hint: 'Save it again with save_pretrained(safe_serialization=True).',
+            },
+        );
     }
     let map;
     try {
@@ -150,9 +171,15 @@ async function readShards(read, place, onProgress) {
 export async function readAdapterFolder(source, { signal } = {}) {
     const read = await reader(source, signal);
     const config = await read('adapter_config.json');
-    if (!config) throw new PeftLabError('load', `${placeName(source)} has no adapter_config.json.`, { hint: 'An adapter folder has adapter_config.json and adapter_model.safetensors.' });
+    if (!config)
+        throw new PeftLabError('load', `${placeName(source)} has no adapter_config.json.`, {
+            hint: 'An adapter folder has adapter_config.json and adapter_model.safetensors.',
+        });
     const weights = (await read('adapter_model.safetensors')) ?? (await read('adapter.safetensors'));
-    if (!weights) throw new PeftLabError('load', `${placeName(source)} has no adapter_model.safetensors.`, { hint: 'Pickle files (.bin) are not read; save with safe_serialization=True.' });
+    if (!weights)
+        throw new PeftLabError('load', `${placeName(source)} has no adapter_model.safetensors.`, {
+            hint: 'Pickle files (.bin) are not read; save with safe_serialization=True.',
+        });
     return { config, weights };
 }
 

@@ -27,10 +27,12 @@ const WASM_URL = new URL('../../build/wasm/peftlab.wasm', import.meta.url);
 
 /**
  * @typedef {object} LoadOptions
- * @property {BufferSource | WebAssembly.Module | string | URL | Promise<BufferSource>} [wasm] bytes (or a promise of them), module or place of peftlab.wasm
+ * @property {BufferSource | WebAssembly.Module | string | URL | Promise<BufferSource>} [wasm] bytes
+ *   (or a promise of them), module or place of peftlab.wasm
  * @property {boolean} [inThread] run the engine in the calling thread (long calls yield between steps); default: a worker
  * @property {() => any} [createWorker] makes the worker (single-file pages, unusual bundlers)
- * @property {Promise<Session>} [session] one that was opened without a model, for load to put the model into: an engine that started before its model was known
+ * @property {Promise<Session>} [session] one that was opened without a model, for load to put the model into: an
+ *   engine that started before its model was known
  * @property {AbortSignal} [signal]
  * @property {(file: string) => void} [onProgress]
  */
@@ -66,7 +68,11 @@ async function moduleFrom(wasm) {
 /** The bundler follows this very expression, so both ways of starting the worker share it. @param {typeof globalThis.Worker} Worker */
 const workerOf = (Worker) => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
 
-/** A frame with sandbox="allow-scripts" has an origin of its own, where no address may be a worker's, but the text of the bundled worker may. @returns {Promise<Worker>} */
+/**
+ * A frame with sandbox="allow-scripts" has an origin of its own, where no address may be a worker's, but the text
+ * of the bundled worker may.
+ * @returns {Promise<Worker>}
+ */
 async function browserWorker() {
     try {
         return workerOf(Worker);
@@ -88,7 +94,10 @@ async function spawnWorker({ createWorker }) {
     return new Remote(worker, () => worker.terminate());
 }
 
-/** The module goes to its place, which may have been made while it came. @template {Remote | Local} T @param {T} engine @param {Promise<WebAssembly.Module>} module @returns {Promise<T>} */
+/**
+ * The module goes to its place, which may have been made while it came.
+ * @template {Remote | Local} T @param {T} engine @param {Promise<WebAssembly.Module>} module @returns {Promise<T>}
+ */
 async function withEngine(engine, module) {
     try {
         await engine.request('start', { wasm: await module });

@@ -35,10 +35,14 @@ export async function compile(source) {
         return await WebAssembly.compile(source);
     } catch (cause) {
         const blocked = /unsafe-eval|Content Security Policy/i.test(String(cause));
-        throw new PeftLabError('no-wasm', blocked ? "The page's Content-Security-Policy forbids WebAssembly." : `peftlab.wasm could not be compiled: ${cause}`, {
-            hint: blocked ? "Add 'wasm-unsafe-eval' to script-src." : 'Build it again with ./build.sh wasm.',
-            cause,
-        });
+        throw new PeftLabError(
+            'no-wasm',
+            blocked ? "The page's Content-Security-Policy forbids WebAssembly." : `peftlab.wasm could not be compiled: ${cause}`,
+            {
+                hint: blocked ? "Add 'wasm-unsafe-eval' to script-src." : 'Build it again with ./build.sh wasm.',
+                cause,
+            },
+        );
     }
 }
 
@@ -50,7 +54,11 @@ export async function instantiate(module) {
     /** @type {Record<string, Record<string, Function>>} */
     const imports = {};
     for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
-        if (kind !== 'function') throw new PeftLabError('no-wasm', `peftlab.wasm wants to import ${kind} ${space}.${name}; it was built with other flags`);
+        if (kind !== 'function')
+            throw new PeftLabError(
+                'no-wasm',
+                `peftlab.wasm wants to import ${kind} ${space}.${name}; it was built with other flags`,
+            );
         imports[space] ??= {};
         imports[space][name] = name === 'proc_exit'
             ? (/** @type {number} */ code) => { throw new WebAssembly.RuntimeError(`the engine exited with ${code}`); }

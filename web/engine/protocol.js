@@ -3,7 +3,8 @@
  * a request can be cancelled. One side serves a Service, the other holds a Remote.
  *
  *   -> {id, command, args}          <- {id, event}*          <- {id, result} | {id, error}
- *   -> {id, cancel: true}           -> {ping}                <- {pong} | {doing, usual} (signs of life, pulse.js) | {lock} (held while the worker lives)
+ *   -> {id, cancel: true}           -> {ping}
+ *   <- {pong} | {doing, usual} (signs of life, pulse.js) | {lock} (held while the worker lives)
  */
 import { PeftLabError } from './errors.js';
 import { Pace, Pulse, Watch } from './pulse.js';
@@ -47,7 +48,8 @@ export class Context {
     }
 
     /**
-     * About to do a piece of work during which no message gets through. Pieces of one name are alike, so that one which takes far longer is a bad sign.
+     * About to do a piece of work during which no message gets through. Pieces of one name are alike, so that one
+     * which takes far longer is a bad sign.
      * @param {string} what @param {number} [spread] how many times longer than others a piece may be for good reason
      */
     unit(what, spread = 1) {
@@ -112,7 +114,10 @@ export function serve(port, service) {
     });
 }
 
-/** @typedef {{signal?: AbortSignal, onEvent?: (event: any) => void, transfer?: any[], expect?: number}} RequestOptions expect: how long it may well take, ms */
+/**
+ * @typedef {{signal?: AbortSignal, onEvent?: (event: any) => void, transfer?: any[], expect?: number}} RequestOptions
+ *   expect: how long it may well take, ms
+ */
 
 /** The caller's end. */
 export class Remote {
@@ -155,7 +160,9 @@ export class Remote {
 
     /** The browser gives a worker's lock up when the worker ends, however it ends. @param {string} name */
     #follow(name) {
-        navigator.locks.request(name, () => this.#died("The engine's worker stopped: the browser ended it, often because memory ran short.")).catch(() => {});
+        navigator.locks
+            .request(name, () => this.#died("The engine's worker stopped: the browser ended it, often because memory ran short."))
+            .catch(() => {});
     }
 
     /** Rejects everything in flight and every later request. @param {PeftLabError} error */
@@ -202,7 +209,14 @@ export class Remote {
             try {
                 this.#port.postMessage({ id, command, args, ...(expect && { expect }) }, transfer ?? []);
             } catch (cause) { // a function or another thing that cannot be sent
-                this.#receive({ id, error: { code: 'argument', message: `${command}: an argument cannot be sent to the engine (${/** @type {Error} */ (cause).message})`, hint: '' } });
+                this.#receive({
+                    id,
+                    error: {
+                        code: 'argument',
+                        message: `${command}: an argument cannot be sent to the engine (${/** @type {Error} */ (cause).message})`,
+                        hint: '',
+                    },
+                });
             }
         });
     }

@@ -1,7 +1,8 @@
 /**
- * Signs of life. A worker can end without any event (closed, out of memory), or never come back from a piece of work, and while WebAssembly runs it cannot
- * answer. So it says before each piece of work what that is and how long the slowest recent one took, and the caller waits ten times that, and never less
- * than two seconds. What has not been seen yet gets a minute. Time that the caller itself was away (hidden, throttled, asleep) does not count.
+ * Signs of life. A worker can end without any event (closed, out of memory), or never come back from a piece of work,
+ * and while WebAssembly runs it cannot answer. So it says before each piece of work what that is and how long the
+ * slowest recent one took, and the caller waits ten times that, and never less than two seconds. What has not been
+ * seen yet gets a minute. Time that the caller itself was away (hidden, throttled, asleep) does not count.
  */
 
 const SHORTEST_MS = 2_000;
@@ -134,6 +135,7 @@ export class Watch {
         if (this.#silent <= this.#limit) return this.ping();
         this.stop();
         const seconds = (this.#silent / 1000).toFixed(1);
-        return this.lost(`The engine's worker has been silent for ${seconds} s${this.#doing ? ` (${this.#doing}${this.#usual > 0 ? `, usually ${Math.ceil(this.#usual)} ms` : ''})` : ''}.`);
+        const usual = this.#usual > 0 ? `, usually ${Math.ceil(this.#usual)} ms` : '';
+        return this.lost(`The engine's worker has been silent for ${seconds} s${this.#doing ? ` (${this.#doing}${usual})` : ''}.`);
     }
 }

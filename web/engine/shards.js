@@ -1,4 +1,7 @@
-/** Cutting a safetensors file into shards with an index, as transformers saves large models: model-00001-of-00002.safetensors, …, model.safetensors.index.json. */
+/**
+ * Cutting a safetensors file into shards with an index, as transformers saves large models:
+ * model-00001-of-00002.safetensors, …, model.safetensors.index.json.
+ */
 import { PeftLabError } from './errors.js';
 
 /** @typedef {{dtype: string, shape: number[], data_offsets: [number, number]}} Entry */

@@ -45,7 +45,12 @@ export async function loadTask(source, { splits = ['train', 'validation', 'test'
     const task = json(await read('task.json'), 'task.json');
     if (!task?.files || !task.metric) throw new PeftLabError('format', 'task.json must name files and a metric.');
     const load = async (/** @type {Record<string, string>} */ files) => Object.fromEntries(await Promise.all(
-        splits.filter((split) => files[split]).map(async (split) => [split, usable(parseJsonl(text(await read(files[split]), files[split])), files[split]).examples]),
+        splits
+            .filter((split) => files[split])
+            .map(async (split) => [
+                split,
+                usable(parseJsonl(text(await read(files[split]), files[split])), files[split]).examples,
+            ]),
     ));
     const examples = await load(task.files);
     return { ...task, splits: examples, items: task.metric.files ? await load(task.metric.files) : examples };

@@ -1,13 +1,16 @@
 /**
- * Worker entry, for browsers (dedicated module or classic worker) and Node's worker_threads alike. Unhandled rejections inside a worker raise no event on
- * the page in any engine, so they are re-thrown as errors, which do.
+ * Worker entry, for browsers (dedicated module or classic worker) and Node's worker_threads alike. Unhandled
+ * rejections inside a worker raise no event on the page in any engine, so they are re-thrown as errors, which do.
  */
 import { serve } from './protocol.js';
 import { Service } from './service.js';
 
 const service = new Service();
 
-/** A replica is driven by the primary worker over its own port; the page only starts it. @param {string} command @param {any} args @param {any} context */
+/**
+ * A replica is driven by the primary worker over its own port; the page only starts it.
+ * @param {string} command @param {any} args @param {any} context
+ */
 function run(command, args, context) {
     if (command !== 'servePort') return service.run(command, args, context);
     serve(args.port, { run });

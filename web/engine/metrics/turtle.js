@@ -54,7 +54,8 @@ export function samePath(a, b) {
 /**
  * @param {{completion: string}[]} items
  * @param {string[]} outputs
- * @returns {{score: number, valid: number, items: {ok: boolean, exact: boolean, points: [number, number][], wanted: [number, number][], error?: string}[]}}
+ * @returns {{score: number, valid: number, items: {ok: boolean, exact: boolean, points: [number, number][],
+ *   wanted: [number, number][], error?: string}[]}}
  *   score: share of programs with exactly the wanted path; valid: share that are programs at all
  */
 export function scoreTurtle(items, outputs) {
