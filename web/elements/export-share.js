@@ -34,13 +34,17 @@ export function sharing(host) {
             <thead><tr>
                 <th scope="col">${t('export.control')}</th><th scope="col">${t('export.hide')}</th>
                 <th scope="col">${t('export.lock')}</th></tr></thead>
-            <tbody>${CONTROLS.map((name) => html`<tr><th scope="row">${t(`export.control.${name}`)}</th>${box('hide', name)}${box('lock', name)}</tr>`)}</tbody></table></div></details>
+            <tbody>${CONTROLS.map((name) => html`<tr>
+                <th scope="row">${t(`export.control.${name}`)}</th>
+                ${box('hide', name)}${box('lock', name)}
+            </tr>`)}</tbody></table></div></details>
         ${codeBlock(host, t('export.link'), `${page}${link}`)}
         ${lab.state.task === 'own-data' ? html`<p class="small muted">${t('export.link.own')}</p>` : nothing}
         <h3>${t('export.embed')}</h3>${here ? html`<p class="small warn" id="only-here">${t(`export.embed.${here}`)}</p>` : nothing}
         <p><label>${t('export.embed.what')} <select @change=${(/** @type {any} */ e) => { host.element = e.target.value; }}>
             <option value="playground">${t('export.embed.page')}</option>
-            ${panelNames().map((name) => html`<option value=${name} ?selected=${host.element === name}>${t(`panel.${name}`)}</option>`)}</select></label></p>
+            ${panelNames().map((name) =>
+                html`<option value=${name} ?selected=${host.element === name}>${t(`panel.${name}`)}</option>`)}</select></label></p>
         ${embedCode({ page, element: host.element, link, settings: attributesOf(state) }).map(({ id, code }) => html`<details
             ?open=${id === 'iframe'}><summary>${t(`export.embed.${id}`)}</summary>
             <p class="small muted">${t(`export.embed.${id}.about`)}</p>

@@ -66,7 +66,8 @@ class PeftLoss extends LabElement {
         if (run === this.lab.run || (!run.recorded && run.method === this.lab.state.method)) return nothing;
         const { rank } = run.options;
         const what = `${t(`method.${run.method}`)}${rank ? ` r = ${count(rank)}` : ''}`;
-        return html`<small class="which">: ${t(run.recorded ? 'loss.of.recorded' : 'loss.of.run', { run: run.id, what, n: run.train.steps })}</small>`;
+        const name = run.recorded ? 'loss.of.recorded' : 'loss.of.run';
+        return html`<small class="which">: ${t(name, { run: run.id, what, n: run.train.steps })}</small>`;
     }
 
     /** Pinned runs of the same task and model, and the last few others. @param {import('../lib/runs.js').Run} run */

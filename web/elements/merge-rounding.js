@@ -32,11 +32,13 @@ class PeftMergeRounding extends LabElement {
         this.key = `${lab.run?.id} ${module?.id}`;
         try {
             this.maps = await lab.work(async (session) => {
-                const places = new Map(module.tensors.filter((/** @type {any} */ x) => x.site >= 0).map((/** @type {any} */ x) => [`${x.layer} ${x.site}`, x]));
+                const placed = module.tensors.filter((/** @type {any} */ x) => x.site >= 0);
+                const places = new Map(placed.map((/** @type {any} */ x) => [`${x.layer} ${x.site}`, x]));
                 const maps = [];
                 for (const { layer, site } of places.values()) {
                     const name = lab.engine.sites[site];
-                    maps.push({ base: await session.matrix(module.id, layer, name, 'base'), delta: await session.matrix(module.id, layer, name, 'delta') });
+                    const read = (/** @type {'base' | 'delta'} */ of) => session.matrix(module.id, layer, name, of);
+                    maps.push({ base: await read('base'), delta: await read('delta') });
                 }
                 return maps;
             });
@@ -48,17 +50,27 @@ class PeftMergeRounding extends LabElement {
     render() {
         const { maps, exponent } = this;
         const scale = 10 ** exponent;
+        const slider = { value: exponent, min: -4, max: 0, step: 0.25, fine: 0.05, big: 1 };
+        const set = (/** @type {number} */ value) => { this.exponent = value; };
         return html`<div class="stack"><p>${t('merge.rounding.about')}</p>
             ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
-            ${maps ? html`<label>${t('merge.rounding.scale', { scale: significant(scale, 2) })}<input id="scale" type="range" min="-4" max="0" step="0.05" .value=${String(exponent)} @input=${(/** @type {any} */ e) => { this.exponent = Number(e.target.value); }}
-                @keydown=${(/** @type {KeyboardEvent} */ e) => onSliderKey(e, { value: exponent, min: -4, max: 0, step: 0.25, fine: 0.05, big: 1 }, (value) => { this.exponent = value; })}></label>
-            <div class="scroll" tabindex="0" role="region" aria-label=${t('merge.rounding')}><table><thead><tr><th scope="col">${t('merge.rounding.format')}</th><th scope="col" class="num">${t('merge.rounding.error')}</th><th scope="col" class="num">${t('merge.rounding.unchanged')}</th></tr></thead>
-            <tbody>${FORMATS.map(([name, round]) => {
-        const { error, unchanged } = realised(maps, round, scale);
-        return html`<tr><th scope="row">${name}</th><td class="num" id=${`error-${name}`} data-value=${error}>${error < 1e-4 ? `${significant(error * 100, 2)} %` : percent(error * 100)}</td><td class="num">${percent(unchanged * 100)}</td></tr>`;
-    })}</tbody></table></div>
+            ${maps ? html`<label>${t('merge.rounding.scale', { scale: significant(scale, 2) })}<input id="scale" type="range"
+                min="-4" max="0" step="0.05" .value=${String(exponent)}
+                @input=${(/** @type {any} */ e) => set(Number(e.target.value))}
+                @keydown=${(/** @type {KeyboardEvent} */ e) => onSliderKey(e, slider, set)}></label>
+            <div class="scroll" tabindex="0" role="region" aria-label=${t('merge.rounding')}><table>
+                <thead><tr>
+                    <th scope="col">${t('merge.rounding.format')}</th><th scope="col" class="num">${t('merge.rounding.error')}</th>
+                    <th scope="col" class="num">${t('merge.rounding.unchanged')}</th></tr></thead>
+                <tbody>${FORMATS.map(([name, round]) => {
+                    const { error, unchanged } = realised(maps, round, scale);
+                    const shown = error < 1e-4 ? `${significant(error * 100, 2)} %` : percent(error * 100);
+                    return html`<tr><th scope="row">${name}</th><td class="num" id=${`error-${name}`} data-value=${error}>${shown}</td>
+                        <td class="num">${percent(unchanged * 100)}</td></tr>`;
+                })}</tbody></table></div>
             <p class="small muted">${t('merge.rounding.lesson')} ${badge('calculated')}</p>`
-        : html`<div><button id="rounding" ?disabled=${!['ready', 'paused'].includes(this.lab.status)} @click=${this.#read}>${t('merge.rounding.do')}</button></div>`}</div>`;
+        : html`<div><button id="rounding" ?disabled=${!['ready', 'paused'].includes(this.lab.status)}
+            @click=${this.#read}>${t('merge.rounding.do')}</button></div>`}</div>`;
     }
 }
 define('peft-merge-rounding', PeftMergeRounding);

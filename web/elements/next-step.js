@@ -1,6 +1,7 @@
 /**
- * <peft-next-step>: after a run, the one or two things worth trying next, as buttons that do them. With `merged`: what a merge has shown, a question, and what comes
- * after it; that stands below the panel, because what grows above the button that was pressed pushes it out of sight.
+ * <peft-next-step>: after a run, the one or two things worth trying next, as buttons that do them. With `merged`: what a merge has
+ * shown, a question, and what comes after it; that stands below the panel, because what grows above the button that was pressed
+ * pushes it out of sight.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { hasPanel } from './panels.js';
@@ -10,7 +11,10 @@ import { usePanelTexts } from './texts.js';
 
 class PeftNextStep extends LabElement {
     static styles = [LabElement.styles, css`
-        .card { display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; background: var(--accent-soft); border-color: var(--accent); padding: 8px 12px; }
+        .card {
+            display: flex; flex-wrap: wrap; gap: 6px 8px; align-items: center; background: var(--accent-soft);
+            border-color: var(--accent); padding: 8px 12px;
+        }
         button { border-radius: 99px; font-size: .88rem; padding: 4px 10px; min-height: 34px; }
         peft-takeaway { flex: 1 1 100%; }
         :host([idle]) { display: none; }
@@ -38,9 +42,20 @@ class PeftNextStep extends LabElement {
         const methods = new Set(lab.runs.map((r) => r.method));
         const panel = (/** @type {string} */ name) => ({ text: t(`hint.${name}`), act: () => lab.set({ panel: name }) });
         const smaller = { text: t('hint.prompt'), act: () => lab.set({ method: 'prompt' }) };
-        if (this.merged) return { text: t('hint.after_merge'), steps: [...(hasPanel('compare') ? [{ ...panel('compare'), text: t('hint.compare_five') }] : []), ...(hasPanel('lessons') ? [{ text: t('hint.lesson'), act: () => lab.set({ panel: 'lessons', lesson: 'merging' }) }] : [])] };
+        const lesson = { text: t('hint.lesson'), act: () => lab.set({ panel: 'lessons', lesson: 'merging' }) };
+        if (this.merged) {
+            return { text: t('hint.after_merge'), steps: [
+                ...(hasPanel('compare') ? [{ ...panel('compare'), text: t('hint.compare_five') }] : []),
+                ...(hasPanel('lessons') ? [lesson] : []),
+            ] };
+        }
         const canMerge = !lab.merged && lab.description?.modules[0]?.can_merge && run.method !== 'full';
-        const steps = [...(canMerge && lab.state.panel !== 'merge' ? [panel('merge')] : []), ...(methods.has('prompt') ? [] : [smaller]), ...(methods.size > 1 && hasPanel('compare') ? [panel('compare')] : []), ...(hasPanel('inspect') ? [panel('inspect')] : [])];
+        const steps = [
+            ...(canMerge && lab.state.panel !== 'merge' ? [panel('merge')] : []),
+            ...(methods.has('prompt') ? [] : [smaller]),
+            ...(methods.size > 1 && hasPanel('compare') ? [panel('compare')] : []),
+            ...(hasPanel('inspect') ? [panel('inspect')] : []),
+        ];
         return { text: t('hint.after_run'), steps: steps.slice(0, 3) };
     }
 
@@ -52,7 +67,9 @@ class PeftNextStep extends LabElement {
         const advice = this.#advice;
         if (!advice || advice.steps.length === 0 || (this.merged && !this.lab.merged)) return nothing;
         const busy = this.lab.status === 'busy';
-        return html`<div class="card" role="group" aria-label=${t('hint.title')}><span>${advice.text}</span>${this.merged ? html`<peft-takeaway .lab=${this.lab}></peft-takeaway>` : nothing}${advice.steps.map(({ text, act }) => html`<button ?disabled=${busy} @click=${act}>${text}</button>`)}</div>`;
+        return html`<div class="card" role="group" aria-label=${t('hint.title')}><span>${advice.text}</span>
+            ${this.merged ? html`<peft-takeaway .lab=${this.lab}></peft-takeaway>` : nothing}
+            ${advice.steps.map(({ text, act }) => html`<button ?disabled=${busy} @click=${act}>${text}</button>`)}</div>`;
     }
 }
 define('peft-next-step', PeftNextStep);

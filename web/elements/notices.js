@@ -15,7 +15,11 @@ function corrected({ key, values }) {
 
 class PeftNotices extends LabElement {
     static styles = [LabElement.styles, css`
-        .item { display: flex; gap: 10px; align-items: start; padding: 8px 12px; border: 1px solid var(--line-strong); border-radius: var(--radius); background: var(--warn-soft); margin-bottom: 8px; }
+        .item {
+            display: flex; gap: 10px; align-items: start; padding: 8px 12px;
+            border: 1px solid var(--line-strong); border-radius: var(--radius); background: var(--warn-soft);
+            margin-bottom: 8px;
+        }
         .item.bad { background: var(--bad-soft); border-color: var(--bad); }
         .item p { overflow-wrap: anywhere; }
     `];
@@ -33,7 +37,9 @@ class PeftNotices extends LabElement {
         if (type === 'ready') this.items = this.items.filter((item) => !item.bad);
         else if (detail.corrections) this.#correct(detail.corrections);
         else {
-            const item = type === 'failure' ? { text: detail.message, hint: detail.hint ?? '', code: detail.code, bad: true } : { text: String(detail), hint: '', code: '', bad: false };
+            const item = type === 'failure'
+                ? { text: detail.message, hint: detail.hint ?? '', code: detail.code, bad: true }
+                : { text: String(detail), hint: '', code: '', bad: false };
             if (!this.items.some((other) => other.text === item.text)) this.items = [...this.items, { ...item, corrections: [] }].slice(-4);
         }
     }
@@ -49,16 +55,21 @@ class PeftNotices extends LabElement {
 
     /** @param {Item} item */
     #text(item) {
-        if (item.corrections.length === 0) return html`${wrong({ ...item, message: item.text })} ${item.bad && this.lab.runs.length ? t('failure.safe') : ''}`;
+        if (item.corrections.length === 0) {
+            return html`${wrong({ ...item, message: item.text })} ${item.bad && this.lab.runs.length ? t('failure.safe') : ''}`;
+        }
         if (!hasText('correct.title')) return nothing; // its words are on their way
         return html`${t('correct.title')} ${item.corrections.map((one) => html`<span class="one">${corrected(one)}</span> `)}${t('correct.on')}`;
     }
 
     render() {
         const { lab } = this;
-        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}"><p class="grow">${this.#text(item)}</p>
-            ${item.bad && !lab.session ? html`<button @click=${() => { this.items = []; lab.ready().catch(() => {}); }}>${t('failure.retry')}</button>` : nothing}
-            <button aria-label=${t('notice.dismiss')} @click=${() => { this.items = this.items.filter((other) => other !== item); }}>✕</button></div>`)}</div>`;
+        const again = () => { this.items = []; lab.ready().catch(() => {}); };
+        const dismiss = (/** @type {Item} */ item) => { this.items = this.items.filter((other) => other !== item); };
+        return html`<div role="alert">${this.items.map((item) => html`<div class="item ${item.bad ? 'bad' : ''}">
+            <p class="grow">${this.#text(item)}</p>
+            ${item.bad && !lab.session ? html`<button @click=${again}>${t('failure.retry')}</button>` : nothing}
+            <button aria-label=${t('notice.dismiss')} @click=${() => dismiss(item)}>✕</button></div>`)}</div>`;
     }
 }
 define('peft-notices', PeftNotices);
