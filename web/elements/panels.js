@@ -12,13 +12,18 @@ export const panelNames = () => PANELS.filter((name) => name && files[`./panel-$
 export function panelButton(lab, name) {
     const { panel, hide } = lab.state;
     if (!hasPanel(name) || hide.includes(name) || hide.includes('panels')) return nothing;
-    return html`<button type="button" class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`;
+    const go = () => lab.set({ panel: panel === name ? '' : name });
+    return html`<button type="button" class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name}
+        @click=${go}>${t(`panel.${name}`)}</button>`;
 }
 
 /** @param {string} name @returns {boolean} */
 export const hasPanel = (name) => Boolean(files[`./panel-${name}.js`]);
 
-/** The panels' short names for other people's pages: <peft-merge>, <peft-mix>, …; a name that is another element's already stays its. @type {Record<string, string>} */
+/**
+ * The panels' short names for other people's pages: <peft-merge>, <peft-mix>, …; a name that is another element's already stays its.
+ * @type {Record<string, string>}
+ */
 const SHORT = { inspect: 'delta' };
 
 /** The panel that a full or a short name means. @param {string} name @returns {string} */

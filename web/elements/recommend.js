@@ -19,7 +19,9 @@ export function optionsOf(settings) {
 
 /**
  * Puts a recommendation into the lab, and trains it when asked to.
- * @param {import('../lib/lab.js').Lab} lab @param {{method: string, settings?: string, options?: Record<string, any>, task?: string, steps?: number, lr?: number, model?: string}} what
+ * @param {import('../lib/lab.js').Lab} lab
+ * @param {{method: string, settings?: string, options?: Record<string, any>, task?: string, steps?: number, lr?: number,
+ *   model?: string}} what
  * @param {boolean} [train]
  */
 export async function load(lab, { method, settings = '', options, task, ...rest }, train = false) {
@@ -33,7 +35,8 @@ export async function load(lab, { method, settings = '', options, task, ...rest 
 /** "rank 8, alpha 16, targets q, v" @param {string | Record<string, any>} settings */
 export function settingsText(settings) {
     const options = typeof settings === 'string' ? optionsOf(settings) : settings;
-    return Object.entries(options).map(([name, value]) => `${optionLabel(/** @type {any} */ ({ name, label: name }))} ${optionValue(value)}`).join(', ');
+    const label = (/** @type {string} */ name) => optionLabel(/** @type {any} */ ({ name, label: name }));
+    return Object.entries(options).map(([name, value]) => `${label(name)} ${optionValue(value)}`).join(', ');
 }
 
 /** Words of the chapter, marked where they are not in the page's language. @param {string} english */
@@ -43,7 +46,8 @@ export function book(english) {
 }
 
 /** A method's name with its colour and shape. @param {string} method @param {string} [label] */
-export const methodName = (method, label) => html`<span style="color: ${methodColor(method)}" aria-hidden="true">${methodShape(method)}</span> ${label ? book(label) : t(`method.${method}`)}`;
+export const methodName = (method, label) => html`<span style="color: ${methodColor(method)}"
+    aria-hidden="true">${methodShape(method)}</span> ${label ? book(label) : t(`method.${method}`)}`;
 
 /**
  * Buttons that load, and load and train.
@@ -55,6 +59,7 @@ export function loadButtons(host, what, { primary = false, about = '' } = {}) {
     const off = locked || ['training', 'busy', 'loading'].includes(lab.status);
     const run = (/** @type {boolean} */ train) => load(lab, what, train).then(() => host.fire('peft-change', what), () => {});
     const more = about ? html`<span class="sr">: ${about}</span>` : nothing;
-    return html`<span class="row"><button type="button" class=${primary ? 'primary' : ''} ?disabled=${off} @click=${() => run(true)}>${t(primary ? 'choose.train' : 'choose.run')}${more}</button>
+    return html`<span class="row"><button type="button" class=${primary ? 'primary' : ''} ?disabled=${off}
+        @click=${() => run(true)}>${t(primary ? 'choose.train' : 'choose.run')}${more}</button>
         <button type="button" class="link" ?disabled=${off} @click=${() => run(false)}>${t('choose.load')}${more}</button></span>`;
 }

@@ -1,6 +1,7 @@
 /**
- * <peft-sample>: what the model says before and after, from the same prompt and seed, with changed words marked; the texts on the way, with a cursor shared with the loss chart; the
- * task's score before and after. */
+ * <peft-sample>: what the model says before and after, from the same prompt and seed, with changed words marked; the texts on the
+ * way, with a cursor shared with the loss chart; the task's score before and after.
+ */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import { hasText } from '../lib/i18n.js';
 import { metricWords } from '../lib/engine-words.js';
@@ -14,11 +15,16 @@ const SCORED = 24;
 class PeftSample extends LabElement {
     static styles = [LabElement.styles, css`
         .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 170px), 1fr)); gap: 10px; }
-        blockquote { margin: 0; padding: 8px 10px; background: var(--raised); border: 1px solid var(--line); border-radius: 6px; min-height: 4.4em; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .95rem; }
+        blockquote {
+            margin: 0; padding: 8px 10px; background: var(--raised); border: 1px solid var(--line);
+            border-radius: 6px; min-height: 4.4em; white-space: pre-wrap; overflow-wrap: anywhere;
+            font-size: .95rem;
+        }
         .after { border-color: var(--line-strong); }
         h3 { margin-bottom: 3px; }
         form { display: flex; gap: 6px; } input { flex: 1; min-width: 0; }
-        .way { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; font-size: .85rem; } .way button { min-height: 28px; padding: 0 9px; border-radius: 99px; font-size: .82rem; }
+        .way { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; font-size: .85rem; }
+        .way button { min-height: 28px; padding: 0 9px; border-radius: 99px; font-size: .82rem; }
         @media (pointer: coarse) { .way button { min-height: 44px; min-width: 44px; } }
     `];
     static watch = ['sample', 'run', 'runs', 'state', 'ready', 'status', 'merge', 'cursor'];
@@ -44,7 +50,9 @@ class PeftSample extends LabElement {
 
     get #shown() {
         const { sample, session } = this.lab;
-        return session && sample.prompt && !showsRecorded(this.lab) ? { ...sample, kind: /** @type {'measured'} */ ('measured') } : { ...recorded.run.sample, kind: /** @type {'recorded'} */ ('recorded') };
+        return session && sample.prompt && !showsRecorded(this.lab)
+            ? { ...sample, kind: /** @type {'measured'} */ ('measured') }
+            : { ...recorded.run.sample, kind: /** @type {'recorded'} */ ('recorded') };
     }
 
     /** What the run said on the way. */
@@ -63,7 +71,8 @@ class PeftSample extends LabElement {
     async #score() {
         usePanelTexts().catch(() => {});
         this.progress = { done: 0, total: SCORED };
-        const result = await this.lab.scoreAside({ limit: SCORED, onProgress: (done, total) => { this.progress = { done, total }; } }).catch(() => null); // something else was wanted
+        const onProgress = (/** @type {number} */ done, /** @type {number} */ total) => { this.progress = { done, total }; };
+        const result = await this.lab.scoreAside({ limit: SCORED, onProgress }).catch(() => null); // something else was wanted
         this.progress = null;
         if (result && this.lab.run) this.say(this.#scored(this.lab.run));
     }
@@ -81,15 +90,26 @@ class PeftSample extends LabElement {
         const training = lab.status === 'training';
         const past = kind === 'measured' ? this.#past : null;
         const said = past ? past.text : after;
+        const ask = (/** @type {any} */ e) => {
+            e.preventDefault();
+            lab.set({ prompt: e.target.elements.prompt.value });
+        };
+        const when = past ? t('sample.during', { step: past.step })
+            : this.step && training ? t('sample.during', { step: this.step }) : t('sample.after');
+        const nothingSaid = training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none';
         return html`<section class="stack">
             <h2>${t('sample.title')} ${badge(kind)}</h2>
-            ${lab.state.level === 'student' || !lab.session ? html`<p class="small"><span class="muted">${t('sample.prompt')}:</span> <bdi>${prompt}</bdi></p>` : html`<form @submit=${(/** @type {any} */ e) => {
-        e.preventDefault();
-        lab.set({ prompt: e.target.elements.prompt.value });
-    }}><input type="text" name="prompt" dir="auto" aria-label=${t('sample.yours')} maxlength="400" .value=${prompt} ?disabled=${training}><button ?disabled=${training || lab.status === 'loading'}>${t('sample.try')}</button></form>`}
-            <div class="two"><div><h3>${t('sample.before')}</h3><blockquote dir="auto">${before.trim() || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
-                <div><h3>${past ? t('sample.during', { step: past.step }) : this.step && training ? t('sample.during', { step: this.step }) : t('sample.after')}</h3>
-                <blockquote dir="auto" class="after">${said.trim() ? changedWords(before, said).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text)) : html`<span class="muted">${t(training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none')}</span>`}</blockquote></div></div>
+            ${lab.state.level === 'student' || !lab.session
+                ? html`<p class="small"><span class="muted">${t('sample.prompt')}:</span> <bdi>${prompt}</bdi></p>`
+                : html`<form @submit=${ask}>
+                    <input type="text" name="prompt" dir="auto" aria-label=${t('sample.yours')} maxlength="400" .value=${prompt}
+                        ?disabled=${training}>
+                    <button ?disabled=${training || lab.status === 'loading'}>${t('sample.try')}</button></form>`}
+            <div class="two"><div><h3>${t('sample.before')}</h3><blockquote dir="auto">${before.trim()
+                || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
+                <div><h3>${when}</h3><blockquote dir="auto" class="after">${said.trim()
+                    ? changedWords(before, said).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text))
+                    : html`<span class="muted">${t(nothingSaid)}</span>`}</blockquote></div></div>
             ${kind === 'measured' ? this.#wayList(past) : nothing}
             <div class="row"><span class="small muted grow">${t('sample.same')}</span>${lab.session ? this.#metric() : nothing}</div></section>`;
     }
@@ -99,8 +119,10 @@ class PeftSample extends LabElement {
         const way = this.#way;
         if (way.length < 2) return nothing;
         const go = (/** @type {number | null} */ step) => this.lab.emit('cursor', step);
-        return html`<div class="way" role="group" aria-label=${t('sample.way')}><span class="muted">${t('sample.way')}</span>${[{ step: 0 }, ...way].map(({ step }) => html`<button class="num" aria-pressed=${past?.step === step} aria-label=${t('sample.during', { step })}
-            @click=${() => go(past?.step === step ? null : step)}>${count(step)}</button>`)}</div>`;
+        return html`<div class="way" role="group" aria-label=${t('sample.way')}><span class="muted">${t('sample.way')}</span>
+            ${[{ step: 0 }, ...way].map(({ step }) => html`<button class="num"
+                aria-pressed=${past?.step === step} aria-label=${t('sample.during', { step })}
+                @click=${() => go(past?.step === step ? null : step)}>${count(step)}</button>`)}</div>`;
     }
 
     #metric() {
@@ -110,9 +132,12 @@ class PeftSample extends LabElement {
         if (task.metric.id === 'none') return html`<p class="small muted">${t('metric.none')}</p>`;
         const about = `metric.about.${task.metric.name.replaceAll(' ', '-')}`;
         const scored = run && run.score !== null;
-        return html`<button ?disabled=${lab.status !== 'ready' || this.progress !== null || !run || Boolean(lab.merged)} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
-            ${this.progress ? html`<span class="num muted">${t('metric.running', this.progress)}</span> <button class="link" @click=${() => lab.stopScoring()}>${t('train.stop')}</button>` : nothing}
-            ${scored ? html`<span><strong>${this.#scored(run)}</strong> ${badge('measured')}</span>${hasText(about) ? html`<p class="small muted">${t(about)}</p>` : nothing}` : nothing}`;
+        const off = lab.status !== 'ready' || this.progress !== null || !run || Boolean(lab.merged);
+        return html`<button ?disabled=${off} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
+            ${this.progress ? html`<span class="num muted">${t('metric.running', this.progress)}</span>
+                <button class="link" @click=${() => lab.stopScoring()}>${t('train.stop')}</button>` : nothing}
+            ${scored ? html`<span><strong>${this.#scored(run)}</strong> ${badge('measured')}</span>
+                ${hasText(about) ? html`<p class="small muted">${t(about)}</p>` : nothing}` : nothing}`;
     }
 }
 define('peft-sample', PeftSample);

@@ -11,7 +11,10 @@ const ZERO = 1e-6;
 /** How many of the values are drawn. @param {number} all @param {number} rank */
 export const drawnOf = (all, rank) => Math.min(all, Math.max(BARS, rank + 8));
 
-/** @param {{values: number[], rank: number, method: string, full: number[] | null}} data rank 0: no limit known @returns {(Plot: any, size: {width: number, height: number}) => Element} */
+/**
+ * @param {{values: number[], rank: number, method: string, full: number[] | null}} data rank 0: no limit known
+ * @returns {(Plot: any, size: {width: number, height: number}) => Element}
+ */
 export function spectrumPlot({ values, rank, method, full }) {
     return (Plot, { width, height }) => {
         const top = Math.max(values[0] ?? 0, full?.[0] ?? 0) || 1;
@@ -25,12 +28,22 @@ export function spectrumPlot({ values, rank, method, full }) {
             x: { label: t('inspect.axis.i'), domain: [0.3, shown.length + 0.7], ticks: Math.min(shown.length, 8), tickFormat: 'd' },
             y: { type: 'log', label: t('inspect.axis.sigma'), domain: [floor / 1.5, top * 1.6], grid: true, tickFormat: power, ticks: 5 },
             marks: [
-                Plot.rect(here, { x1: (/** @type {any} */ d) => d.i - 0.38, x2: (/** @type {any} */ d) => d.i + 0.38, y1: floor / 1.5, y2: 'value', fill: methodColor(method) }),
+                Plot.rect(here, {
+                    x1: (/** @type {any} */ d) => d.i - 0.38, x2: (/** @type {any} */ d) => d.i + 0.38,
+                    y1: floor / 1.5, y2: 'value', fill: methodColor(method),
+                }),
                 Plot.dot(nothing, { x: 'i', y: floor, r: 2.5, stroke: 'var(--muted)' }),
                 line.length ? Plot.line(line, { x: 'i', y: 'value', stroke: methodColor('full'), strokeWidth: 2, strokeDasharray: '5 3' }) : null,
-                line.length ? Plot.text([line[Math.min(line.length - 1, Math.floor(line.length * 0.6))]], { x: 'i', y: 'value', text: () => t('method.full'), dy: -10, fill: methodColor('full') }) : null,
+                line.length
+                    ? Plot.text([line[Math.min(line.length - 1, Math.floor(line.length * 0.6))]], {
+                        x: 'i', y: 'value', text: () => t('method.full'), dy: -10, fill: methodColor('full'),
+                    }) : null,
                 rank && rank < shown.length ? Plot.ruleX([rank + 0.5], { stroke: 'var(--text)', strokeWidth: 2 }) : null,
-                rank && rank < shown.length ? Plot.text([{ i: rank + 0.5 }], { x: 'i', y: top, text: () => t('inspect.rule', { r: rank }), textAnchor: 'start', dx: 6, fill: 'currentColor', lineWidth: 14 }) : null,
+                rank && rank < shown.length
+                    ? Plot.text([{ i: rank + 0.5 }], {
+                        x: 'i', y: top, text: () => t('inspect.rule', { r: rank }), textAnchor: 'start', dx: 6,
+                        fill: 'currentColor', lineWidth: 14,
+                    }) : null,
             ].filter(Boolean),
         });
     };

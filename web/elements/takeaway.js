@@ -1,5 +1,6 @@
 /**
- * <peft-takeaway>: what the merge has just shown, in three lines with this tab's own numbers, and one question whose answer the engine knows. Fires peft-answer.
+ * <peft-takeaway>: what the merge has just shown, in three lines with this tab's own numbers, and one question whose answer the
+ * engine knows. Fires peft-answer.
  */
 import { apart } from '../lib/measure.js';
 import { count, fixed, percent, significant } from '../lib/format.js';
@@ -51,9 +52,13 @@ class PeftTakeaway extends LabElement {
         if (!merged || !lab.engine) return nothing;
         return html`<div class="stack"><ol>
             ${run ? html`<li>${this.#trained(run)} ${badge('measured')}</li>` : nothing}
-            <li>${t('take.same', { difference: significant(merged.max_logit_difference), largest: fixed(merged.max_logit, 1) })} ${badge('measured')}</li>
+            <li>${t('take.same', {
+                difference: significant(merged.max_logit_difference), largest: fixed(merged.max_logit, 1),
+            })} ${badge('measured')}</li>
             <li>${this.#time(merged)} ${badge('measured')}</li></ol>
-            <fieldset><legend>${t('take.question')}</legend>${ASKED.map((method) => html`<button type="button" aria-pressed=${this.given === method} style="--mc: ${methodColor(method)}" @click=${() => this.#answer(method)}>
+            <fieldset><legend>${t('take.question')}</legend>
+                ${ASKED.map((method) => html`<button type="button"
+                    aria-pressed=${this.given === method} style="--mc: ${methodColor(method)}" @click=${() => this.#answer(method)}>
                 <span class="shape" aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}</button>`)}</fieldset>
             <p role="status">${this.given ? this.#verdict(this.given) : nothing}</p></div>`;
     }
@@ -62,7 +67,8 @@ class PeftTakeaway extends LabElement {
     #trained(run) {
         const held = lastValidation(run);
         const numbers = { trained: count(run.trainable), share: percent((100 * run.trainable) / run.total) };
-        return held === null || run.base_loss === null ? t('take.trained', numbers) : t('take.trained.held', { ...numbers, base: fixed(run.base_loss), held: fixed(held) });
+        return held === null || run.base_loss === null ? t('take.trained', numbers)
+            : t('take.trained.held', { ...numbers, base: fixed(run.base_loss), held: fixed(held) });
     }
 
     /** @param {any} merged */
@@ -74,7 +80,8 @@ class PeftTakeaway extends LabElement {
 
     /** @param {string} method */
     #verdict(method) {
-        if (this.#right(method)) return html`<span class="right">✓ ${t('lessons.right')}</span> ${t('take.right', { method: t(`method.${method}`) })}`;
+        const name = t(`method.${method}`);
+        if (this.#right(method)) return html`<span class="right">✓ ${t('lessons.right')}</span> ${t('take.right', { method: name })}`;
         return html`<span class="wrong">✗ ${t('lessons.wrong')}</span> ${whyNotMerged(this.lab, method)}`;
     }
 }

@@ -1,4 +1,7 @@
-/** <peft-train>: train, pause, step, stop, reset, with progress and the time left. Attributes: `steps`, `compact` (one line, for the bar of a phone). */
+/**
+ * <peft-train>: train, pause, step, stop, reset, with progress and the time left. Attributes: `steps`, `compact` (one line, for the
+ * bar of a phone).
+ */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { count, duration, fixed, percent } from '../lib/format.js';
 import { lastValidation, smooth } from '../lib/runs.js';
@@ -17,7 +20,8 @@ class PeftTrain extends LabElement {
         .line { display: flex; justify-content: space-between; gap: 8px; font-size: .88rem; min-height: 1.4em; flex-wrap: wrap; }
         :host([compact]) .card { padding: 8px; border: 0; background: none; }
         :host([compact]) .card { display: flex; flex-direction: row-reverse; align-items: center; justify-content: space-between; gap: 10px; }
-        :host([compact]) .buttons { flex-wrap: nowrap; flex: 1; } :host([compact]) progress { width: 60px; } :host([compact]) .primary { flex: 1 1 auto; }
+        :host([compact]) .buttons { flex-wrap: nowrap; flex: 1; }
+        :host([compact]) progress { width: 60px; } :host([compact]) .primary { flex: 1 1 auto; }
         .first { animation: pulse 1.6s ease-in-out 2; }
         @keyframes pulse { 50% { box-shadow: 0 0 0 6px var(--accent-soft); } }
     `];
@@ -86,7 +90,8 @@ class PeftTrain extends LabElement {
         else if (type === 'step') {
             this.fire('peft-step', detail);
             const quarter = Math.floor((4 * detail.step) / steps);
-            if (quarter > this.#said && quarter < 4) this.say(t('train.say.progress', { step: detail.step, steps, loss: fixed(detail.loss), validation: text(validation) }));
+            const values = { step: detail.step, steps, loss: fixed(detail.loss), validation: text(validation) };
+            if (quarter > this.#said && quarter < 4) this.say(t('train.say.progress', values));
             this.#said = Math.max(this.#said, quarter);
         }
     }
@@ -111,8 +116,10 @@ class PeftTrain extends LabElement {
 
     /** Seconds the run will take: by the pace of earlier runs here, else by one trial step. */
     #expected() {
-        const last = [...this.lab.runs].reverse().find((run) => run.losses.length > 3 && run.model === this.lab.state.model && run.train.batch_size === this.lab.train_options.batch_size);
-        return last ? (last.seconds / last.losses.length) * this.lab.train_options.steps : this.pace ? this.pace * this.lab.train_options.steps : null;
+        const { state, runs, train_options: { steps, batch_size } } = this.lab;
+        const last = [...runs].reverse().find(({ losses, model, train }) =>
+            losses.length > 3 && model === state.model && train.batch_size === batch_size);
+        return last ? (last.seconds / last.losses.length) * steps : this.pace ? this.pace * steps : null;
     }
 
     /** What the pace depends on. */
@@ -148,20 +155,27 @@ class PeftTrain extends LabElement {
         const steps = this.#steps;
         const expected = this.#expected();
         const fresh = ready && lab.runs.length === 0;
+        const start = steps ? t(lab.run?.status === 'done' ? 'train.again' : 'train.start', { n: steps }) : t('train.title');
         return html`<div class="card stack" role="group" aria-label=${t('train.title')}><div class="buttons">
             ${training ? html`<button class="primary" @click=${() => lab.pause()} ?disabled=${this.stopping}>${t('train.pause')}</button>`
                 : status === 'paused' ? html`<button class="primary" @click=${this.#do(() => lab.resume())}>${t('train.resume')}</button>`
-                    : html`<button class="primary ${fresh ? 'first' : ''}" id="train" ?disabled=${!ready} @click=${this.#do(() => lab.train())}>${steps ? t(lab.run?.status === 'done' ? 'train.again' : 'train.start', { n: steps }) : t('train.title')}</button>`}
+                    : html`<button class="primary ${fresh ? 'first' : ''}" id="train" ?disabled=${!ready}
+                        @click=${this.#do(() => lab.train())}>${start}</button>`}
             ${training || this.compact ? nothing : html`<button ?disabled=${!ready} @click=${this.#do(() => lab.step())}>${t('train.step')}</button>`}
-            ${training || status === 'paused' ? html`<button @click=${() => this.#stop()} ?disabled=${this.stopping}>${t('train.stop')}</button>` : nothing}
-            ${!training && !this.compact ? html`<button ?disabled=${!ready || !lab.run} @click=${this.#do(() => lab.reset())}>${t('train.reset')}</button>` : nothing}
+            ${training || status === 'paused'
+                ? html`<button @click=${() => this.#stop()} ?disabled=${this.stopping}>${t('train.stop')}</button>` : nothing}
+            ${training || this.compact ? nothing
+                : html`<button ?disabled=${!ready || !lab.run} @click=${this.#do(() => lab.reset())}>${t('train.reset')}</button>`}
             </div>${lab.refused && idle ? this.#refused(lab.refused) : this.#progress(steps, expected)}</div>`;
     }
 
     /** Why there is nothing to train, and the way back. @param {import('../engine/index.js').PeftLabError} error */
     #refused(error) {
         const { lab } = this;
-        return html`<p class="small" role="status">${wrong(error)}</p>${Object.keys(lab.state.options).length ? html`<button id="back" @click=${() => lab.set({ options: {} })}>${t('settings.back')}</button>` : nothing}`;
+        return html`<p class="small" role="status">${wrong(error)}</p>
+            ${Object.keys(lab.state.options).length
+                ? html`<button id="back" @click=${() => lab.set({ options: {} })}>${t('settings.back')}</button>`
+                : nothing}`;
     }
 
     /** @param {number} steps @param {number | null} expected */
@@ -173,7 +187,10 @@ class PeftTrain extends LabElement {
             const left = done > 1 ? ((performance.now() - this.#began) / 1000 / done) * (run.train.steps - step) : null;
             const loss = smooth(run.losses).at(-1)?.loss;
             return html`<progress max=${run.train.steps} value=${step} aria-label=${t('train.title')}></progress>
-                <div class="line num"><span>${this.stopping ? t('train.stopping') : t('train.progress', { step, steps: run.train.steps })}${loss === undefined ? '' : ` · ${fixed(loss)}`}</span><span class="muted">${left === null ? '' : t('train.eta', { time: duration(left) })}</span></div>`;
+                <div class="line num">
+                    <span>${this.stopping ? t('train.stopping') : t('train.progress', { step, steps: run.train.steps })}${
+                        loss === undefined ? '' : ` · ${fixed(loss)}`}</span>
+                    <span class="muted">${left === null ? '' : t('train.eta', { time: duration(left) })}</span></div>`;
         }
         if (this.compact) {
             const counts = description?.counts;

@@ -1,5 +1,6 @@
 /**
- * The front end of an anywidget (Jupyter, Colab, marimo, MyST's {anywidget} directive): one element in a cell, and a Python object that sees and steers it.
+ * The front end of an anywidget (Jupyter, Colab, marimo, MyST's {anywidget} directive): one element in a cell, and a Python object
+ * that sees and steers it.
  * A trait is used if the Python class has it; a class without any shows the whole page.
  *
  *   element, attributes   read once: which element, and attributes it starts with
@@ -12,12 +13,18 @@ import { attributeSettings, OPTIONS, SETTINGS } from './attributes.js';
 import { dropLab, getLab } from './labs.js';
 import { loadPanel, panelNames } from './panels.js';
 
-/** @typedef {{get(name: string): any, set?(name: string, value: any): void, save_changes?(): void, on?(event: string, act: () => void): void, off?(event: string, act: () => void): void}} Model */
+/**
+ * @typedef {{get(name: string): any, set?(name: string, value: any): void, save_changes?(): void,
+ *   on?(event: string, act: () => void): void, off?(event: string, act: () => void): void}} Model
+ */
 
 /** Trait -> what it is in the lab's settings. */
-const TRAITS = Object.freeze({ ...Object.fromEntries(Object.entries({ ...SETTINGS, ...OPTIONS }).map(([attribute, name]) => [attribute.replaceAll('-', '_'), name])) });
+const TRAITS = Object.freeze(Object.fromEntries(
+    Object.entries({ ...SETTINGS, ...OPTIONS }).map(([attribute, name]) => [attribute.replaceAll('-', '_'), name]),
+));
 const isOption = (/** @type {string} */ trait) => Object.hasOwn(OPTIONS, trait.replaceAll('_', '-'));
-const unset = (/** @type {unknown} */ value) => value === null || value === undefined || value === '' || value === 0 || (Array.isArray(value) && value.length === 0);
+const unset = (/** @type {unknown} */ value) => value === null || value === undefined || value === '' || value === 0
+    || (Array.isArray(value) && value.length === 0);
 /** The result is written this often while it grows, in ms. */
 const PACE = 500;
 
@@ -26,10 +33,15 @@ let widgets = 0;
 /** @param {Element} element @param {string} trait an attribute's name, with "_" or "-" @param {unknown} value */
 function put(element, trait, value) {
     const name = trait.replaceAll('_', '-');
-    if (/^[a-z][a-z-]{0,30}$/.test(name) && !name.startsWith('on')) element.setAttribute(name, Array.isArray(value) ? value.join(',') : typeof value === 'object' ? JSON.stringify(value) : String(value));
+    if (!/^[a-z][a-z-]{0,30}$/.test(name) || name.startsWith('on')) return;
+    const text = Array.isArray(value) ? value.join(',') : typeof value === 'object' ? JSON.stringify(value) : String(value);
+    element.setAttribute(name, text);
 }
 
-/** The settings that changed traits ask for; a method's options belong to it, so another method starts from none. @param {Model} model @param {string[]} changed @param {Record<string, any>} state */
+/**
+ * The settings that changed traits ask for; a method's options belong to it, so another method starts from none.
+ * @param {Model} model @param {string[]} changed @param {Record<string, any>} state
+ */
 function asked(model, changed, state) {
     const element = document.createElement('i');
     const given = changed.filter((trait) => !unset(model.get(trait)));
@@ -51,7 +63,9 @@ function asTrait(before, value) {
 
 /** @param {import('../lib/lab.js').Lab} lab */
 const inForce = (lab) => ({
-    method: lab.state.method, task: lab.state.task, model: lab.state.model, options: lab.options, train: lab.train_options, trainable: lab.description?.counts?.trainable ?? null, total: lab.description?.counts?.total ?? null,
+    method: lab.state.method, task: lab.state.task, model: lab.state.model, options: lab.options,
+    train: lab.train_options, trainable: lab.description?.counts?.trainable ?? null,
+    total: lab.description?.counts?.total ?? null,
 });
 
 /** Keeps traits and lab alike. @param {Model} model @param {import('../lib/lab.js').Lab} lab @param {AbortSignal} signal */
@@ -68,7 +82,10 @@ function synchronise(model, lab, signal) {
         /** @type {Record<string, any>} */
         const values = { status: lab.status, state: inForce(lab), error, training: wanted || lab.status === 'training' };
         if (lab.run) values.result = (({ adapter: _, pinned: __, ...run }) => run)(lab.run);
-        for (const trait of traits) if (!changed.has(trait)) values[trait] = asTrait(model.get(trait), (isOption(trait) ? lab.state.options : lab.state)[TRAITS[trait]]);
+        for (const trait of traits) {
+            const now = (isOption(trait) ? lab.state.options : lab.state)[TRAITS[trait]];
+            if (!changed.has(trait)) values[trait] = asTrait(model.get(trait), now);
+        }
         const fresh = Object.entries(values).filter(([name, value]) => has(name) && JSON.stringify(value) !== JSON.stringify(model.get(name)));
         if (fresh.length === 0 || signal.aborted) return;
         writing = true;
@@ -103,18 +120,24 @@ function synchronise(model, lab, signal) {
         }
         soon(0);
     };
-    const listening = [...traits, ...(has('training') ? ['training'] : [])].map((trait) => /** @type {[string, () => void]} */ ([`change:${trait}`, () => {
+    const told = (/** @type {string} */ trait) => () => {
         if (writing) return;
         if (changed.size === 0) queueMicrotask(apply); // traits that are set together are taken together
         changed.add(trait);
-    }]));
+    };
+    const listening = [...traits, ...(has('training') ? ['training'] : [])]
+        .map((trait) => /** @type {[string, () => void]} */ ([`change:${trait}`, told(trait)]));
     for (const [event, act] of listening) model.on?.(event, act);
     signal.addEventListener('abort', () => {
         try {
             for (const [event, act] of listening) model.off?.(event, act);
         } catch { /* MyST's model cannot forget a listener; apply() does nothing any more */ }
     });
-    lab.addEventListener('failure', (event) => { error = [/** @type {CustomEvent} */ (event).detail.message, /** @type {CustomEvent} */ (event).detail.hint].filter(Boolean).join(' '); soon(0); }, { signal });
+    lab.addEventListener('failure', (event) => {
+        const { message, hint } = /** @type {CustomEvent} */ (event).detail;
+        error = [message, hint].filter(Boolean).join(' ');
+        soon(0);
+    }, { signal });
     for (const type of ['status', 'state', 'counts', 'run', 'runs']) lab.addEventListener(type, () => soon(0), { signal });
     for (const type of ['step', 'validation', 'sample']) lab.addEventListener(type, () => soon(PACE), { signal });
     if (model.get('training')) start();
@@ -123,7 +146,8 @@ function synchronise(model, lab, signal) {
 /** @param {{model?: Model, el: HTMLElement}} widget @returns {Promise<() => void>} takes the element away again */
 export async function render({ model, el }) {
     const name = String(model?.get('element') ?? 'playground');
-    const tag = name === 'playground' ? 'peft-playground' : panelNames().includes(name) ? await loadPanel(name) : `peft-${name.replace(/[^a-z-]/g, '')}`;
+    const tag = name === 'playground' ? 'peft-playground'
+        : panelNames().includes(name) ? await loadPanel(name) : `peft-${name.replace(/[^a-z-]/g, '')}`;
     const element = document.createElement(tag);
     const attributes = model?.get('attributes');
     if (attributes && typeof attributes === 'object') for (const [key, value] of Object.entries(attributes)) put(element, key, value);

@@ -7,7 +7,13 @@ import { html, nothing, t } from './base.js';
 /** A task's name for people. @param {string} name @param {string} [fallback] */
 export const taskTitle = (name, fallback = name) => (name === 'own-data' ? t('task.own') : hasText(`task.${name}`) ? t(`task.${name}`) : fallback);
 
-/** @typedef {{signal: AbortSignal, tick: (done?: number, label?: string) => void, check: () => void, begin: () => void}} Hand tick: progress, never throws; check: throws once cancelled; begin: starts the clock, where preparations say nothing about the pace */
+/**
+ * @typedef {object} Hand
+ * @property {(done?: number, label?: string) => void} tick progress; never throws
+ * @property {() => void} check throws once cancelled
+ * @property {() => void} begin starts the clock, where preparations say nothing about the pace
+ * @property {AbortSignal} signal
+ */
 
 export class Work {
     done = 0;
@@ -34,7 +40,10 @@ export class Work {
         this.host.requestUpdate();
     }
 
-    /** @template T @param {number} total @param {string} label @param {(hand: Hand) => Promise<T>} work @returns {Promise<T | null>} null: cancelled, failed or not begun */
+    /**
+     * @template T @param {number} total @param {string} label @param {(hand: Hand) => Promise<T>} work
+     * @returns {Promise<T | null>} null: cancelled, failed or not begun
+     */
     async run(total, label, work) {
         if (this.running || !this.host.isConnected) return null; // nobody could cancel it
         const abort = new AbortController();
@@ -74,7 +83,8 @@ export class Work {
         if (!this.running) return this.problem ? html`<p class="small" role="status">${this.problem}</p>` : nothing;
         const left = Number.isFinite(this.left) ? t('train.eta', { time: duration(this.left) }) : t('work.estimating');
         const stopping = this.#abort?.signal.aborted;
-        return html`<div class="row work"><span class="grow"><progress max=${this.total} .value=${Math.min(this.done, this.total)} aria-label=${this.label}></progress>
+        return html`<div class="row work"><span class="grow"><progress
+            max=${this.total} .value=${Math.min(this.done, this.total)} aria-label=${this.label}></progress>
             <span class="small num">${this.label} · ${stopping ? t('work.stopping') : left}</span></span>
             <button @click=${() => this.cancel()} ?disabled=${stopping}>${t('work.cancel')}</button></div>`;
     }
