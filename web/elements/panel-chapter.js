@@ -23,13 +23,21 @@ class PeftPanelChapter extends LabElement {
         section { border-block-start: 1px solid var(--line); padding-block: 12px; scroll-margin-top: 12px; }
         .claim { display: grid; gap: 6px 16px; grid-template-columns: minmax(0, 1fr); padding: 10px 0; border-bottom: 1px dotted var(--line); }
         @media (min-width: 760px) { .claim { grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); } }
-        .verdict { display: inline-block; font-weight: 650; font-size: .85rem; border: 1px solid var(--line-strong); border-radius: 6px; padding: 1px 8px; }
+        .verdict {
+            display: inline-block; font-weight: 650; font-size: .85rem;
+            border: 1px solid var(--line-strong); border-radius: 6px; padding: 1px 8px;
+        }
         .holds { border-color: var(--good); color: var(--good); }
         .differs { border-color: var(--bad); color: var(--bad); }
         nav { display: flex; flex-wrap: wrap; gap: 4px 12px; font-size: .9rem; }
         .tree { width: 100%; max-width: 420px; height: auto; font-size: 12.5px; }
-        .tree rect { fill: var(--raised); stroke: var(--line-strong); } .tree text { fill: var(--text); } .tree .edge { stroke: var(--line-strong); fill: none; }
-        pre { background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px; overflow: auto; max-height: 300px; font: 0.82rem/1.4 var(--mono); margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+        .tree rect { fill: var(--raised); stroke: var(--line-strong); }
+        .tree text { fill: var(--text); } .tree .edge { stroke: var(--line-strong); fill: none; }
+        pre {
+            background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px;
+            overflow: auto; max-height: 300px; font: 0.82rem/1.4 var(--mono); margin: 4px 0 0;
+            white-space: pre-wrap; overflow-wrap: anywhere;
+        }
         details > summary { cursor: pointer; min-height: 32px; }
         td { min-width: 7em; } td.why { min-width: 18em; }
     `];
@@ -46,41 +54,79 @@ class PeftPanelChapter extends LabElement {
 
     connectedCallback() {
         super.connectedCallback();
-        Promise.all([table(this.lab, 'guide'), chapterNumbers(this.lab)]).then(([guide, numbers]) => Object.assign(this, { guide, numbers }), (error) => { this.problem = [error.message, error.hint].filter(Boolean).join(' '); });
+        Promise.all([table(this.lab, 'guide'), chapterNumbers(this.lab)]).then(
+            ([guide, numbers]) => Object.assign(this, { guide, numbers }),
+            (error) => { this.problem = [error.message, error.hint].filter(Boolean).join(' '); },
+        );
     }
 
     /** @param {import('./chapter-data.js').Claim} claim */
     #claim({ id, verdict, runs = [], panel }) {
         return html`<div class="claim" data-claim=${id}><div><p>${t(`chapter.claim.${id}`)}</p><p class="small">${this.value('', 'chapter')}</p></div>
-            <div class="stack"><p><span class="verdict ${verdict}">${MARKS[verdict]} ${t(`chapter.verdict.${verdict}`)}</span> ${t(`chapter.ours.${id}`)}</p>
-            ${runs.map((run) => html`<div class="row small"><span>${methodName(run.method)}${Object.keys(run.options).length ? `, ${settingsText(run.options)}` : ''}${run.lr ? `, ${t('settings.lr')} ${optionValue(run.lr)}` : ''}</span>${loadButtons(this, run, { about: settingsText(run.options) || t(`method.${run.method}`) })}${this.#measured(run)}</div>`)}
-            ${panel && PANELS_HERE.includes(panel) ? html`<div><button type="button" @click=${() => this.lab.set({ panel })}>${t(`panel.${panel}`)}<span class="sr">: ${t(`chapter.claim.${id}`).slice(0, 60)}</span></button></div>` : nothing}</div></div>`;
+            <div class="stack">
+                <p><span class="verdict ${verdict}">${MARKS[verdict]} ${t(`chapter.verdict.${verdict}`)}</span>
+                ${t(`chapter.ours.${id}`)}</p>
+            ${runs.map((run) => this.#experiment(run))}
+            ${panel && PANELS_HERE.includes(panel)
+                ? html`<div><button type="button" @click=${() => this.lab.set({ panel })}>${t(`panel.${panel}`)}<span
+                    class="sr">: ${t(`chapter.claim.${id}`).slice(0, 60)}</span></button></div>`
+                : nothing}</div></div>`;
+    }
+
+    /** A claim's run: its settings, the buttons that load it, and what came of it here. @param {any} run */
+    #experiment(run) {
+        const settings = Object.keys(run.options).length ? `, ${settingsText(run.options)}` : '';
+        const rate = run.lr ? `, ${t('settings.lr')} ${optionValue(run.lr)}` : '';
+        return html`<div class="row small"><span>${methodName(run.method)}${settings}${rate}</span>
+            ${loadButtons(this, run, { about: settingsText(run.options) || t(`method.${run.method}`) })}${this.#measured(run)}</div>`;
     }
 
     /** The last run of this tab with these very settings. @param {any} wish */
     #measured({ method, options = {}, task, lr }) {
+        const set = (/** @type {[string, any]} */ [key, value], /** @type {any} */ used) =>
+            JSON.stringify(used[key]) === JSON.stringify(value) || (value === 'all-linear' && used[key]?.length === 7);
         const same = (/** @type {any} */ run) => run.method === method && (!task || run.task === task) && (!lr || run.train.lr === lr)
-            && Object.entries(options).every(([key, value]) => JSON.stringify(run.options[key]) === JSON.stringify(value) || (value === 'all-linear' && run.options[key]?.length === 7));
+            && Object.entries(options).every((option) => set(option, run.options));
         const run = this.lab.runs.findLast((r) => r.validations.length > 0 && r.status !== 'running' && same(r));
         if (!run) return nothing;
-        return html`<span>${t('chapter.measured', { training: fixed(run.losses.at(-1)?.loss ?? NaN), held: fixed(run.validations.at(-1)?.loss ?? NaN), base: run.base_loss === null ? '–' : fixed(run.base_loss), split: splitWords('validation', itemsOf(this.lab, run.task, 'validation')) })} ${this.value('', 'measured')}</span>`;
+        const values = {
+            training: fixed(run.losses.at(-1)?.loss ?? NaN), held: fixed(run.validations.at(-1)?.loss ?? NaN),
+            base: run.base_loss === null ? '–' : fixed(run.base_loss),
+            split: splitWords('validation', itemsOf(this.lab, run.task, 'validation')),
+        };
+        return html`<span>${t('chapter.measured', values)} ${this.value('', 'measured')}</span>`;
     }
 
     #tasks() {
         const cell = (/** @type {any} */ row, /** @type {any} */ rec) => {
             const options = Object.fromEntries(Object.entries(rec.options).filter(([key]) => rec.settings.includes(`${key}=`)));
             const wish = { method: rec.method, options, task: row.task };
-            return html`<div class="stack"><span>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)}</span>${loadButtons(this, wish, { about: `${bookWords(row.heading).text}, ${bookWords(rec.label).text}` })}${this.#measured(wish)}</div>`;
+            const about = `${bookWords(row.heading).text}, ${bookWords(rec.label).text}`;
+            return html`<div class="stack"><span>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)}</span>
+                ${loadButtons(this, wish, { about })}${this.#measured(wish)}</div>`;
         };
-        return html`<p>${t('chapter.tasks.about')}</p><div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.tasks')}><table><thead><tr><th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th><th scope="col">${t('chapter.col.first')}</th><th scope="col">${t('chapter.col.second')}</th></tr></thead>
-            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${book(row.heading)}<br><span class="small">${t(`task.${row.task}`)}</span></th><td>${book(row.best)} ${this.value('', 'chapter')}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td>
+        return html`<p>${t('chapter.tasks.about')}</p>
+            <div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.tasks')}><table>
+                <thead><tr>
+                    <th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th>
+                    <th scope="col">${t('chapter.col.first')}</th><th scope="col">${t('chapter.col.second')}</th></tr></thead>
+            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr>
+                <th scope="row">${book(row.heading)}<br><span class="small">${t(`task.${row.task}`)}</span></th>
+                <td>${book(row.best)} ${this.value('', 'chapter')}
+                    <ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td>
                 <td>${cell(row, row)}</td><td>${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div>`;
     }
 
     /** @param {string} name @param {any[]} rows */
     #rows(name, rows) {
-        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table><thead><tr><th scope="col">${t(`choose.${name}.when`)}</th>${rows[0].why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr><td>${book(row.when)}</td>${row.why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div>`;
+        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
+            <thead><tr>
+                <th scope="col">${t(`choose.${name}.when`)}</th>
+                ${rows[0].why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}
+                <th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
+            <tbody>${rows.map((row) => html`<tr>
+                <td>${book(row.when)}</td>
+                ${row.why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div>`;
     }
 
     /** What a section shows above its claims. @param {string} name */
@@ -93,7 +139,11 @@ class PeftPanelChapter extends LabElement {
         if (name === 'quality') return html`<peft-chapter-quality .lab=${this.lab}></peft-chapter-quality>`;
         if (name === 'overhead') return html`${this.#overhead()}<peft-merge-overhead .lab=${this.lab}></peft-merge-overhead>`;
         if (name === 'tasks') return this.#tasks();
-        if (name === 'combine') return html`${codeBlock(this, t('chapter.code.book'), CHAPTER_CODE)}<details><summary>${t('chapter.code.python')}</summary>${codeBlock(this, 'joint.py', JOINT_PYTHON)}</details><details><summary>${t('chapter.code.js')}</summary>${codeBlock(this, 'joint.mjs', JOINT_JS)}</details>`;
+        if (name === 'combine') {
+            return html`${codeBlock(this, t('chapter.code.book'), CHAPTER_CODE)}
+                <details><summary>${t('chapter.code.python')}</summary>${codeBlock(this, 'joint.py', JOINT_PYTHON)}</details>
+                <details><summary>${t('chapter.code.js')}</summary>${codeBlock(this, 'joint.mjs', JOINT_JS)}</details>`;
+        }
         if (name === 'scaling') return html`${memoryTable(this, numbers)}<peft-chapter-base .lab=${this.lab}></peft-chapter-base>`;
         if (name === 'pitfalls') return this.#rows('pitfalls', guide.pitfalls);
         return name === 'summary' ? this.#rows('summary', guide.summary) : nothing;
@@ -102,18 +152,33 @@ class PeftPanelChapter extends LabElement {
     /** The chapter's overhead table beside the arithmetic on a 7B model. */
     #overhead() {
         const of = (/** @type {string} */ method) => this.numbers?.methods.find((row) => row.method === method)?.counted;
-        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.overhead')}><table><thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col">${t('chapter.col.extra')}</th><th scope="col">${t('chapter.col.merge')}</th><th scope="col">${t('chapter.col.arithmetic')}</th></tr></thead>
-            <tbody>${['prompt', 'prefix', 'lora', 'adapter'].map((method) => html`<tr><th scope="row">${methodName(method)}</th><td>${t(`chapter.overhead.${method}`)} ${this.value('', 'chapter')}</td><td>${t(`chapter.canmerge.${method}`)}</td>
-                <td>${method === 'prompt' || method === 'prefix' ? t('chapter.overhead.tokens', { n: method === 'prompt' ? 20 : 10 }) : html`${this.value(`+${fixed(of(method).flops_per_token.extra_percent, 3)} %`, 'calculated')}`}
-                ${method === 'lora' ? html`<br><span class="small">${t('chapter.overhead.unmerged')}</span>` : nothing}</td></tr>`)}</tbody></table></div>`;
+        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.overhead')}><table>
+            <thead><tr>
+                <th scope="col">${t('calc.col.method')}</th><th scope="col">${t('chapter.col.extra')}</th>
+                <th scope="col">${t('chapter.col.merge')}</th><th scope="col">${t('chapter.col.arithmetic')}</th></tr></thead>
+            <tbody>${['prompt', 'prefix', 'lora', 'adapter'].map((method) => html`<tr>
+                <th scope="row">${methodName(method)}</th>
+                <td>${t(`chapter.overhead.${method}`)} ${this.value('', 'chapter')}</td>
+                <td>${t(`chapter.canmerge.${method}`)}</td>
+                <td>${method === 'prompt' || method === 'prefix'
+                    ? t('chapter.overhead.tokens', { n: method === 'prompt' ? 20 : 10 })
+                    : html`${this.value(`+${fixed(of(method).flops_per_token.extra_percent, 3)} %`, 'calculated')}`}
+                    ${method === 'lora' ? html`<br><span class="small">${t('chapter.overhead.unmerged')}</span>` : nothing}</td></tr>`)}
+            </tbody></table></div>`;
     }
 
     render() {
-        const jump = (/** @type {string} */ name) => this.renderRoot.querySelector(`#s-${name}`)?.scrollIntoView({ behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
-        const tally = Object.keys(MARKS).map((verdict) => ({ verdict, n: CLAIMS.filter((claim) => claim.verdict === verdict).length }));
-        return html`<div class="stack"><h2>${t('chapter.title')}</h2><p>${t('chapter.about')}</p>${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
-            <p class="row small">${tally.map(({ verdict, n }) => html`<span class="verdict ${verdict}">${MARKS[/** @type {keyof typeof MARKS} */ (verdict)]} ${t(`chapter.verdict.${verdict}`)}: ${count(n)}</span>`)}</p>
-            <nav aria-label=${t('chapter.sections')}>${SECTIONS.map((name) => html`<button type="button" class="link" @click=${() => jump(name)}>${t(`chapter.section.${name}`)}</button>`)}</nav>
+        const behavior = matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth';
+        const jump = (/** @type {string} */ name) => this.renderRoot.querySelector(`#s-${name}`)?.scrollIntoView({ behavior });
+        const tally = /** @type {(keyof typeof MARKS)[]} */ (Object.keys(MARKS))
+            .map((verdict) => ({ verdict, n: CLAIMS.filter((claim) => claim.verdict === verdict).length }));
+        return html`<div class="stack"><h2>${t('chapter.title')}</h2><p>${t('chapter.about')}</p>
+            ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
+            <p class="row small">${tally.map(({ verdict, n }) => html`<span
+                class="verdict ${verdict}">${MARKS[verdict]} ${t(`chapter.verdict.${verdict}`)}: ${count(n)}</span>`)}</p>
+            <nav aria-label=${t('chapter.sections')}>
+                ${SECTIONS.map((name) => html`<button type="button" class="link"
+                    @click=${() => jump(name)}>${t(`chapter.section.${name}`)}</button>`)}</nav>
             ${SECTIONS.map((name) => html`<section id="s-${name}" class="stack"><h3>${t(`chapter.section.${name}`)}</h3>${this.#head(name)}
                 ${CLAIMS.filter((claim) => claim.section === name).map((claim) => this.#claim(claim))}</section>`)}
             <p><em>${t('chapter.insight')}</em> ${this.value('', 'chapter')}</p></div>`;

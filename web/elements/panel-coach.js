@@ -9,7 +9,9 @@ class PeftPanelCoach extends LabElement {
     render() {
         const coach = html`<peft-coach .lab=${this.lab}></peft-coach>`;
         if (playgroundAround(this)) return coach; // which has the chapter in a panel of its own
-        return html`<div class="stack"><h2>${t('coach.title')}</h2><p>${t('coach.about')}</p>${trainHere(this)}${coach}${this.lab.run ? nothing : html`<p class="muted">${t('coach.none')}</p>`}
+        return html`<div class="stack"><h2>${t('coach.title')}</h2>
+            <p>${t('coach.about')}</p>${trainHere(this)}${coach}
+            ${this.lab.run ? nothing : html`<p class="muted">${t('coach.none')}</p>`}
             <blockquote class="small">${t('coach.chapter')}</blockquote></div>`;
     }
 }

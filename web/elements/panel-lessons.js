@@ -79,14 +79,22 @@ class PeftPanelLessons extends LabElement {
     render() {
         const { chosen } = this;
         if (chosen) {
-            return html`<div class="stack"><div class="row"><h2>${t('lessons.title')}</h2><button type="button" class="link" @click=${() => this.#back()}>${t('lessons.all')}</button></div>
+            return html`<div class="stack"><div class="row"><h2>${t('lessons.title')}</h2>
+                <button type="button" class="link" @click=${() => this.#back()}>${t('lessons.all')}</button></div>
                 <peft-lesson .lab=${this.lab} .lesson=${chosen}></peft-lesson></div>`;
         }
         return html`<div class="stack"><h2>${t('lessons.title')}</h2><p>${t('lessons.about')}</p>
-            <div class="list">${this.lessons.map((lesson, i) => html`<div class="card"><h3>${i + 1}. ${say(lesson.title, language())}${finished.has(lesson.id) ? html` <span aria-label=${t('lessons.finished')} role="img">✓</span>` : nothing}</h3>
-                <p class="small">${say(lesson.about ?? '', language())}</p><p class="small muted">${t('lessons.minutes', { n: lesson.minutes ?? lesson.steps.length, steps: lesson.steps.length })}</p>
-                <button type="button" class=${i === 0 ? 'primary' : ''} @click=${() => this.#choose(lesson)}>${t('lessons.start')}<span class="sr">: ${say(lesson.title, language())}</span></button></div>`)}</div>
-            <peft-file class="small" theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('lessons.own')} .accept=${'.json,application/json'} .pick=${(/** @type {File[]} */ [file]) => this.#own(file)}></peft-file>
+            <div class="list">${this.lessons.map((lesson, i) => {
+                const title = say(lesson.title, language());
+                const mark = finished.has(lesson.id) ? html` <span aria-label=${t('lessons.finished')} role="img">✓</span>` : nothing;
+                const size = { n: lesson.minutes ?? lesson.steps.length, steps: lesson.steps.length };
+                return html`<div class="card"><h3>${i + 1}. ${title}${mark}</h3>
+                    <p class="small">${say(lesson.about ?? '', language())}</p><p class="small muted">${t('lessons.minutes', size)}</p>
+                    <button type="button" class=${i === 0 ? 'primary' : ''}
+                        @click=${() => this.#choose(lesson)}>${t('lessons.start')}<span class="sr">: ${title}</span></button></div>`;
+            })}</div>
+            <peft-file class="small" theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('lessons.own')}
+                .accept=${'.json,application/json'} .pick=${(/** @type {File[]} */ [file]) => this.#own(file)}></peft-file>
             ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}</div>`;
     }
 }

@@ -1,6 +1,7 @@
 /**
- * <peft-playground>: the whole page around one Lab. Attributes (a permalink in the address bar wins): model method task rank alpha targets seed steps level
- * panel hide lock lang theme shape, `no-link` (leave the address bar alone), `no-save` (keep nothing). Fires peft-ready, peft-change, peft-done, peft-error.
+ * <peft-playground>: the whole page around one Lab. Attributes (a permalink in the address bar wins): model method task rank alpha
+ * targets seed steps level panel hide lock lang theme shape, `no-link` (leave the address bar alone), `no-save` (keep nothing). Fires
+ * peft-ready, peft-change, peft-done, peft-error.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import './controls.js';
@@ -25,7 +26,11 @@ import { useLanguage } from './texts.js';
 import page from '../styles/page.css?inline';
 import { unsafeCSS } from 'lit';
 
-/** Panels whose button stands at the top: lessons in the toolbar, the choice beside the methods. Where that is hidden, it stands with the others. @param {string} name @param {string[]} hide */
+/**
+ * Panels whose button stands at the top: lessons in the toolbar, the choice beside the methods. Where that is hidden, it stands with
+ * the others.
+ * @param {string} name @param {string[]} hide
+ */
 const atTop = (name, hide) => (name === 'lessons' && !hide.includes('toolbar')) || (name === 'choose' && !hide.includes('method'));
 
 class PeftPlayground extends LabElement {
@@ -107,7 +112,9 @@ class PeftPlayground extends LabElement {
         super.onLab(type, detail);
         if (type === 'failure') {
             this.fire('peft-error', { code: detail.code, message: detail.message });
-            if (detail.code === 'worker-lost' && this.lab.run?.status === 'failed') lastSnapshot().then((open) => { if (open?.run.id === this.lab.run?.id) this.open = open; });
+            if (detail.code === 'worker-lost' && this.lab.run?.status === 'failed') {
+                lastSnapshot().then((open) => { if (open?.run.id === this.lab.run?.id) this.open = open; });
+            }
         }
         if (type === 'run' && detail?.status === 'running') {
             this.open = null;
@@ -172,9 +179,11 @@ class PeftPlayground extends LabElement {
     #key = (/** @type {KeyboardEvent} */ event) => {
         const { lab } = this;
         const at = /** @type {HTMLElement} */ (event.composedPath()[0]);
-        if (this.hasAttribute('no-link') && !event.composedPath().includes(this)) return; // in somebody else's page, keys pressed elsewhere are that page's
+        // In somebody else's page, keys pressed elsewhere are that page's.
+        if (this.hasAttribute('no-link') && !event.composedPath().includes(this)) return;
         if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || lab.state.hide.includes('shortcuts')) return;
-        if (at instanceof HTMLElement && at.matches('input:not([type="radio"], [type="checkbox"], [type="range"]), textarea, select, [contenteditable]')) return;
+        const typed = 'input:not([type="radio"], [type="checkbox"], [type="range"]), textarea, select, [contenteditable]';
+        if (at instanceof HTMLElement && at.matches(typed)) return;
         const methods = methodsOf(lab);
         const idle = lab.status === 'ready' || lab.status === 'paused';
         const free = !(at instanceof HTMLElement && at.matches('button, summary, a, input, [role="button"], [tabindex="0"]'));
@@ -184,8 +193,9 @@ class PeftPlayground extends LabElement {
         } else if (event.key === 's' && idle) lab.step().catch(() => {});
         else if (event.key === 'm') lab.set({ panel: lab.state.panel === 'merge' ? '' : 'merge' });
         else if (event.key === 'u') lab.undo();
-        else if (/^[1-9]$/.test(event.key) && methods[Number(event.key) - 1] && !lab.state.lock.includes('method')) lab.set({ method: methods[Number(event.key) - 1] });
-        else return;
+        else if (/^[1-9]$/.test(event.key) && methods[Number(event.key) - 1] && !lab.state.lock.includes('method')) {
+            lab.set({ method: methods[Number(event.key) - 1] });
+        } else return;
         event.preventDefault();
     };
 
@@ -193,6 +203,8 @@ class PeftPlayground extends LabElement {
         const { lab } = this;
         const { panel, hide } = lab.state;
         const shown = (/** @type {string} */ name, /** @type {any} */ content) => (hide.includes(name) ? nothing : content);
+        const open = (/** @type {string} */ name) => lab.set({ panel: panel === name ? '' : name });
+        const further = panelNames().filter((name) => name !== 'proof' && !atTop(name, hide) && !hide.includes(name));
         return html`<div class="page">
             ${shown('toolbar', html`<peft-toolbar .lab=${lab}></peft-toolbar>`)}
             <p class="tagline">${t('app.tagline')}</p>
@@ -201,22 +213,34 @@ class PeftPlayground extends LabElement {
             ${shown('method', html`<peft-methods class="methods" .lab=${lab}></peft-methods>`)}
             ${shown('counter', html`<peft-counter class="counter" .lab=${lab}></peft-counter>`)}
             <div class="grid">
-                <div class="left card stack"><peft-controls .lab=${lab}></peft-controls>${shown('train', html`<peft-train .lab=${lab}></peft-train>`)}${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}</div>
+                <div class="left card stack"><peft-controls .lab=${lab}></peft-controls>
+                    ${shown('train', html`<peft-train .lab=${lab}></peft-train>`)}
+                    ${shown('hints', html`<peft-next-step .lab=${lab}></peft-next-step>`)}</div>
                 ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
                 <div class="right card stack">
-                    ${showsRecorded(lab) ? html`<div class="small note">${t('recorded.note')} <details><summary>${t('recorded.how')}</summary><code>${recorded.command}</code> (${recorded.commit})</details></div>` : nothing}
+                    ${showsRecorded(lab)
+                        ? html`<div class="small note">${t('recorded.note')}
+                            <details><summary>${t('recorded.how')}</summary>
+                                <code>${recorded.command}</code> (${recorded.commit})</details></div>`
+                        : nothing}
                     <peft-sample .lab=${lab}></peft-sample>${shown('loss', html`<peft-loss .lab=${lab}></peft-loss>`)}</div>
                 ${this.#coach && !hide.includes('coach') ? html`<div class="coach">${this.#coach}</div>` : nothing}
             </div>
             ${shown('panels', html`<nav class="next" aria-label=${t('next.title')}><h2>${t('next.title')}</h2>
-                ${panelNames().filter((name) => name !== 'proof' && !atTop(name, hide) && !hide.includes(name)).map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name} @click=${() => lab.set({ panel: panel === name ? '' : name })}>${t(`panel.${name}`)}</button>`)}</nav>`)}
+                ${further.map((name) => html`<button class="toggle" title=${t(`panel.${name}.about`)} aria-expanded=${panel === name}
+                    @click=${() => open(name)}>${t(`panel.${name}`)}</button>`)}</nav>`)}
             ${this.panelTag ? html`<section id="panel" class="card panel" aria-label=${t(`panel.${panel}`)}>
                 <button class="close" aria-label=${t('next.close')} @click=${() => lab.set({ panel: '' })}>✕</button>
                 ${this.panelTag === 'loading' ? html`<p class="muted">${t('next.loading')}</p>` : this.#panel}</section>` : nothing}
             ${shown('hints', html`<peft-next-step merged .lab=${lab}></peft-next-step>`)}
             ${shown('runs', html`<div class="card runs"><peft-runs .lab=${lab}></peft-runs></div>`)}
-            <footer class="small muted row"><span>${t('app.footer')}</span>${shown('proof', html`<button class="link" aria-expanded=${panel === 'proof'} @click=${() => lab.set({ panel: panel === 'proof' ? '' : 'proof' })}>${t('panel.proof.ask')}</button>`)}</footer>
-            <div class="foot">${this.lesson ? html`<peft-lesson docked .lab=${lab} .lesson=${this.lesson} @peft-lesson-leave=${this.#leaveLesson}></peft-lesson>` : nothing}
+            <footer class="small muted row"><span>${t('app.footer')}</span>
+                ${shown('proof', html`<button class="link" aria-expanded=${panel === 'proof'}
+                    @click=${() => open('proof')}>${t('panel.proof.ask')}</button>`)}</footer>
+            <div class="foot">${this.lesson
+                ? html`<peft-lesson docked .lab=${lab} .lesson=${this.lesson}
+                    @peft-lesson-leave=${this.#leaveLesson}></peft-lesson>`
+                : nothing}
                 ${shown('train', html`<div class="bottom"><peft-train compact .lab=${lab}></peft-train></div>`)}</div>
             <div class="sr" role="status" aria-live="polite">${this.message}</div></div>`;
     }
@@ -235,8 +259,10 @@ class PeftPlayground extends LabElement {
             this.open = null;
             discardOpen();
         };
-        return html`<div class="card row resume" role="group" aria-label=${t('resume.question', { step: open.step, steps: open.run.train.steps })}><span class="grow">${t('resume.question', { step: open.step, steps: open.run.train.steps })}</span>
-            <button class="primary" id="resume" @click=${go}>${t('resume.yes', { step: open.step })}</button><button @click=${drop}>${t('resume.no')}</button></div>`;
+        const question = t('resume.question', { step: open.step, steps: open.run.train.steps });
+        return html`<div class="card row resume" role="group" aria-label=${question}><span class="grow">${question}</span>
+            <button class="primary" id="resume" @click=${go}>${t('resume.yes', { step: open.step })}</button>
+            <button @click=${drop}>${t('resume.no')}</button></div>`;
     }
 }
 define('peft-playground', PeftPlayground);
