@@ -6,6 +6,7 @@ import { count, duration, fixed, percent, significant, splitWords } from '../lib
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './diagram.js';
 import { methodColor, methodShape } from './look.js';
+import { wholeNumber } from './options.js';
 import { Work } from './work.js';
 
 const SCORED = 24;
@@ -22,7 +23,10 @@ class PeftPanelCombine extends LabElement {
         .both { background: var(--accent-soft); }
         td.text { min-width: 16em; }
     `];
-    static properties = { methods: { state: true }, steps: { state: true }, seeds: { state: true }, fresh: { state: true }, result: { state: true }, problem: { state: true }, put: { state: true } };
+    static properties = {
+        methods: { state: true }, steps: { state: true }, seeds: { state: true }, fresh: { state: true },
+        result: { state: true }, problem: { state: true }, put: { state: true },
+    };
 
     constructor() {
         super();
@@ -75,7 +79,8 @@ class PeftPanelCombine extends LabElement {
     updated() {
         const { lab } = this;
         const key = `${lab.state.model} ${lab.task?.name} ${this.methods} ${JSON.stringify(lab.options)}`;
-        if (key === this.shown || !this.isConnected || !['ready', 'paused'].includes(lab.status) || this.work.running || lab.task?.name !== lab.state.task) return;
+        const idle = ['ready', 'paused'].includes(lab.status) && !this.work.running;
+        if (key === this.shown || !this.isConnected || !idle || lab.task?.name !== lab.state.task) return;
         this.shown = key;
         this.result = null;
         this.#show();
@@ -114,7 +119,9 @@ class PeftPanelCombine extends LabElement {
         this.result = null;
         const made = await this.work.run(plan.length * seeds * plan[0].train.steps, t('combine.running'), async ({ signal, tick }) => {
             const own = await this.#aside();
-            return own.during('busy', () => runAblation(own, plan, { seeds, limit: SCORED, signal, onStep: () => tick(), onRow: (rows, alone) => { this.result = { rows, alone }; } }));
+            return own.during('busy', () => runAblation(own, plan, {
+                seeds, limit: SCORED, signal, onStep: () => tick(), onRow: (rows, alone) => { this.result = { rows, alone }; },
+            }));
         });
         if (!made) return;
         this.result = made;
@@ -143,56 +150,97 @@ class PeftPanelCombine extends LabElement {
         const name = t(`method.${this.methods[best]}`);
         const values = { name, alone: fixed(alone.mean, 3), both: fixed(both.mean, 3) };
         if (this.seeds > 1 && both.max >= alone.min && both.min <= alone.max) return t('combine.verdict.same', values);
-        return t(both.mean < alone.mean ? 'combine.verdict.better' : 'combine.verdict.worse', values) + (this.seeds === 1 ? ` ${t('combine.verdict.seed')}` : '');
+        const verdict = t(both.mean < alone.mean ? 'combine.verdict.better' : 'combine.verdict.worse', values);
+        return verdict + (this.seeds === 1 ? ` ${t('combine.verdict.seed')}` : '');
     }
 
     render() {
         const { lab } = this;
         return html`<section class="stack"><h2>${t('combine.title')}</h2><p class="muted small">${t('combine.about')}</p>
-            ${!lab.engine ? html`<p role="status">${t(`status.${lab.status}`)}</p>` : html`${this.#settings()}${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}${this.#counter()}
-            ${this.work.bar()}${this.result ? this.#table(this.result) : nothing}`}</section>`;
+            ${!lab.engine
+                ? html`<p role="status">${t(`status.${lab.status}`)}</p>`
+                : html`${this.#settings()}
+                    ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
+                    ${this.#counter()}${this.work.bar()}${this.result ? this.#table(this.result) : nothing}`}</section>`;
     }
 
     #settings() {
         const { lab, methods } = this;
         const busy = this.work.running;
         const known = (lab.engine?.methods ?? []).map((/** @type {any} */ m) => m.name).filter((/** @type {string} */ name) => name !== 'full');
-        const number = (/** @type {string} */ id, /** @type {string} */ key, /** @type {number} */ value, /** @type {number} */ min, /** @type {number} */ max, /** @type {(v: number) => void} */ set) => html`<label>${t(key)}<input id=${id} type="number" min=${min} max=${max} .value=${String(value)} ?disabled=${busy} @change=${(/** @type {any} */ e) => set(Math.max(min, Math.min(max, Math.round(Number(e.target.value)) || min)))}></label>`;
-        return html`<div class="row">${lab.state.level === 'student' ? nothing : html`${methods.map((method, i) => html`<label>${t(`combine.method${i + 1}`)}<select id=${`method${i + 1}`} ?disabled=${busy} @change=${(/** @type {any} */ e) => { this.methods = /** @type {any} */ (methods.with(i, e.target.value)); }}>${known.map((/** @type {string} */ name) => html`<option value=${name} ?selected=${name === method} ?disabled=${name === methods[1 - i]}>${methodShape(name)} ${t(`method.${name}`)}</option>`)}</select></label>`)}`}
-            ${number('steps', 'compare.steps', this.plan[0].train.steps, 0, 2000, (v) => { this.steps = v; })}${number('seeds', 'compare.seeds', this.seeds, 1, 5, (v) => { this.seeds = v; })}</div>`;
+        /**
+         * @param {string} id @param {string} key @param {number} value @param {number} min @param {number} max
+         * @param {(v: number) => void} set
+         */
+        const number = (id, key, value, min, max, set) => html`<label>${t(key)}<input id=${id} type="number"
+            min=${min} max=${max} .value=${String(value)} ?disabled=${busy}
+            @change=${(/** @type {Event} */ e) => set(wholeNumber(e, min, max))}></label>`;
+        /** @param {string} method @param {number} i */
+        const choice = (method, i) => html`<label>${t(`combine.method${i + 1}`)}<select id=${`method${i + 1}`} ?disabled=${busy}
+            @change=${(/** @type {any} */ e) => { this.methods = /** @type {any} */ (methods.with(i, e.target.value)); }}>
+            ${known.map((/** @type {string} */ name) => html`<option value=${name} ?selected=${name === method}
+                ?disabled=${name === methods[1 - i]}>${methodShape(name)} ${t(`method.${name}`)}</option>`)}</select></label>`;
+        return html`<div class="row">${lab.state.level === 'student' ? nothing : methods.map(choice)}
+            ${number('steps', 'compare.steps', this.plan[0].train.steps, 0, 2000, (v) => { this.steps = v; })}
+            ${number('seeds', 'compare.seeds', this.seeds, 1, 5, (v) => { this.seeds = v; })}</div>`;
     }
 
     /** Both lit, and the counter that adds. */
     #counter() {
         const { fresh, own } = this;
         if (!fresh || !own) return html`<p class="muted small" role="status">${t('status.loading')}</p>`;
-        const terms = fresh.modules.map((/** @type {any} */ m) => html`<span style="color: ${methodColor(m.method)}"><span aria-hidden="true">${methodShape(m.method)}</span> ${count(m.parameters)}</span> <small>${t(`method.${m.method}`)}</small>`);
-        return html`<div class="two"><div class="stack"><p class="sum num" id="sum">${terms[0]}<span>+</span>${terms[1]}<span>=</span><span>${count(fresh.counts.trainable)}</span> ${badge('measured')}</p>
-                <p>${t('combine.count', { total: count(fresh.counts.total), percent: percent(fresh.counts.percent) })}</p><p class="small">${t('combine.how', { a: t(`method.${this.methods[0]}`), b: t(`method.${this.methods[1]}`) })}</p>${this.#plan()}</div>
+        const terms = fresh.modules.map((/** @type {any} */ { method, parameters }) => html`<span style="color: ${methodColor(method)}"><span
+            aria-hidden="true">${methodShape(method)}</span> ${count(parameters)}</span> <small>${t(`method.${method}`)}</small>`);
+        const [a, b] = this.methods.map((method) => t(`method.${method}`));
+        return html`<div class="two"><div class="stack">
+                <p class="sum num" id="sum">${terms[0]}<span>+</span>${terms[1]}<span>=</span>
+                    <span>${count(fresh.counts.trainable)}</span> ${badge('measured')}</p>
+                <p>${t('combine.count', { total: count(fresh.counts.total), percent: percent(fresh.counts.percent) })}</p>
+                <p class="small">${t('combine.how', { a, b })}</p>${this.#plan()}</div>
             <peft-diagram theme=${this.theme ?? nothing} .lab=${own}></peft-diagram></div>`;
     }
 
     #plan() {
         const { plan, seeds } = this;
-        const rates = plan.map(({ train }) => significant(train.lr));
-        return html`<div class="row"><button class="primary" id="run" ?disabled=${this.work.running || !this.fresh} @click=${this.#run}>${t('combine.run', { n: plan[0].train.steps, seeds })}</button></div>
-            <p class="small muted">${t('combine.fair', { steps: plan[0].train.steps, batch: plan[0].train.batch_size, a: rates[0], b: rates[1], both: rates[2] })}</p>`;
+        const { steps, batch_size: batch } = plan[0].train;
+        const [a, b, both] = plan.map(({ train }) => significant(train.lr));
+        return html`<div class="row"><button class="primary" id="run" ?disabled=${this.work.running || !this.fresh}
+                @click=${this.#run}>${t('combine.run', { n: steps, seeds })}</button></div>
+            <p class="small muted">${t('combine.fair', { steps, batch, a, b, both })}</p>`;
     }
 
     /** @param {NonNullable<PeftPanelCombine['result']>} result */
     #table({ alone, rows }) {
         const loss = (/** @type {number[]} */ values) => this.#spread(values, (v) => fixed(v, 3));
         const score = (/** @type {number[]} */ values) => this.#spread(values, (v) => percent(v * 100));
-        const name = (/** @type {import('../lib/combine.js').Row} */ row) => row.parts.map(({ method }, i) => html`${i ? ' + ' : ''}<span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}`);
+        const name = (/** @type {import('../lib/combine.js').Row} */ row) => row.parts.map(({ method }, i) => html`${i ? ' + ' : ''}<span
+            aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}`);
         const metric = metricWords(this.lab.task?.metric.name ?? '');
         const on = (/** @type {string} */ words) => (alone.split ? html`<br><span class="small muted">(${words})</span>` : nothing);
-        const first = alone.items > SCORED ? `${t(`split.${alone.split}`)}, ${t('split.first', { n: SCORED })}` : splitWords(alone.split, alone.items);
-        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('combine.table')}><table id="ablation"><caption class="sr">${t('combine.table')}</caption>
-            <thead><tr><th scope="col">${t('combine.trained')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t('mix.loss')}${on(splitWords(alone.split, alone.items))}</th><th scope="col" class="num">${metric || t('compare.of.score')}${on(first)}</th><th scope="col" class="num">${t('compare.col.time')}</th><th scope="col">${t('combine.text')}</th></tr></thead>
-            <tbody><tr><th scope="row">${t('compare.base')}</th><td class="num">0</td><td class="num">${loss(alone.loss === null ? [] : [alone.loss])}</td><td class="num">${score(alone.score === null ? [] : [alone.score])}</td><td></td><td class="text small">${alone.text}</td></tr>
-            ${rows.map((row) => html`<tr class=${row.parts.length > 1 ? 'both' : ''}><th scope="row">${name(row)}</th><td class="num">${count(row.trainable)}</td><td class="num">${loss(row.losses)}</td><td class="num">${score(row.scores)}</td><td class="num">${duration(row.seconds)}</td><td class="text small">${row.text}</td></tr>`)}</tbody></table></div>
+        const all = splitWords(alone.split, alone.items);
+        const first = alone.items > SCORED ? `${t(`split.${alone.split}`)}, ${t('split.first', { n: SCORED })}` : all;
+        const free = ['ready', 'paused'].includes(this.lab.status);
+        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('combine.table')}><table id="ablation">
+            <caption class="sr">${t('combine.table')}</caption>
+            <thead><tr>
+                <th scope="col">${t('combine.trained')}</th><th scope="col" class="num">${t('compare.axis.x')}</th>
+                <th scope="col" class="num">${t('mix.loss')}${on(all)}</th>
+                <th scope="col" class="num">${metric || t('compare.of.score')}${on(first)}</th>
+                <th scope="col" class="num">${t('compare.col.time')}</th><th scope="col">${t('combine.text')}</th></tr></thead>
+            <tbody><tr>
+                <th scope="row">${t('compare.base')}</th><td class="num">0</td>
+                <td class="num">${loss(alone.loss === null ? [] : [alone.loss])}</td>
+                <td class="num">${score(alone.score === null ? [] : [alone.score])}</td>
+                <td></td><td class="text small">${alone.text}</td></tr>
+            ${rows.map((row) => html`<tr class=${row.parts.length > 1 ? 'both' : ''}>
+                <th scope="row">${name(row)}</th><td class="num">${count(row.trainable)}</td>
+                <td class="num">${loss(row.losses)}</td><td class="num">${score(row.scores)}</td>
+                <td class="num">${duration(row.seconds)}</td><td class="text small">${row.text}</td></tr>`)}</tbody></table></div>
             <p class="small muted">${t('combine.prompt', { prompt: alone.prompt })} ${badge('measured')}</p>
-            ${rows.length === 3 ? html`<p id="verdict">${this.#verdict()}</p><div class="row"><button id="put" ?disabled=${rows[2].files.length < 2 || this.put || !['ready', 'paused'].includes(this.lab.status)} @click=${this.#put}>${t('combine.put')}</button><span class="small muted">${this.put ? t('combine.put.done') : ''}</span></div>` : nothing}`;
+            ${rows.length === 3 ? html`<p id="verdict">${this.#verdict()}</p>
+                <div class="row"><button id="put" ?disabled=${rows[2].files.length < 2 || this.put || !free}
+                    @click=${this.#put}>${t('combine.put')}</button>
+                    <span class="small muted">${this.put ? t('combine.put.done') : ''}</span></div>` : nothing}`;
     }
 
     /** @param {number[]} values @param {(v: number) => string} show */

@@ -6,7 +6,10 @@ import { PeftLabError } from '../engine/errors.js';
 import { byteSize, count, percent } from '../lib/format.js';
 
 /** @typedef {import('../engine/data.js').ParsedData} ParsedData */
-/** @typedef {{examples: number, tokens: number, labelled_tokens: number, truncated: number, windows: number, duplicates: number, longest: number, skipped: {line: number, message: string}[]}} Stats */
+/**
+ * @typedef {{examples: number, tokens: number, labelled_tokens: number, truncated: number, windows: number, duplicates: number,
+ *   longest: number, skipped: {line: number, message: string}[]}} Stats
+ */
 
 const PREVIEW = 5;
 const SHOWN_PROBLEMS = 20;
@@ -14,7 +17,10 @@ const PREVIEW_CHARACTERS = 400;
 /** Typing is checked when it rests so long; what is pasted or left at once. */
 const TYPING_MS = 300;
 
-/** What pasted text looks like: objects per line, an array of objects, a table with our header, or plain text. @param {string} text @returns {import('../engine/data.js').DataFormat} */
+/**
+ * What pasted text looks like: objects per line, an array of objects, a table with our header, or plain text.
+ * @param {string} text @returns {import('../engine/data.js').DataFormat}
+ */
 export function guessFormat(text) {
     if (/^\s*\[\s*\{/.test(text)) return 'json';
     const first = text.trimStart().split('\n', 1)[0].trim();
@@ -22,9 +28,25 @@ export function guessFormat(text) {
     return /^"?(prompt|completion|text)"?(,"?(prompt|completion|text)"?)*$/.test(first) ? 'csv' : 'txt';
 }
 
+/** @param {number} size in bytes */
+function checkSize(size) {
+    if (size <= DATA_LIMITS.bytes) return;
+    throw new PeftLabError('range', t('data.too_large', { size: byteSize(size), limit: byteSize(DATA_LIMITS.bytes) }));
+}
+
+/** @param {unknown} thrown @returns {string} what went wrong, and what helps */
+function reason(thrown) {
+    const { message, hint } = PeftLabError.from(thrown);
+    return [message, hint].filter(Boolean).join(' ');
+}
+
 class PeftPanelData extends LabElement {
     static watch = ['status', 'data'];
-    static properties = { text: { state: true }, format: { state: true }, name: { state: true }, parsed: { state: true }, stats: { state: true }, problem: { state: true }, over: { state: true }, progress: { state: true }, used: { state: true } };
+    static properties = {
+        text: { state: true }, format: { state: true }, name: { state: true }, parsed: { state: true },
+        stats: { state: true }, problem: { state: true }, over: { state: true },
+        progress: { state: true }, used: { state: true },
+    };
     static styles = [LabElement.styles, css`
         textarea { width: 100%; min-height: 130px; resize: vertical; font-family: var(--mono); font-size: .85rem; }
         .drop { border: 2px dashed var(--line-strong); border-radius: var(--radius); padding: 10px; }
@@ -32,7 +54,10 @@ class PeftPanelData extends LabElement {
         dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(135px, 1fr)); gap: 10px; }
         dt { font-size: .82rem; color: var(--muted); }
         dd { font-weight: 650; }
-        .example { white-space: pre-wrap; overflow-wrap: anywhere; border-inline-start: 3px solid var(--line-strong); padding-inline-start: 10px; font-size: .9rem; }
+        .example {
+            white-space: pre-wrap; overflow-wrap: anywhere; border-inline-start: 3px solid var(--line-strong);
+            padding-inline-start: 10px; font-size: .9rem;
+        }
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
         .warn ul { padding-inline-start: 20px; }
         details > summary { cursor: pointer; min-height: 32px; }
@@ -68,12 +93,12 @@ class PeftPanelData extends LabElement {
         const ticket = ++this.#ticket;
         Object.assign(this, { name, format, parsed: null, stats: null, problem: '', used: '', progress: 0 });
         try {
-            const bytes = new Blob([text]).size;
-            if (bytes > DATA_LIMITS.bytes) throw new PeftLabError('range', t('data.too_large', { size: byteSize(bytes), limit: byteSize(DATA_LIMITS.bytes) }));
+            checkSize(new Blob([text]).size);
             const parsed = parseData(text, format, name);
             this.parsed = parsed;
             // A split of its own: what is loaded for training stays as it is. Asked for without the session's memory, so workers never get it.
-            const stats = await this.lab.work((session) => session.request('setData', { split: 'check', examples: parsed.examples, maxLength: 0 }, {
+            const request = { split: 'check', examples: parsed.examples, maxLength: 0 };
+            const stats = await this.lab.work((session) => session.request('setData', request, {
                 onEvent: (event) => { this.progress = event.done / event.total; },
             }));
             if (ticket !== this.#ticket) return;
@@ -81,8 +106,7 @@ class PeftPanelData extends LabElement {
             this.say(t('data.say', { n: stats.examples, tokens: stats.tokens, problems: parsed.problems.length }));
         } catch (thrown) {
             if (ticket !== this.#ticket) return;
-            const error = PeftLabError.from(thrown);
-            this.problem = [error.message, error.hint].filter(Boolean).join(' ');
+            this.problem = reason(thrown);
             this.say(this.problem);
         }
     }
@@ -93,12 +117,12 @@ class PeftPanelData extends LabElement {
         if (!file) return;
         try {
             if (more.length) throw new PeftLabError('argument', t('data.one_file'));
-            if (file.size > DATA_LIMITS.bytes) throw new PeftLabError('range', t('data.too_large', { size: byteSize(file.size), limit: byteSize(DATA_LIMITS.bytes) }));
+            checkSize(file.size);
             const text = decodeText(new Uint8Array(await file.arrayBuffer()), file.name);
             this.text = text.length > 20_000 ? '' : text;
             await this.#check(text, file.name, formatOf(file.name));
         } catch (thrown) {
-            Object.assign(this, { parsed: null, stats: null, problem: [PeftLabError.from(thrown).message, PeftLabError.from(thrown).hint].filter(Boolean).join(' ') });
+            Object.assign(this, { parsed: null, stats: null, problem: reason(thrown) });
             this.say(this.problem);
         }
     }
@@ -147,12 +171,19 @@ class PeftPanelData extends LabElement {
     #statistics() {
         const { stats, parsed } = this;
         if (!parsed) return nothing;
-        if (!stats) return this.problem ? nothing : html`<p role="status">${t('data.counting')} <progress max="1" .value=${this.progress} aria-label=${t('data.counting')}></progress></p>`;
+        if (!stats) {
+            return this.problem ? nothing : html`<p role="status">${t('data.counting')} <progress
+                max="1" .value=${this.progress} aria-label=${t('data.counting')}></progress></p>`;
+        }
         const held = parsed.examples.length >= 10 ? Math.floor(parsed.examples.length / 10) : 0;
-        const item = (/** @type {string} */ key, /** @type {number} */ value, /** @type {string} */ more = '') => html`<div><dt>${t(`data.stat.${key}`)}</dt><dd>${this.value(count(value), 'measured')}${more ? html` <span class="small">${more}</span>` : nothing}</dd></div>`;
+        const item = (/** @type {string} */ key, /** @type {number} */ value, /** @type {string} */ more = '') => html`<div>
+            <dt>${t(`data.stat.${key}`)}</dt>
+            <dd>${this.value(count(value), 'measured')}${more ? html` <span class="small">${more}</span>` : nothing}</dd></div>`;
+        const labelled = percent((100 * stats.labelled_tokens) / Math.max(1, stats.tokens));
         const whole = parsed.examples.some((e) => e.text !== undefined);
-        return html`<h3>${t('data.statistics')}</h3><dl>${item('examples', stats.examples, held ? t('data.held', { n: held }) : '')}${item('tokens', stats.tokens)}
-            ${item('labelled', stats.labelled_tokens, percent((100 * stats.labelled_tokens) / Math.max(1, stats.tokens)))}${item('longest', stats.longest)}${item('truncated', stats.truncated)}
+        return html`<h3>${t('data.statistics')}</h3>
+            <dl>${item('examples', stats.examples, held ? t('data.held', { n: held }) : '')}${item('tokens', stats.tokens)}
+            ${item('labelled', stats.labelled_tokens, labelled)}${item('longest', stats.longest)}${item('truncated', stats.truncated)}
             ${item('duplicates', stats.duplicates)}${stats.windows > 0 ? item('windows', stats.windows) : nothing}</dl>
             <p class="small">${t(whole ? 'data.loss.text' : 'data.loss.completion')}</p>
             ${held ? nothing : html`<p class="warn small">${t('data.no_held')}</p>`}
@@ -162,28 +193,45 @@ class PeftPanelData extends LabElement {
     #problems() {
         const problems = [...(this.parsed?.problems ?? []), ...(this.stats?.skipped ?? [])];
         if (!problems.length) return this.stats ? html`<p class="small">${t('data.no_problems')}</p>` : nothing;
-        return html`<div class="warn"><strong>${t('data.problems', { n: problems.length })}</strong><ul class="small">${problems.slice(0, SHOWN_PROBLEMS).map(({ line, message }) => html`<li>${t('data.line', { line: String(line) })}: ${message}</li>`)}</ul>
-            ${problems.length > SHOWN_PROBLEMS ? html`<p class="small">${t('data.more', { n: problems.length - SHOWN_PROBLEMS })}</p>` : nothing}</div>`;
+        return html`<div class="warn"><strong>${t('data.problems', { n: problems.length })}</strong>
+            <ul class="small">${problems.slice(0, SHOWN_PROBLEMS).map(({ line, message }) =>
+                html`<li>${t('data.line', { line: String(line) })}: ${message}</li>`)}</ul>
+            ${problems.length > SHOWN_PROBLEMS
+                ? html`<p class="small">${t('data.more', { n: problems.length - SHOWN_PROBLEMS })}</p>` : nothing}</div>`;
     }
 
     #preview() {
         if (!this.parsed) return nothing;
         const cut = (/** @type {string} */ text) => (text.length > PREVIEW_CHARACTERS ? `${text.slice(0, PREVIEW_CHARACTERS)} …` : text);
-        return html`<details open><summary>${t('data.preview', { n: Math.min(PREVIEW, this.parsed.examples.length) })}</summary><p class="small muted">${t('data.preview.about')}</p>
-            <div class="stack">${this.parsed.examples.slice(0, PREVIEW).map((example) => html`<p class="example"><span class="small muted">${t('data.line', { line: String(example.line) })}</span>
-${example.text === undefined ? html`${cut(example.prompt ?? '')}<mark>${cut(example.completion ?? '')}</mark>` : html`<mark>${cut(example.text)}</mark>`}</p>`)}</div></details>`;
+        const { examples } = this.parsed;
+        // In an example white space counts, also that of this template.
+        const shown = examples.slice(0, PREVIEW).map(({ line, text, prompt, completion }) => html`<p class="example"><span
+            class="small muted">${t('data.line', { line: String(line) })}</span>
+${text === undefined ? html`${cut(prompt ?? '')}<mark>${cut(completion ?? '')}</mark>` : html`<mark>${cut(text)}</mark>`}</p>`);
+        return html`<details open><summary>${t('data.preview', { n: Math.min(PREVIEW, examples.length) })}</summary>
+            <p class="small muted">${t('data.preview.about')}</p><div class="stack">${shown}</div></details>`;
     }
 
     render() {
         const training = this.lab.status === 'training';
+        const { bytes, examples, characters } = DATA_LIMITS;
+        const over = (/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; };
+        const files = (/** @type {File[]} */ list) => this.#files(list);
+        const paste = (/** @type {any} */ e) => this.#paste(e.target.value);
+        const again = (/** @type {any} */ format) => this.#check(this.text, this.name, format);
+        const others = ['jsonl', 'json', 'csv', 'txt'].filter((format) => format !== this.format && this.text);
         const ready = this.stats && !training;
         return html`<div class="stack"><h2>${t('data.title')}</h2><p>${t('data.about')}</p>
-            <p class="small muted">${t('data.limits', { bytes: byteSize(DATA_LIMITS.bytes), examples: DATA_LIMITS.examples, characters: DATA_LIMITS.characters })}</p>
-            <div class="drop stack ${this.over ? 'over' : ''}" @dragover=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; }} @dragleave=${() => { this.over = false; }} @drop=${this.#drop}>
-                <peft-file theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('data.file')} .accept=${'.txt,.jsonl,.ndjson,.json,.csv,text/plain,text/csv'} .pick=${(/** @type {File[]} */ files) => this.#files(files)}></peft-file>
-                <label class="stack"><span>${t('data.paste')}</span><textarea .value=${this.text} placeholder=${t('data.placeholder')} spellcheck="false" @input=${this.#type} @change=${(/** @type {any} */ e) => this.#paste(e.target.value)}></textarea></label>
+            <p class="small muted">${t('data.limits', { bytes: byteSize(bytes), examples, characters })}</p>
+            <div class="drop stack ${this.over ? 'over' : ''}" @dragover=${over} @dragleave=${() => { this.over = false; }}
+                @drop=${this.#drop}>
+                <peft-file theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('data.file')}
+                    .accept=${'.txt,.jsonl,.ndjson,.json,.csv,text/plain,text/csv'} .pick=${files}></peft-file>
+                <label class="stack"><span>${t('data.paste')}</span><textarea .value=${this.text} placeholder=${t('data.placeholder')}
+                    spellcheck="false" @input=${this.#type} @change=${paste}></textarea></label>
                 ${this.parsed ? html`<p class="small">${t('data.read_as', { name: this.name, format: this.format })}
-                    ${['jsonl', 'json', 'csv', 'txt'].filter((f) => f !== this.format && this.text).map((f) => html`<button type="button" class="link" @click=${() => this.#check(this.text, this.name, /** @type {any} */ (f))}>${t('data.read_instead', { format: f })}</button> `)}</p>` : nothing}</div>
+                    ${others.map((format) => html`<button type="button" class="link"
+                        @click=${() => again(format)}>${t('data.read_instead', { format })}</button> `)}</p>` : nothing}</div>
             ${training && this.parsed && !this.stats ? html`<p class="small">${t('data.waits')}</p>` : nothing}
             ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
             ${this.#statistics()}${this.#problems()}${this.#preview()}
