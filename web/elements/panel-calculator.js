@@ -1,4 +1,7 @@
-/** <peft-calculator>: parameters, files and memory for any model shape, with every assumption in view. Attributes: model, method, dtype, optimizer, assumptions="chapter". */
+/**
+ * <peft-calculator>: parameters, files and memory for any model shape, with every assumption in view. Attributes: model, method,
+ * dtype, optimizer, assumptions="chapter".
+ */
 import { methodWords, shapeWords } from '../lib/engine-words.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { memoryBar, PARTS } from './calculator-bar.js';
@@ -11,7 +14,11 @@ import { byteSize, count, percent } from '../lib/format.js';
 import { baseTerms, methodTerms, total } from '../lib/formulas.js';
 
 /** What can be edited, with its limits. @type {[string, number, number][]} */
-const DIMENSIONS = [['hidden_size', 8, 65536], ['num_hidden_layers', 1, 512], ['num_attention_heads', 1, 512], ['num_key_value_heads', 1, 512], ['head_dim', 2, 1024], ['intermediate_size', 8, 262144], ['vocab_size', 2, 1_000_000]];
+const DIMENSIONS = [
+    ['hidden_size', 8, 65536], ['num_hidden_layers', 1, 512], ['num_attention_heads', 1, 512],
+    ['num_key_value_heads', 1, 512], ['head_dim', 2, 1024],
+    ['intermediate_size', 8, 262144], ['vocab_size', 2, 1_000_000],
+];
 const DTYPES = ['f32', 'bf16', 'f16', 'int8', 'nf4'];
 const OPTIMIZERS = ['adamw', 'adamw8bit', 'momentum', 'sgd'];
 
@@ -19,7 +26,8 @@ class PeftPanelCalculator extends LabElement {
     static watch = ['ready', 'state'];
     static properties = {
         model: {}, method: {}, dtype: {}, optimizer: {}, assumptions: {},
-        known: { state: true }, config: { state: true }, options: { state: true }, batch: { state: true }, seq: { state: true }, checkpointing: { state: true },
+        known: { state: true }, config: { state: true }, options: { state: true }, batch: { state: true }, seq: { state: true },
+        checkpointing: { state: true },
         result: { state: true }, problem: { state: true }, blocked: { state: true }, numbers: { state: true },
     };
     static styles = [LabElement.styles, css`
@@ -100,9 +108,14 @@ class PeftPanelCalculator extends LabElement {
         const ticket = ++this.#ticket;
         try {
             const request = { config: this.config, method: this.method, options: this.options };
-            const training = { dtype: this.dtype, optimizer: this.optimizer, batch: this.batch, seq: this.seq, checkpointing: this.checkpointing, ...(this.assumptions === 'chapter' && { assume: 'chapter' }) };
+            const training = {
+                dtype: this.dtype, optimizer: this.optimizer, batch: this.batch, seq: this.seq, checkpointing: this.checkpointing,
+                ...(this.assumptions === 'chapter' && { assume: 'chapter' }),
+            };
+            // Full fine-tuning keeps its weights in a format that can be trained.
+            const whole = { config: this.config, method: 'full', options: {}, ...training, dtype: this.dtype === 'f32' ? 'f32' : 'bf16' };
             const [counts, memory, full] = await calculator(this.lab, (session) => Promise.all([
-                session.countFor(request), session.memoryFor({ ...request, ...training }), session.memoryFor({ config: this.config, method: 'full', options: {}, ...training, dtype: this.dtype === 'f32' ? 'f32' : 'bf16' }),
+                session.countFor(request), session.memoryFor({ ...request, ...training }), session.memoryFor(whole),
             ]));
             if (ticket !== this.#ticket) return;
             this.result = { counts, memory, full };
@@ -126,39 +139,59 @@ class PeftPanelCalculator extends LabElement {
             if (file.size > 1_000_000) throw new Error(t('calc.config.large'));
             const config = JSON.parse(await file.text());
             await calculator(this.lab, (session) => session.countFor({ config })); // the engine says what is wrong with it
-            const heads = config.num_attention_heads;
-            this.#set({ model: 'own', config: { num_key_value_heads: heads, head_dim: config.hidden_size / heads, tie_word_embeddings: false, ...config } });
+            const { num_attention_heads: heads, hidden_size: width } = config;
+            const usual = { num_key_value_heads: heads, head_dim: width / heads, tie_word_embeddings: false };
+            this.#set({ model: 'own', config: { ...usual, ...config } });
         } catch (error) {
             // The browser's own words on JSON, like the engine's, are English.
             const why = /** @type {Error} */ (error);
-            this.problem = () => html`${t('calc.config.bad', { why: '' })}${wrong(why instanceof SyntaxError ? { message: why.message, code: 'format' } : why)}`;
+            const said = why instanceof SyntaxError ? { message: why.message, code: 'format' } : why;
+            this.problem = () => html`${t('calc.config.bad', { why: '' })}${wrong(said)}`;
         }
     }
 
     #dims() {
-        const own = (/** @type {string} */ name, /** @type {any} */ value) => this.#set({ model: 'own', config: { ...this.config, ...(name === 'hidden_size' || name === 'num_attention_heads' ? { head_dim: Math.max(2, Math.floor((name === 'hidden_size' ? value : this.config.hidden_size) / (name === 'hidden_size' ? this.config.num_attention_heads : value))) } : {}), [name]: value } });
-        return html`<details><summary>${t('calc.dims')}</summary><div class="dims">${DIMENSIONS.map(([name, min, max]) => html`<label>${t(`calc.dim.${name}`)}
-            <input type="number" min=${min} max=${max} step="1" .value=${String(this.config[name])} @change=${(/** @type {any} */ e) => {
-                const value = Math.round(Number(e.target.value));
-                if (Number.isFinite(value)) own(name, Math.min(max, Math.max(min, value)));
-            }}></label>`)}
-            <label class="row"><input type="checkbox" .checked=${this.config.tie_word_embeddings} @change=${(/** @type {any} */ e) => own('tie_word_embeddings', e.target.checked)}> ${t('calc.dim.tied')}</label></div>
-            <div class="drop" @dragover=${(/** @type {DragEvent} */ e) => e.preventDefault()} @drop=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.#readConfig(e.dataTransfer?.files[0]); }}>
-                <peft-file theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('calc.config')} .accept=${'.json,application/json'} .pick=${(/** @type {File[]} */ [file]) => this.#readConfig(file)}></peft-file></div></details>`;
+        const own = (/** @type {string} */ name, /** @type {any} */ value) => {
+            const config = { ...this.config, [name]: value };
+            if (name === 'hidden_size' || name === 'num_attention_heads') {
+                config.head_dim = Math.max(2, Math.floor(config.hidden_size / config.num_attention_heads));
+            }
+            this.#set({ model: 'own', config });
+        };
+        const dropped = (/** @type {DragEvent} */ e) => { e.preventDefault(); this.#readConfig(e.dataTransfer?.files[0]); };
+        const read = (/** @type {File[]} */ [file]) => this.#readConfig(file);
+        return html`<details><summary>${t('calc.dims')}</summary><div class="dims">
+            ${DIMENSIONS.map(([name, min, max]) => html`<label>${t(`calc.dim.${name}`)}
+                <input type="number" min=${min} max=${max} step="1" .value=${String(this.config[name])}
+                    @change=${(/** @type {any} */ e) => {
+                        const value = Math.round(Number(e.target.value));
+                        if (Number.isFinite(value)) own(name, Math.min(max, Math.max(min, value)));
+                    }}></label>`)}
+            <label class="row"><input type="checkbox" .checked=${this.config.tie_word_embeddings}
+                @change=${(/** @type {any} */ e) => own('tie_word_embeddings', e.target.checked)}> ${t('calc.dim.tied')}</label></div>
+            <div class="drop" @dragover=${(/** @type {DragEvent} */ e) => e.preventDefault()} @drop=${dropped}>
+                <peft-file theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('calc.config')}
+                    .accept=${'.json,application/json'} .pick=${read}></peft-file></div></details>`;
     }
 
     #method() {
         const method = this.known.methods.find((/** @type {any} */ m) => m.name === this.method);
         const control = (/** @type {any} */ option) => optionControl({
-            option, value: this.complete[option.name], changed: option.name in this.options, disabled: false, sites: this.known.sites, id: `calc-${option.name}`,
+            option, value: this.complete[option.name], changed: option.name in this.options, disabled: false,
+            sites: this.known.sites, id: `calc-${option.name}`,
             set: (value) => {
                 const { [option.name]: _, ...rest } = this.options;
                 this.#set({ options: value === undefined ? rest : { ...rest, [option.name]: value } });
             },
         });
-        const counted = ['dropout', 'prompt_tuning_init', 'prefix_init', 'init_text', 'alpha', 'use_rslora', 'loraplus_lr_ratio', 'non_linearity', 'scaling'];
-        return html`<label class="field">${t('calc.method')}<select @change=${(/** @type {any} */ e) => this.#set({ method: e.target.value, options: {} })}>
-            ${this.known.methods.map((/** @type {any} */ m) => html`<option value=${m.name} ?selected=${m.name === this.method}>${methodWords(m)}</option>`)}</select></label>
+        const counted = [
+            'dropout', 'prompt_tuning_init', 'prefix_init', 'init_text', 'alpha', 'use_rslora', 'loraplus_lr_ratio',
+            'non_linearity', 'scaling',
+        ];
+        return html`<label class="field">${t('calc.method')}
+            <select @change=${(/** @type {any} */ e) => this.#set({ method: e.target.value, options: {} })}>
+            ${this.known.methods.map((/** @type {any} */ m) =>
+                html`<option value=${m.name} ?selected=${m.name === this.method}>${methodWords(m)}</option>`)}</select></label>
             ${method.options.filter((/** @type {any} */ o) => o.level <= 1 && !counted.includes(o.name)).map(control)}`;
     }
 
@@ -166,31 +199,50 @@ class PeftPanelCalculator extends LabElement {
     #chips() {
         const { memory } = this.result ?? {};
         const chapter = this.assumptions === 'chapter';
-        const pick = (/** @type {string} */ name, /** @type {string[]} */ list, fixed = false, shown = /** @type {any} */ (this)[name]) => html`<label>${t(`calc.${name}`)} <select ?disabled=${fixed} aria-describedby=${fixed ? 'fixed' : nothing}
-            @change=${(/** @type {any} */ e) => this.#set({ [name]: e.target.value })}>${list.map((value) => html`<option value=${value} .selected=${value === shown}>${t(`calc.${name}.${value}`)}</option>`)}</select></label>`;
-        const numberOf = (/** @type {string} */ name, /** @type {number} */ max) => html`<label>${t(`calc.${name}`)} <input type="number" min="1" max=${max} .value=${String(/** @type {any} */ (this)[name])}
-            @change=${(/** @type {any} */ e) => { const v = Math.round(Number(e.target.value)); if (v >= 1) this.#set({ [name]: Math.min(max, v) }); }}></label>`;
+        /** @param {string} name @param {string[]} list */
+        const pick = (name, list, fixed = false, shown = /** @type {any} */ (this)[name]) => html`<label>${t(`calc.${name}`)} <select
+            ?disabled=${fixed} aria-describedby=${fixed ? 'fixed' : nothing}
+            @change=${(/** @type {any} */ e) => this.#set({ [name]: e.target.value })}>
+            ${list.map((value) =>
+                html`<option value=${value} .selected=${value === shown}>${t(`calc.${name}.${value}`)}</option>`)}</select></label>`;
+        const numberOf = (/** @type {string} */ name, /** @type {number} */ max) => html`<label>${t(`calc.${name}`)} <input
+            type="number" min="1" max=${max} .value=${String(/** @type {any} */ (this)[name])}
+            @change=${(/** @type {any} */ e) => {
+                const v = Math.round(Number(e.target.value));
+                if (v >= 1) this.#set({ [name]: Math.min(max, v) });
+            }}></label>`;
         return html`<div class="row chips" role="group" aria-label=${t('calc.assumptions')}><strong class="small">${t('calc.assumptions')}</strong>
-            ${pick('dtype', DTYPES, chapter, chapter && memory ? memory.dtype : this.dtype)}${pick('optimizer', OPTIMIZERS, chapter && memory?.optimizer === 0)}${numberOf('batch', 4096)}${numberOf('seq', 131072)}
-            <label><input type="checkbox" .checked=${chapter || this.checkpointing} ?disabled=${chapter} aria-describedby=${chapter ? 'fixed' : nothing} @change=${(/** @type {any} */ e) => this.#set({ checkpointing: e.target.checked })}> ${t('calc.checkpointing')}</label>
-            <label><input type="checkbox" .checked=${this.assumptions === 'chapter'} @change=${(/** @type {any} */ e) => this.#set({ assumptions: e.target.checked ? 'chapter' : '' })}> ${t('calc.as_chapter')}</label>
+            ${pick('dtype', DTYPES, chapter, chapter && memory ? memory.dtype : this.dtype)}
+            ${pick('optimizer', OPTIMIZERS, chapter && memory?.optimizer === 0)}
+            ${numberOf('batch', 4096)}${numberOf('seq', 131072)}
+            <label><input type="checkbox" .checked=${chapter || this.checkpointing} ?disabled=${chapter}
+                aria-describedby=${chapter ? 'fixed' : nothing}
+                @change=${(/** @type {any} */ e) => this.#set({ checkpointing: e.target.checked })}> ${t('calc.checkpointing')}</label>
+            <label><input type="checkbox" .checked=${this.assumptions === 'chapter'}
+                @change=${(/** @type {any} */ e) => this.#set({ assumptions: e.target.checked ? 'chapter' : '' })}> ${
+                t('calc.as_chapter')}</label>
             ${chapter ? html`<p class="small muted" id="fixed">${t('calc.chapter.fixed')}</p>` : nothing}</div>`;
     }
 
     #terms() {
         const terms = methodTerms(this.config, this.method, this.complete);
         const base = baseTerms(this.config);
-        const list = (/** @type {any[]} */ rows, /** @type {string} */ name) => html`<table class="terms"><caption class="small muted">${name}</caption><tbody>${rows.map((row) => html`<tr><td>${row.text}</td><td class="num">${count(row.value)}</td></tr>`)}
+        const list = (/** @type {any[]} */ rows, /** @type {string} */ name) => html`<table class="terms">
+            <caption class="small muted">${name}</caption>
+            <tbody>${rows.map((row) => html`<tr><td>${row.text}</td><td class="num">${count(row.value)}</td></tr>`)}
             <tr><th scope="row">${t('calc.sum')}</th><td class="num"><strong>${count(total(rows))}</strong></td></tr></tbody></table>`;
-        return html`<details><summary>${t('calc.formula')}</summary><div class="stack scroll" tabindex="0" role="region" aria-label=${t('calc.formula')}>
-            ${terms ? list(terms, t('calc.formula.method')) : html`<p class="small muted">${t('calc.formula.none')}</p>`}${list(base, t('calc.formula.base'))}
+        return html`<details><summary>${t('calc.formula')}</summary>
+            <div class="stack scroll" tabindex="0" role="region" aria-label=${t('calc.formula')}>
+            ${terms ? list(terms, t('calc.formula.method')) : html`<p class="small muted">${t('calc.formula.none')}</p>`}
+            ${list(base, t('calc.formula.base'))}
             <p class="small muted" id="memory">${this.#memoryTerms()}</p></div></details>`;
     }
 
     /** The sum of what is counted, and what is left out. */
     #memoryTerms() {
         const { memory } = this.result;
-        const sum = t('calc.formula.memory', { terms: PARTS.filter((part) => memory[part]).map((part) => t(`calc.term.${part}`)).join(' + ') });
+        const terms = PARTS.filter((part) => memory[part]).map((part) => t(`calc.term.${part}`)).join(' + ');
+        const sum = t('calc.formula.memory', { terms });
         if (this.assumptions !== 'chapter') return sum;
         const left = PARTS.filter((part) => !memory[part] && !(part === 'module_weights' && this.method === 'full'));
         return `${sum} ${t('calc.formula.left', { parts: left.map((part) => t(`calc.part.${part}`)).join(', ') })}`;
@@ -200,30 +252,50 @@ class PeftPanelCalculator extends LabElement {
         if (!this.result) return html`<p class="muted" role="status">${t('next.loading')}</p>`;
         const { counts, memory, full } = this.result;
         const notes = [...new Set([...counts.assumptions, ...memory.assumptions])];
-        return html`<div class="stack"><p role="status"><span class="big">${count(counts.trainable)}</span> ${t('calc.of', { total: count(counts.total), percent: percent(counts.percent) })} ${this.value('', 'calculated')}</p>
-            <p>${t('calc.file', { fp32: byteSize(counts.file_bytes.fp32), fp16: byteSize(counts.file_bytes.fp16) })} · ${t('calc.flops', { percent: percent(counts.flops_per_token.extra_percent) })}</p>
+        const { fp32, fp16 } = counts.file_bytes;
+        return html`<div class="stack">
+            <p role="status"><span class="big">${count(counts.trainable)}</span> ${
+                t('calc.of', { total: count(counts.total), percent: percent(counts.percent) })} ${this.value('', 'calculated')}</p>
+            <p>${t('calc.file', { fp32: byteSize(fp32), fp16: byteSize(fp16) })} · ${
+                t('calc.flops', { percent: percent(counts.flops_per_token.extra_percent) })}</p>
             <h3>${t('calc.memory')}</h3>${memoryBar(this, memory, this.method === 'full' ? null : full)}
             <p class="small">${t('calc.inference', { size: byteSize(memory.inference), cache: byteSize(memory.kv_cache) })}</p>
-            <details><summary>${t('calc.assumed')}</summary><ul class="small">${notes.map((note) => html`<li>${said(note)}</li>`)}</ul></details>${this.#terms()}</div>`;
+            <details><summary>${t('calc.assumed')}</summary><ul class="small">${notes.map((note) => html`<li>${said(note)}</li>`)}</ul></details>
+            ${this.#terms()}</div>`;
     }
 
     #chapter() {
         const show = async () => {
             this.#set({ assumptions: 'chapter', method: 'lora', options: {}, checkpointing: true });
             this.#shape('llama-2-7b');
-            this.numbers ??= await chapterNumbers(this.lab).catch((error) => { this.problem = () => wrong(error); return null; });
+            this.numbers ??= await chapterNumbers(this.lab).catch((error) => {
+                this.problem = () => wrong(error);
+                return null;
+            });
         };
-        return html`<div class="stack book"><div class="row"><button type="button" @click=${show} aria-expanded=${Boolean(this.numbers)}>${t('calc.chapter')}</button><span class="small muted">${t('calc.chapter.about')}</span></div>
+        return html`<div class="stack book"><div class="row">
+            <button type="button" @click=${show} aria-expanded=${Boolean(this.numbers)}>${t('calc.chapter')}</button>
+            <span class="small muted">${t('calc.chapter.about')}</span></div>
             ${this.numbers ? html`${methodsTable(this, this.numbers)}${memoryTable(this, this.numbers)}` : nothing}</div>`;
     }
 
     /** Without WebAssembly: what plain arithmetic gives. */
     #withoutEngine() {
-        const config = { hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32, num_attention_heads: 32, num_key_value_heads: 32, head_dim: 128, vocab_size: 32000, tie_word_embeddings: false };
-        const rows = /** @type {[string, any][]} */ ([['prompt', { num_virtual_tokens: 20 }], ['prefix', { num_virtual_tokens: 10 }], ['lora', { rank: 8, target_modules: ['q_proj', 'v_proj'] }], ['adapter', { variant: 'houlsby', bottleneck_size: 64 }], ['full', {}]]);
+        const config = {
+            hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32, num_attention_heads: 32, num_key_value_heads: 32,
+            head_dim: 128, vocab_size: 32000, tie_word_embeddings: false,
+        };
+        const rows = /** @type {[string, any][]} */ ([
+            ['prompt', { num_virtual_tokens: 20 }], ['prefix', { num_virtual_tokens: 10 }],
+            ['lora', { rank: 8, target_modules: ['q_proj', 'v_proj'] }],
+            ['adapter', { variant: 'houlsby', bottleneck_size: 64 }], ['full', {}],
+        ]);
         return html`<div class="stack"><h2>${t('calc.title')}</h2><p class="warn" role="alert">${t('calc.blocked')} ${wrong(this.blocked)}</p>
-            <table><caption>${t('calc.blocked.table')}</caption><thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('calc.col.exact')}</th></tr></thead>
-            <tbody>${rows.map(([name, options]) => html`<tr><th scope="row">${t(`method.${name}`)}</th><td class="num">${this.value(count(total(methodTerms(config, name, options) ?? [])), 'calculated')}</td></tr>`)}</tbody></table></div>`;
+            <table><caption>${t('calc.blocked.table')}</caption>
+            <thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('calc.col.exact')}</th></tr></thead>
+            <tbody>${rows.map(([name, options]) => html`<tr><th scope="row">${t(`method.${name}`)}</th>
+                <td class="num">${this.value(count(total(methodTerms(config, name, options) ?? [])), 'calculated')}</td></tr>`)}
+            </tbody></table></div>`;
     }
 
     render() {
@@ -231,10 +303,15 @@ class PeftPanelCalculator extends LabElement {
         if (!this.known || !this.config) return html`<h2>${t('calc.title')}</h2><p class="muted" role="status">${t('next.loading')}</p>`;
         return html`<div class="stack"><h2>${t('calc.title')}</h2><p>${t('calc.about')}</p>${this.#chips()}
             ${this.problem ? html`<p class="warn" role="alert">${this.problem()}</p>` : nothing}
-            <div class="two"><div class="stack"><label class="field">${t('calc.shape')}<select @change=${(/** @type {any} */ e) => this.#shape(e.target.value)}>
-                ${this.lab.description?.model ? html`<option value="loaded" ?selected=${this.model === 'loaded'}>${t('calc.shape.loaded')}</option>` : nothing}
-                ${this.known.shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === this.model}>${shapeWords(s)}</option>`)}
-                <option value="own" ?selected=${this.model === 'own'}>${t('calc.shape.own')}</option></select></label>${this.#dims()}${this.#method()}</div>
+            <div class="two"><div class="stack">
+                <label class="field">${t('calc.shape')}<select @change=${(/** @type {any} */ e) => this.#shape(e.target.value)}>
+                ${this.lab.description?.model
+                    ? html`<option value="loaded" ?selected=${this.model === 'loaded'}>${t('calc.shape.loaded')}</option>`
+                    : nothing}
+                ${this.known.shapes.map((/** @type {any} */ s) =>
+                    html`<option value=${s.name} ?selected=${s.name === this.model}>${shapeWords(s)}</option>`)}
+                <option value="own" ?selected=${this.model === 'own'}>${t('calc.shape.own')}</option></select></label>
+                ${this.#dims()}${this.#method()}</div>
             ${this.#result()}</div>${this.#chapter()}</div>`;
     }
 }

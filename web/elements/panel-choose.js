@@ -11,7 +11,10 @@ const ANSWERS = ['yes', 'no'];
 
 class PeftPanelChoose extends LabElement {
     static watch = ['status', 'state', 'counts'];
-    static properties = { answers: { type: String }, guide: { state: true }, advice: { state: true }, given: { state: true }, task: { state: true }, problem: { state: true } };
+    static properties = {
+        answers: { type: String }, guide: { state: true }, advice: { state: true },
+        given: { state: true }, task: { state: true }, problem: { state: true },
+    };
     static styles = [LabElement.styles, css`
         .two { display: grid; gap: 16px; grid-template-columns: minmax(0, 1fr); }
         @media (min-width: 760px) { .two { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); } }
@@ -69,7 +72,8 @@ class PeftPanelChoose extends LabElement {
     get open() {
         const questions = this.guide.tree.filter((/** @type {any} */ node) => node.question);
         const decided = questions.findIndex((/** @type {any} */ node) => this.given[node.key] === 'yes');
-        return { questions, until: decided < 0 ? questions.length : decided, done: decided >= 0 || questions.every((/** @type {any} */ n) => this.given[n.key] === 'no') };
+        const none = questions.every((/** @type {any} */ node) => this.given[node.key] === 'no');
+        return { questions, until: decided < 0 ? questions.length : decided, done: decided >= 0 || none };
     }
 
     /** Whose task is trained: '' = the one that is loaded. */
@@ -110,7 +114,8 @@ class PeftPanelChoose extends LabElement {
         const skipped = i > until;
         return html`<fieldset ?disabled=${skipped}><legend>${i + 1}. ${t(`choose.q.${node.key}`)}</legend>
             <p class="small muted">${skipped ? t('choose.decided') : t(`choose.q.${node.key}.about`)}</p>
-            <div>${ANSWERS.map((answer) => html`<label class="answer"><input type="radio" name=${node.key} value=${answer} .checked=${this.given[node.key] === answer}
+            <div>${ANSWERS.map((answer) => html`<label class="answer"><input type="radio" name=${node.key} value=${answer}
+                .checked=${this.given[node.key] === answer}
                 @change=${() => this.#answer(node.key, answer)}>${t(`choose.${answer}`)}</label>`)}</div></fieldset>`;
     }
 
@@ -122,28 +127,47 @@ class PeftPanelChoose extends LabElement {
         return html`<div class="card best stack"><h3>${t('choose.result')}: ${methodName(advice.method, advice.label)}</h3>
             <p>${settingsText(advice.settings)}${advice.merge ? html`. ${t('choose.merge')}` : nothing}</p>
             <p>${t('choose.chapter_says', { quote: bookWords(advice.quote).text })}</p>
-            <div><strong>${t('choose.why')}</strong><ul>${advice.path.map((/** @type {string} */ key) => html`<li>${key === 'default' ? t('choose.reason.default')
-                : `${t(`choose.q.${key}`)} ${t(`choose.${key === deciding ? 'yes' : 'no'}`)}. ${key === deciding ? t(`choose.reason.${key}`) : ''}`}</li>`)}</ul></div>
-            ${advice.large ? html`<p>${t('choose.size', { percent: percent(advice.large.percent) })} ${this.value(count(advice.large.trainable), 'calculated')}</p>` : nothing}
+            <div><strong>${t('choose.why')}</strong><ul>${advice.path.map((/** @type {string} */ key) => html`<li>${
+                key === 'default' ? t('choose.reason.default')
+                    : `${t(`choose.q.${key}`)} ${t(`choose.${key === deciding ? 'yes' : 'no'}`)}. ${
+                        key === deciding ? t(`choose.reason.${key}`) : ''}`}</li>`)}</ul></div>
+            ${advice.large ? html`<p>${t('choose.size', { percent: percent(advice.large.percent) })}
+                ${this.value(count(advice.large.trainable), 'calculated')}</p>` : nothing}
             ${loadButtons(this, { method: advice.method, settings: advice.settings, task }, { primary: true })}
-            ${advice.other ? html`<p class="row"><span>${t('choose.other')} ${methodName(advice.other.method, advice.other.label)}, ${settingsText(advice.other.settings)}</span>
+            ${advice.other ? html`<p class="row">
+                <span>${t('choose.other')} ${methodName(advice.other.method, advice.other.label)}, ${
+                    settingsText(advice.other.settings)}</span>
                 ${loadButtons(this, { ...advice.other, task }, { about: bookWords(advice.other.label).text })}</p>` : nothing}</div>`;
     }
 
     #tasks() {
         const text = (/** @type {any} */ row) => (hasText(`task.${row.task}`) ? t(`task.${row.task}`) : row.task);
-        const cell = (/** @type {any} */ row, /** @type {any} */ rec) => html`<div>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)} ${loadButtons(this, { ...rec, task: row.task }, { about: `${bookWords(row.heading).text}, ${bookWords(rec.label).text}` })}</div>`;
-        return html`<details open><summary>${t('choose.tasks')}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t('choose.tasks')}><table>
-            <thead><tr><th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th><th scope="col">${t('choose.col.try')}</th></tr></thead>
-            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr><th scope="row">${book(row.heading)}<br><span class="small">${text(row)}</span></th>
-                <td>${book(row.best)}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td><td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
+        const cell = (/** @type {any} */ row, /** @type {any} */ rec) => {
+            const about = `${bookWords(row.heading).text}, ${bookWords(rec.label).text}`;
+            return html`<div>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)} ${
+                loadButtons(this, { ...rec, task: row.task }, { about })}</div>`;
+        };
+        return html`<details open><summary>${t('choose.tasks')}</summary>
+            <div class="scroll" tabindex="0" role="region" aria-label=${t('choose.tasks')}><table>
+            <thead><tr>
+                <th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th>
+                <th scope="col">${t('choose.col.try')}</th></tr></thead>
+            <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr>
+                <th scope="row">${book(row.heading)}<br><span class="small">${text(row)}</span></th>
+                <td>${book(row.best)}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td>
+                <td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
     }
 
     /** @param {string} name @param {any[]} rows @param {boolean} [why] */
     #advice_table(name, rows, why = false) {
-        return html`<details><summary>${t(`choose.${name}`)}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
-            <thead><tr><th scope="col">${t(`choose.${name}.when`)}</th>${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr><td>${book(row.when)}</td>${why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div></details>`;
+        return html`<details><summary>${t(`choose.${name}`)}</summary>
+            <div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
+            <thead><tr>
+                <th scope="col">${t(`choose.${name}.when`)}</th>
+                ${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
+            <tbody>${rows.map((row) => html`<tr>
+                <td>${book(row.when)}</td>
+                ${why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div></details>`;
     }
 
     render() {
@@ -153,12 +177,16 @@ class PeftPanelChoose extends LabElement {
         const again = () => { this.given = {}; this.advice = null; this.task = null; };
         return html`<div class="stack"><h2>${t('choose.title')}</h2><p>${t('choose.about')}</p>
             <div class="two"><div>${questions.map((/** @type {any} */ node, /** @type {number} */ i) => this.#question(node, i, until))}
-                <p class="row"><label>${t('choose.on')} <select @change=${(/** @type {any} */ e) => { this.task = e.target.value; }}><option value="" .selected=${this.taskKey === ''}>${t('choose.on.now')}</option>
-                    ${this.guide.tasks.map((/** @type {any} */ row) => html`<option value=${row.key} .selected=${row.key === this.taskKey}>${bookWords(row.heading).text}</option>`)}</select></label>
+                <p class="row"><label>${t('choose.on')} <select @change=${(/** @type {any} */ e) => { this.task = e.target.value; }}>
+                    <option value="" .selected=${this.taskKey === ''}>${t('choose.on.now')}</option>
+                    ${this.guide.tasks.map((/** @type {any} */ row) => html`<option value=${row.key}
+                        .selected=${row.key === this.taskKey}>${bookWords(row.heading).text}</option>`)}</select></label>
                     <button type="button" class="link" @click=${again}>${t('choose.again')}</button></p></div>
-            <figure>${drawTree(this.guide.tree, this.given, (key) => t(`choose.q.${key}`))}<figcaption class="small muted">${t('choose.tree.source')}</figcaption></figure></div>
+            <figure>${drawTree(this.guide.tree, this.given, (key) => t(`choose.q.${key}`))}
+                <figcaption class="small muted">${t('choose.tree.source')}</figcaption></figure></div>
             <div aria-live="polite">${this.#card()}</div>
-            ${this.#tasks()}${this.#advice_table('quick', this.guide.quick_reference)}${this.#advice_table('summary', this.guide.summary)}${this.#advice_table('pitfalls', this.guide.pitfalls, true)}</div>`;
+            ${this.#tasks()}${this.#advice_table('quick', this.guide.quick_reference)}
+            ${this.#advice_table('summary', this.guide.summary)}${this.#advice_table('pitfalls', this.guide.pitfalls, true)}</div>`;
     }
 }
 define('peft-panel-choose', PeftPanelChoose);

@@ -9,6 +9,7 @@ import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { gains, scatterPlot } from './compare-plot.js';
 import { methodShape } from './look.js';
+import { wholeNumber } from './options.js';
 import { offer, taskTitle, Work } from './work.js';
 
 /** @typedef {import('../lib/sweep.js').SweepResult} SweepResult */
@@ -30,7 +31,10 @@ class PeftPanelCompare extends LabElement {
         .queue .running { font-weight: 650; }
         td.num { white-space: nowrap; }
     `];
-    static properties = { methods: { state: true }, sizes: { state: true }, seeds: { state: true }, steps: { state: true }, of: { state: true }, sketch: { state: true }, result: { state: true } };
+    static properties = {
+        methods: { state: true }, sizes: { state: true }, seeds: { state: true }, steps: { state: true },
+        of: { state: true }, sketch: { state: true }, result: { state: true },
+    };
 
     constructor() {
         super();
@@ -88,7 +92,9 @@ class PeftPanelCompare extends LabElement {
     /** @param {import('../lib/sweep.js').SweepRun[]} runs */
     #seconds(runs) {
         const million = (this.lab.description?.model?.parameters ?? 1e6) / 1e6;
-        return workOf(runs, this.lab.task, SCORED) * (this.secondsPerStep || (this.lab.run?.seconds ? this.lab.run.seconds / Math.max(1, this.lab.run.losses.length) : SECONDS_PER_MILLION * million));
+        const { run, task } = this.lab;
+        const seen = run?.seconds ? run.seconds / Math.max(1, run.losses.length) : SECONDS_PER_MILLION * million;
+        return workOf(runs, task, SCORED) * (this.secondsPerStep || seen);
     }
 
     async #run() {
@@ -103,13 +109,16 @@ class PeftPanelCompare extends LabElement {
             begin();
             try {
                 return await sweep(own, runs, { limit: SCORED, signal, onProgress: (done, run) => {
-                    tick(done, t('compare.progress', { i: runs.indexOf(run) + 1, n: runs.length, method: t(`method.${run.method}`), seed: run.seed }));
+                    tick(done, t('compare.progress', {
+                        i: runs.indexOf(run) + 1, n: runs.length, method: t(`method.${run.method}`), seed: run.seed,
+                    }));
                 }, onResult: (known) => { this.result = { ...known }; } }); // shown at once, and kept when the rest is cancelled
             } finally {
                 own.close();
             }
         });
-        this.secondsPerStep = (performance.now() - began) / 1000 / workOf(runs.filter(({ status }) => status === 'done'), lab.task, SCORED) || 0;
+        const steps = workOf(runs.filter(({ status }) => status === 'done'), lab.task, SCORED);
+        this.secondsPerStep = (performance.now() - began) / 1000 / steps || 0;
         if (!result) return;
         this.result = result;
         this.queue = [];
@@ -125,10 +134,17 @@ class PeftPanelCompare extends LabElement {
         const base = result?.base[of] ?? null;
         const better = /** @type {1 | -1} */ (of === 'score' ? 1 : -1);
         const gain = this.sketch && base !== null ? gains(all, base) : null;
-        if (gain) return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label: t('compare.axis.gain', { method: t(`method.${gain.top}`) }), show: percent, gain: gain.top };
-        if (of === 'loss') return { of, all, points: all, base, better, label: t('compare.axis.loss'), show: (/** @type {number} */ v) => fixed(v, 3), gain: '' };
+        if (gain) {
+            const label = t('compare.axis.gain', { method: t(`method.${gain.top}`) });
+            return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label, show: percent, gain: gain.top };
+        }
+        if (of === 'loss') {
+            const show = (/** @type {number} */ v) => fixed(v, 3);
+            return { of, all, points: all, base, better, label: t('compare.axis.loss'), show, gain: '' };
+        }
         const hundred = all.map((p) => ({ ...p, mean: 100 * p.mean, min: 100 * p.min, max: 100 * p.max }));
-        return { of, all, points: hundred, base: base === null ? null : 100 * base, better, label: t('compare.axis.score', { metric: metricWords(result?.metric ?? '') }), show: percent, gain: '' };
+        const label = t('compare.axis.score', { metric: metricWords(result?.metric ?? '') });
+        return { of, all, points: hundred, base: base === null ? null : 100 * base, better, label, show: percent, gain: '' };
     }
 
     #summary() {
@@ -137,7 +153,10 @@ class PeftPanelCompare extends LabElement {
         const best = [...all].sort((a, b) => better * (b.mean - a.mean))[0];
         const small = [...all].sort((a, b) => a.trainable - b.trainable)[0];
         const name = (/** @type {any} */ p) => `${t(`method.${p.method}`)}${p.size ? ` ${p.size}` : ''}`;
-        return t('compare.summary', { best: name(best), value: show(best.mean), numbers: best.trainable, small: name(small), least: small.trainable, other: show(small.mean) });
+        return t('compare.summary', {
+            best: name(best), value: show(best.mean), numbers: best.trainable,
+            small: name(small), least: small.trainable, other: show(small.mean),
+        });
     }
 
     /** @param {'csv' | 'json' | 'svg'} kind */
@@ -148,33 +167,55 @@ class PeftPanelCompare extends LabElement {
         if (kind === 'json') offer(`${name}.json`, JSON.stringify(result, null, 1), 'application/json');
         if (kind === 'svg') offer(`${name}.svg`, /** @type {any} */ (this.renderRoot.querySelector('peft-chart')).toSvg(), 'image/svg+xml');
         if (kind === 'csv') {
-            const columns = ['model', 'task', 'method', 'size', 'seed', 'steps', 'lr', 'trained_numbers', 'loss', 'score', 'seconds', 'status', 'recorded'];
-            offer(`${name}.csv`, csv(columns, result.runs.map((run) => [result.model, result.task, run.method, run.size, run.seed, run.train.steps, run.train.lr, run.trainable, run.loss, run.score, run.seconds, run.status, Boolean(result.recorded)])), 'text/csv');
+            const columns = [
+                'model', 'task', 'method', 'size', 'seed', 'steps', 'lr', 'trained_numbers',
+                'loss', 'score', 'seconds', 'status', 'recorded',
+            ];
+            const rows = result.runs.map(({ method, size, seed, train, trainable, loss, score, seconds, status }) => [
+                result.model, result.task, method, size, seed, train.steps, train.lr, trainable,
+                loss, score, seconds, status, Boolean(result.recorded),
+            ]);
+            offer(`${name}.csv`, csv(columns, rows), 'text/csv');
         }
     }
 
     render() {
         const { lab, result } = this;
+        const waiting = (/** @type {import('../lib/sweep.js').SweepRun} */ { method, size, seed, status }) => html`<li class=${status}><span
+            aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)} ${size} · ${seed}: ${t(`compare.status.${status}`)}</li>`;
         return html`<section class="stack"><h2>${t('compare.title')}</h2><p class="muted small">${t('compare.about')}</p>
             ${lab.engine ? this.#settings() : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
             ${this.work.bar()}
-            ${this.queue.length ? html`<ul class="queue" aria-label=${t('compare.queue')}>${this.queue.map((run) => html`<li class=${run.status}><span aria-hidden="true">${methodShape(run.method)}</span> ${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${t(`compare.status.${run.status}`)}</li>`)}</ul>` : nothing}
+            ${this.queue.length ? html`<ul class="queue" aria-label=${t('compare.queue')}>${this.queue.map(waiting)}</ul>` : nothing}
             ${result ? this.#result(result) : nothing}</section>`;
     }
 
     #settings() {
         const { lab } = this;
         const busy = this.work.running;
-        const known = (lab.engine?.methods ?? []).map((/** @type {any} */ m) => m.name).filter((/** @type {string} */ name) => lab.state.level !== 'student' || DEFAULT_METHODS.includes(name));
+        const known = (lab.engine?.methods ?? []).map((/** @type {any} */ m) => m.name)
+            .filter((/** @type {string} */ name) => lab.state.level !== 'student' || DEFAULT_METHODS.includes(name));
         const runs = this.wished;
-        const pick = (/** @type {string} */ method, /** @type {boolean} */ on) => { this.methods = on ? [...this.methods, method] : this.methods.filter((m) => m !== method); };
+        const pick = (/** @type {string} */ method, /** @type {boolean} */ on) => {
+            this.methods = on ? [...this.methods, method] : this.methods.filter((m) => m !== method);
+        };
+        const method = (/** @type {string} */ name) => html`<label><input type="checkbox" name=${name} .checked=${this.methods.includes(name)}
+            @change=${(/** @type {any} */ e) => pick(name, e.target.checked)}><span aria-hidden="true">${methodShape(name)}</span> ${
+            t(`method.${name}`)}</label>`;
+        const size = (/** @type {any} */ value) => html`<label><input type="radio" name="sizes" value=${value} .checked=${this.sizes === value}
+            @change=${() => { this.sizes = value; }}> ${t(`compare.sizes.${value}`)}</label>`;
+        const field = (/** @type {'seeds' | 'steps'} */ name, /** @type {number} */ min, /** @type {number} */ max) => html`<label>${
+            t(`compare.${name}`)}<input id=${name} type="number" min=${min} max=${max} .value=${String(this[name])} ?disabled=${busy}
+            @change=${(/** @type {Event} */ e) => { this[name] = wholeNumber(e, min, max); }}><span
+            class="small">${t(`compare.${name}.about`)}</span></label>`;
         return html`<div class="set">
-            <fieldset ?disabled=${busy}><legend>${t('compare.methods')}</legend>${known.map((/** @type {string} */ method) => html`<label><input type="checkbox" name=${method} .checked=${this.methods.includes(method)} @change=${(/** @type {any} */ e) => pick(method, e.target.checked)}><span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}</label>`)}</fieldset>
-            <fieldset ?disabled=${busy}><legend>${t('compare.sizes')}</legend>${['one', 'three'].map((value) => html`<label><input type="radio" name="sizes" value=${value} .checked=${this.sizes === value} @change=${() => { this.sizes = /** @type {any} */ (value); }}> ${t(`compare.sizes.${value}`)}</label>`)}</fieldset>
-            <label>${t('compare.seeds')}<input id="seeds" type="number" min="1" max="10" .value=${String(this.seeds)} ?disabled=${busy} @change=${(/** @type {any} */ e) => { this.seeds = Math.max(1, Math.min(10, Math.round(Number(e.target.value)) || 1)); }}><span class="small">${t('compare.seeds.about')}</span></label>
-            <label>${t('compare.steps')}<input id="steps" type="number" min="0" max="2000" .value=${String(this.steps)} ?disabled=${busy} @change=${(/** @type {any} */ e) => { this.steps = Math.max(0, Math.min(2000, Math.round(Number(e.target.value)) || 0)); }}><span class="small">${t('compare.steps.about')}</span></label>
+            <fieldset ?disabled=${busy}><legend>${t('compare.methods')}</legend>${known.map(method)}</fieldset>
+            <fieldset ?disabled=${busy}><legend>${t('compare.sizes')}</legend>${['one', 'three'].map(size)}</fieldset>
+            ${field('seeds', 1, 10)}
+            ${field('steps', 0, 2000)}
         </div>
-        <div class="row"><button class="primary" id="run" ?disabled=${busy || runs.length === 0} @click=${this.#run}>${t('compare.run', { n: runs.length })}</button>
+        <div class="row"><button class="primary" id="run" ?disabled=${busy || runs.length === 0}
+            @click=${this.#run}>${t('compare.run', { n: runs.length })}</button>
             <span class="small muted">${t('compare.estimate', { time: duration(this.#seconds(runs)) })}</span></div>
         <p class="small muted">${t('compare.fair')}</p>`;
     }
@@ -183,21 +224,36 @@ class PeftPanelCompare extends LabElement {
     #result(result) {
         const { points: shown, better, base, label, show, of, all, gain } = this.drawn;
         const kind = result.recorded ? 'recorded' : 'measured';
-        const columns = [t('compare.col.method'), t('compare.col.size'), t('compare.axis.x'), label, t('compare.col.min'), t('compare.col.max'), t('compare.col.seeds')];
+        const columns = [
+            t('compare.col.method'), t('compare.col.size'), t('compare.axis.x'), label,
+            t('compare.col.min'), t('compare.col.max'), t('compare.col.seeds'),
+        ];
         /** @type {(string | number | null)[][]} */
         const rows = shown.map((p) => [t(`method.${p.method}`), p.size, p.trainable, p.mean, p.min, p.max, p.n]);
-        if (gain) for (const at of CHAPTER_SKETCH) rows.push([t('compare.sketch.point', { method: t(`method.${at.method}`) }), '', (at.percent / 100) * result.total, at.quality, null, null, null]);
+        if (gain) {
+            for (const { method, percent: share, quality } of CHAPTER_SKETCH) {
+                const name = t('compare.sketch.point', { method: t(`method.${method}`) });
+                rows.push([name, '', (share / 100) * result.total, quality, null, null, null]);
+            }
+        }
+        const scored = result.runs.some((run) => run.score !== null);
         return html`<div class="row"><h3>${t('compare.result', { task: taskTitle(result.task), model: result.model })}</h3> ${badge(kind)}</div>
             ${result.recorded ? html`<p class="small">${t('compare.recorded')} <code class="mono">${result.command}</code></p>` : nothing}
             ${this.#heldOut(result)}
-            <div class="row" role="group" aria-label=${t('compare.axis.choose')}>${['score', 'loss'].map((name) => html`<button aria-pressed=${of === name} ?disabled=${name === 'score' && !result.runs.some((r) => r.score !== null)} @click=${() => { this.of = /** @type {any} */ (name); }}>${t(`compare.of.${name}`)}</button>`)}
-                <label class="row"><input id="sketch" type="checkbox" .checked=${this.sketch} ?disabled=${result.base[of] === null} @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>
-            <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })} .summary=${this.#summary()} .height=${360}
+            <div class="row" role="group" aria-label=${t('compare.axis.choose')}>
+                ${['score', 'loss'].map((name) => html`<button aria-pressed=${of === name}
+                    ?disabled=${name === 'score' && !scored}
+                    @click=${() => { this.of = /** @type {any} */ (name); }}>${t(`compare.of.${name}`)}</button>`)}
+                <label class="row"><input id="sketch" type="checkbox" .checked=${this.sketch} ?disabled=${result.base[of] === null}
+                    @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>
+            <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })}
+                .summary=${this.#summary()} .height=${360}
                 .plot=${shown.length ? scatterPlot({ points: shown, better, base, label, show: of === 'loss' && !gain ? number : show, sketch: gain ? result.total : 0 }) : null} .table=${{ columns, rows }}></peft-chart>
             ${this.sketch && !gain ? html`<p class="small" id="no-sketch" role="status">${t('compare.sketch.wait')}</p>` : nothing}
             ${gain ? html`<p class="small">${t('compare.sketch.about', { method: t(`method.${gain}`) })} ${badge('chapter')}</p>` : nothing}
             ${this.#table(all, of, kind, result)}
-            <div class="row">${/** @type {const} */ (['csv', 'json', 'svg']).map((name) => html`<button id=${`export-${name}`} @click=${() => this.#export(name)}>${t('compare.export', { kind: name.toUpperCase() })}</button>`)}</div>`;
+            <div class="row">${/** @type {const} */ (['csv', 'json', 'svg']).map((name) => html`<button id=${`export-${name}`}
+                @click=${() => this.#export(name)}>${t('compare.export', { kind: name.toUpperCase() })}</button>`)}</div>`;
     }
 
     /** The examples behind a number. @param {SweepResult} result @param {'loss' | 'score'} of @returns {string} */
@@ -207,20 +263,39 @@ class PeftPanelCompare extends LabElement {
 
     /** @param {SweepResult} result */
     #heldOut(result) {
-        return result.split ? html`<p class="small" id="held">${t('compare.held', { loss: this.#examples(result, 'loss'), score: this.#examples(result, 'score') })}</p>` : nothing;
+        if (!result.split) return nothing;
+        const examples = { loss: this.#examples(result, 'loss'), score: this.#examples(result, 'score') };
+        return html`<p class="small" id="held">${t('compare.held', examples)}</p>`;
     }
 
-    /** @param {import('../lib/sweep.js').Point[]} all @param {'loss' | 'score'} of @param {'recorded' | 'measured'} kind @param {SweepResult} result */
+    /**
+     * @param {import('../lib/sweep.js').Point[]} all @param {'loss' | 'score'} of
+     * @param {'recorded' | 'measured'} kind @param {SweepResult} result
+     */
     #table(all, of, kind, result) {
         const front = new Set(pareto(all, of === 'score' ? 1 : -1));
         const show = (/** @type {number} */ v) => (of === 'score' ? percent(v * 100) : fixed(v, 3));
         const failed = result.runs.filter((run) => run.status === 'failed');
-        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('compare.table')}><table><caption class="sr">${t('compare.table')}</caption>
-            <thead><tr><th scope="col">${t('compare.col.method')}</th><th scope="col" class="num">${t('compare.axis.x')}</th><th scope="col" class="num">${t(`compare.of.${of}`)}${result.split ? html`<br><span class="small muted">(${this.#examples(result, of)})</span>` : nothing}</th><th scope="col" class="num">${t('compare.col.spread')}</th><th scope="col" class="num">${t('compare.col.seeds')}</th><th scope="col" class="num">${t('compare.col.time')}</th></tr></thead>
-            <tbody>${all.map((p) => html`<tr><th scope="row"><span aria-hidden="true">${methodShape(p.method)}</span> ${t(`method.${p.method}`)} ${p.size} ${front.has(p) ? html`<span class="small" title=${t('compare.pareto.about')}>(${t('compare.pareto')})</span>` : nothing}</th>
-                <td class="num">${count(p.trainable)}</td><td class="num">${show(p.mean)}</td><td class="num">${show(p.min)}–${show(p.max)}</td><td class="num">${count(p.n)}</td><td class="num">${p.seconds ? duration(p.seconds) : t('compare.no_time')}</td></tr>`)}
-                ${result.base[of] === null ? nothing : html`<tr><th scope="row">${t('compare.base')}</th><td class="num">0</td><td class="num">${show(/** @type {number} */ (result.base[of]))}</td><td></td><td></td><td></td></tr>`}</tbody></table></div>
-            ${failed.length ? html`<ul class="small">${failed.map((run) => html`<li>${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${run.message}</li>`)}</ul>` : nothing}
+        const examples = result.split ? html`<br><span class="small muted">(${this.#examples(result, of)})</span>` : nothing;
+        const mark = html`<span class="small" title=${t('compare.pareto.about')}>(${t('compare.pareto')})</span>`;
+        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('compare.table')}><table>
+            <caption class="sr">${t('compare.table')}</caption>
+            <thead><tr>
+                <th scope="col">${t('compare.col.method')}</th><th scope="col" class="num">${t('compare.axis.x')}</th>
+                <th scope="col" class="num">${t(`compare.of.${of}`)}${examples}</th>
+                <th scope="col" class="num">${t('compare.col.spread')}</th>
+                <th scope="col" class="num">${t('compare.col.seeds')}</th><th scope="col" class="num">${t('compare.col.time')}</th></tr></thead>
+            <tbody>${all.map((p) => html`<tr>
+                <th scope="row"><span aria-hidden="true">${methodShape(p.method)}</span> ${t(`method.${p.method}`)} ${p.size} ${
+                    front.has(p) ? mark : nothing}</th>
+                <td class="num">${count(p.trainable)}</td><td class="num">${show(p.mean)}</td>
+                <td class="num">${show(p.min)}–${show(p.max)}</td><td class="num">${count(p.n)}</td>
+                <td class="num">${p.seconds ? duration(p.seconds) : t('compare.no_time')}</td></tr>`)}
+                ${result.base[of] === null ? nothing
+                    : html`<tr><th scope="row">${t('compare.base')}</th><td class="num">0</td>
+                        <td class="num">${show(/** @type {number} */ (result.base[of]))}</td><td></td><td></td><td></td></tr>`}</tbody></table></div>
+            ${failed.length ? html`<ul class="small">${failed.map((run) =>
+                html`<li>${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${run.message}</li>`)}</ul>` : nothing}
             <p class="small muted">${t('compare.pareto.about')} ${badge(kind)}</p>`;
     }
 }

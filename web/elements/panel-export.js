@@ -18,10 +18,17 @@ const LARGEST = 512 * 1024 * 1024;
 
 class PeftPanelExport extends LabElement {
     static watch = ['status', 'state', 'modules', 'run', 'merge', 'ready'];
-    static properties = { copied: { state: true }, hide: { state: true }, lock: { state: true }, element: { state: true }, dtype: { state: true }, note: { state: true }, problem: { state: true }, over: { state: true }, known: { state: true } };
+    static properties = {
+        copied: { state: true }, hide: { state: true }, lock: { state: true }, element: { state: true },
+        dtype: { state: true }, note: { state: true }, problem: { state: true }, over: { state: true }, known: { state: true },
+    };
     static styles = [LabElement.styles, css`
         section { border-block-start: 1px solid var(--line); padding-block: 10px; }
-        pre { background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px; overflow: auto; max-height: 320px; font: 0.82rem/1.4 var(--mono); margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+        pre {
+            background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px;
+            overflow: auto; max-height: 320px; font: 0.82rem/1.4 var(--mono); margin: 4px 0 0;
+            white-space: pre-wrap; overflow-wrap: anywhere;
+        }
         .code { display: grid; gap: 2px; grid-template-columns: minmax(0, 1fr); }
         .drop { border: 2px dashed var(--line-strong); border-radius: var(--radius); padding: 10px; }
         .drop.over { border-color: var(--accent); background: var(--accent-soft); }
@@ -95,13 +102,19 @@ class PeftPanelExport extends LabElement {
     #adapter() {
         const { lab } = this;
         const off = lab.status === 'training';
+        const save = () => this.#do(async () => this.#give(`${this.#name}.zip`, zip(await adapterFiles(lab))));
         const trained = Boolean(lab.run) || lab.description?.modules.length > 1;
         return html`<section class="stack"><h3>${t('export.adapter')}</h3><p class="small">${t('export.adapter.about')}</p>
             ${lab.session && !trained ? html`<p class="small muted">${t('export.untrained')}</p>` : nothing}
-            <div class="row"><button type="button" class="primary" ?disabled=${off} @click=${() => this.#do(async () => this.#give(`${this.#name}.zip`, zip(await adapterFiles(lab))))}>${t('export.adapter.save')}</button></div>
-            <div class="drop ${this.over ? 'over' : ''}" @dragover=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; }} @dragleave=${() => { this.over = false; }}
+            <div class="row"><button type="button" class="primary" ?disabled=${off}
+                @click=${save}>${t('export.adapter.save')}</button></div>
+            <div class="drop ${this.over ? 'over' : ''}"
+                @dragover=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; }}
+                @dragleave=${() => { this.over = false; }}
                 @drop=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = false; this.#import(e.dataTransfer?.files); }}>
-                <peft-file theme=${this.theme ?? nothing} .lab=${lab} .label=${t('export.adapter.load')} multiple .accept=${'.zip,.json,.safetensors'} ?disabled=${off} .pick=${(/** @type {File[]} */ files) => this.#import(files)}></peft-file></div></section>`;
+                <peft-file theme=${this.theme ?? nothing} .lab=${lab} .label=${t('export.adapter.load')} multiple
+                    .accept=${'.zip,.json,.safetensors'} ?disabled=${off}
+                    .pick=${(/** @type {File[]} */ files) => this.#import(files)}></peft-file></div></section>`;
     }
 
     #model() {
@@ -110,9 +123,14 @@ class PeftPanelExport extends LabElement {
             const files = await lab.work((session) => session.exportModel(/** @type {any} */ (this.dtype)));
             return this.#give(`${fileName(`${lab.state.model}-${lab.merged ? 'merged' : 'model'}`)}.zip`, zip(files));
         });
-        return html`<section class="stack"><h3>${t('export.model')}</h3><p class="small">${t(lab.merged ? 'export.model.merged' : 'export.model.about')}</p>
-            <div class="row"><label>${t('export.dtype')} <select @change=${(/** @type {any} */ e) => { this.dtype = e.target.value; }}>${DTYPES.map((d) => html`<option ?selected=${d === this.dtype}>${d}</option>`)}</select></label>
-            ${!lab.merged && lab.run ? html`<button type="button" ?disabled=${lab.status === 'training'} @click=${() => lab.set({ panel: 'merge' })}>${t('export.model.merge')}</button>` : nothing}
+        return html`<section class="stack"><h3>${t('export.model')}</h3>
+            <p class="small">${t(lab.merged ? 'export.model.merged' : 'export.model.about')}</p>
+            <div class="row"><label>${t('export.dtype')} <select @change=${(/** @type {any} */ e) => { this.dtype = e.target.value; }}>
+                ${DTYPES.map((d) => html`<option ?selected=${d === this.dtype}>${d}</option>`)}</select></label>
+            ${!lab.merged && lab.run
+                ? html`<button type="button" ?disabled=${lab.status === 'training'}
+                    @click=${() => lab.set({ panel: 'merge' })}>${t('export.model.merge')}</button>`
+                : nothing}
             <button type="button" ?disabled=${lab.status === 'training'} @click=${save}>${t('export.model.save')}</button></div></section>`;
     }
 
@@ -120,33 +138,56 @@ class PeftPanelExport extends LabElement {
         const { lab } = this;
         if (!this.known) return nothing;
         const { shapes, methods } = this.known;
-        const preset = methods.find((/** @type {any} */ m) => m.name === lab.state.method)?.options.map((/** @type {any} */ o) => [o.name, o.type === 'targets' ? o.default.split(',') : o.default]) ?? [];
-        const modules = lab.description?.modules.length ? lab.description.modules.filter((/** @type {any} */ m) => m.active) : [{ method: lab.state.method, options: { ...Object.fromEntries(preset), ...lab.options } }];
-        const made = recipe({ modules: modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options, train: lab.train_options })), shape: lab.state.shape });
+        const asList = (/** @type {any} */ option) => (option.type === 'targets' ? option.default.split(',') : option.default);
+        const chosen = methods.find((/** @type {any} */ m) => m.name === lab.state.method);
+        const preset = Object.fromEntries(chosen?.options.map((/** @type {any} */ o) => [o.name, asList(o)]) ?? []);
+        const modules = lab.description?.modules.length
+            ? lab.description.modules.filter((/** @type {any} */ m) => m.active)
+            : [{ method: lab.state.method, options: { ...preset, ...lab.options } }];
+        const trained = modules.map((/** @type {any} */ { method, options }) => ({ method, options, train: lab.train_options }));
+        const made = recipe({ modules: trained, shape: lab.state.shape });
         return html`<section class="stack"><h3>${t('export.script')}</h3><p class="small">${t('export.script.about')}</p>
-            ${shapes.length ? html`<label>${t('export.script.model')} <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>` : nothing}
+            ${shapes.length
+                ? html`<label>${t('export.script.model')} <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })}>
+                    ${shapes.map((/** @type {any} */ s) => html`<option value=${s.name}
+                        ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>`
+                : nothing}
             <ul class="small">${made.notes.map((note) => html`<li>${said(note)}</li>`)}</ul>
             ${made.script ? html`${codeBlock(this, 'train.py', made.script)}${codeBlock(this, t('export.script.run'), made.launch)}
-                <div><button type="button" @click=${() => offer('train.py', made.script, 'text/x-python')}>${t('export.script.save')}</button></div>` : nothing}</section>`;
+                <div><button type="button"
+                    @click=${() => offer('train.py', made.script, 'text/x-python')}>${t('export.script.save')}</button></div>` : nothing}
+            </section>`;
     }
 
     #session() {
         const { lab } = this;
-        const runs = () => csv(['run', 'task', 'model', 'method', 'options', 'steps', 'lr', 'seed', 'trained', 'total', 'held_out_loss', 'score', 'seconds', 'sample'], lab.runs.map((run) => [
-            run.id, run.task, run.model, run.method, JSON.stringify(run.options), run.train.steps, run.train.lr, run.seed, run.trainable, run.total, run.validations.at(-1)?.loss, run.score, run.seconds, run.sample.after]));
+        const columns = [
+            'run', 'task', 'model', 'method', 'options', 'steps', 'lr', 'seed', 'trained', 'total',
+            'held_out_loss', 'score', 'seconds', 'sample',
+        ];
+        const runs = () => csv(columns, lab.runs.map((run) => [
+            run.id, run.task, run.model, run.method, JSON.stringify(run.options), run.train.steps, run.train.lr, run.seed,
+            run.trainable, run.total, run.validations.at(-1)?.loss, run.score, run.seconds, run.sample.after,
+        ]));
+        const training = lab.status === 'training';
+        const save = () => this.#do(async () => this.#give('peftlab-session.zip', await packSession(lab)));
+        const open = (/** @type {File[]} */ files) => this.#do(async () => {
+            const [file] = await this.#read(files);
+            const { runs: n, open: unfinished } = await unpackSession(lab, file.bytes);
+            return t(unfinished ? 'export.session.open' : 'export.session.loaded', { n });
+        });
         return html`<section class="stack"><h3>${t('export.session')}</h3><p class="small">${t('export.session.about')}</p>
-            <div class="row"><button type="button" ?disabled=${lab.status === 'training'} @click=${() => this.#do(async () => this.#give('peftlab-session.zip', await packSession(lab)))}>${t('export.session.save')}</button>
-            <button type="button" ?disabled=${!lab.runs.length} @click=${() => offer('runs.csv', runs(), 'text/csv')}>${t('export.runs')}</button></div>
-            <peft-file theme=${this.theme ?? nothing} .lab=${lab} .label=${t('export.session.load')} .accept=${'.zip'} ?disabled=${lab.status === 'training'} .pick=${(/** @type {File[]} */ files) => this.#do(async () => {
-                const [file] = await this.#read(files);
-                const { runs: count, open } = await unpackSession(lab, file.bytes);
-                return t(open ? 'export.session.open' : 'export.session.loaded', { n: count });
-            })}></peft-file></section>`;
+            <div class="row"><button type="button" ?disabled=${training} @click=${save}>${t('export.session.save')}</button>
+            <button type="button" ?disabled=${!lab.runs.length}
+                @click=${() => offer('runs.csv', runs(), 'text/csv')}>${t('export.runs')}</button></div>
+            <peft-file theme=${this.theme ?? nothing} .lab=${lab} .label=${t('export.session.load')} .accept=${'.zip'}
+                ?disabled=${training} .pick=${open}></peft-file></section>`;
     }
 
     render() {
         return html`<div class="stack"><h2>${t('export.title')}</h2>
-            ${this.problem ? html`<p class="warn" role="alert">${this.problem} ${t('export.safe')}</p>` : nothing}${this.note ? html`<p role="status" class="note">${this.note}</p>` : nothing}
+            ${this.problem ? html`<p class="warn" role="alert">${this.problem} ${t('export.safe')}</p>` : nothing}
+            ${this.note ? html`<p role="status" class="note">${this.note}</p>` : nothing}
             ${this.#adapter()}${this.#model()}${this.#script()}${this.#session()}${sharing(this)}</div>`;
     }
 }

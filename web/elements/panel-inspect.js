@@ -9,8 +9,12 @@ import { drawnOf, spectrumPlot, spectrumTable } from './spectrum.js';
 import { Work } from './work.js';
 import { whyNotMerged } from './reasons.js';
 
-/** @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}} Spectrum */
-/** @typedef {{layer: number, site: string, label: string, maps: {name: string, values: Float32Array, rows: number, cols: number}[], spectrum: Spectrum | null}} View */
+/**
+ * @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number,
+ *   relative: number}} Spectrum
+ * @typedef {{name: string, values: Float32Array, rows: number, cols: number}} NamedMatrix
+ * @typedef {{layer: number, site: string, label: string, maps: NamedMatrix[], spectrum: Spectrum | null}} View
+ */
 
 /** A full training beside the run takes at most so many steps. */
 const FULL_STEPS = 60;
@@ -27,11 +31,17 @@ class PeftPanelInspect extends LabElement {
         .two { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); }
         tr.chosen { background: var(--accent-soft); }
     `];
-    static properties = { chosen: { state: true }, same: { state: true }, view: { state: true }, cell: { state: true }, overview: { state: true }, full: { state: true }, problem: { state: true } };
+    static properties = {
+        chosen: { state: true }, same: { state: true }, view: { state: true }, cell: { state: true }, overview: { state: true },
+        full: { state: true }, problem: { state: true },
+    };
 
     constructor() {
         super();
-        /** Which module, layer and matrix (or tensor name) the visitor picked. @type {{module: number, layer: number, site: string, tensor: string}} */
+        /**
+         * Which module, layer and matrix (or tensor name) the visitor picked.
+         * @type {{module: number, layer: number, site: string, tensor: string}}
+         */
         this.chosen = { module: 0, layer: 0, site: '', tensor: '' };
         this.same = false;
         /** @type {View | null} */
@@ -83,7 +93,8 @@ class PeftPanelInspect extends LabElement {
     get places() {
         const { module, siteNames } = this;
         if (!module?.can_merge) return [];
-        const keys = new Map(module.tensors.filter((/** @type {any} */ x) => x.site >= 0).map((/** @type {any} */ x) => [`${x.layer} ${x.site}`, { layer: x.layer, site: siteNames[x.site] }]));
+        const changed = module.tensors.filter((/** @type {any} */ x) => x.site >= 0);
+        const keys = new Map(changed.map((/** @type {any} */ { layer, site }) => [`${layer} ${site}`, { layer, site: siteNames[site] }]));
         return [...keys.values()];
     }
 
@@ -103,8 +114,10 @@ class PeftPanelInspect extends LabElement {
     async #read() {
         const ticket = ++this.ticket;
         const { module, place, places } = this;
-        // Every look is a turn of its own, so that training need not wait for all of them; it may have replaced the module before the next turn.
-        const turn = (/** @type {() => Promise<any>} */ look) => this.lab.during(null, async () => (ticket === this.ticket && this.modules.includes(module) ? look() : null));
+        // Every look is a turn of its own, so that training need not wait for all of them; it may have replaced the module before the
+        // next turn.
+        const turn = (/** @type {() => Promise<any>} */ look) => this.lab.during(null, async () =>
+            (ticket === this.ticket && this.modules.includes(module) ? look() : null));
         try {
             const view = await turn(() => (place ? this.#readMap(module, place) : this.#readTensor(module)));
             if (!view) return;
@@ -145,7 +158,8 @@ class PeftPanelInspect extends LabElement {
         const tensor = module.tensors.find((/** @type {any} */ x) => x.name === this.chosen.tensor) ?? module.tensors[0];
         const values = await session.tensor(module.id, tensor.name);
         const [rows, cols = 1] = tensor.shape.length === 1 ? [1, tensor.shape[0]] : [tensor.shape[0], values.length / tensor.shape[0]];
-        return { layer: -1, site: '', label: tensor.name, maps: [{ name: tensor.name.replace(/^model\.|\.weight$/g, ''), values, rows, cols }], spectrum: null };
+        const name = tensor.name.replace(/^model\.|\.weight$/g, '');
+        return { layer: -1, site: '', label: tensor.name, maps: [{ name, values, rows, cols }], spectrum: null };
     }
 
     /** @param {Partial<PeftPanelInspect['chosen']>} change */
@@ -163,7 +177,10 @@ class PeftPanelInspect extends LabElement {
         await this.work.run(steps, t('inspect.full.running'), async ({ signal, tick, check }) => {
             const own = await aside(lab);
             try {
-                const { modules: [module] } = await trainFresh(own, [{ method: 'full', options }], { ...train, steps }, { seed: lab.state.seed, signal, onStep: () => tick() });
+                const parts = [{ method: 'full', options }];
+                const { modules: [module] } = await trainFresh(own, parts, { ...train, steps }, {
+                    seed: lab.state.seed, signal, onStep: () => tick(),
+                });
                 const spectra = new Map();
                 for (const tensor of module.tensors.filter(({ site }) => site >= 0)) {
                     const site = this.siteNames[tensor.site];
@@ -195,16 +212,27 @@ class PeftPanelInspect extends LabElement {
 
     #picker() {
         const { modules, module, places, place } = this;
-        const option = (/** @type {any} */ value, /** @type {string} */ text, /** @type {boolean} */ on) => html`<option value=${value} ?selected=${on}>${text}</option>`;
+        const option = (/** @type {any} */ value, /** @type {string} */ text, /** @type {boolean} */ on) =>
+            html`<option value=${value} ?selected=${on}>${text}</option>`;
+        const onModule = (/** @type {any} */ e) => this.#choose({ module: Number(e.target.value) });
+        const onLayer = (/** @type {any} */ e) => this.#choose({ layer: Number(e.target.value) });
+        const onSite = (/** @type {any} */ e) => this.#choose({ site: e.target.value });
+        const onTensor = (/** @type {any} */ e) => this.#choose({ tensor: e.target.value });
+        const onSame = (/** @type {any} */ e) => { this.same = e.target.checked; };
         const layers = [...new Set(places.map(({ layer }) => layer))];
         const sites = [...new Set(places.map(({ site }) => site))];
         return html`<div class="row pick">
-            ${modules.length > 1 ? html`<label>${t('inspect.module')}<select @change=${(/** @type {any} */ e) => this.#choose({ module: Number(e.target.value) })}>${modules.map((/** @type {any} */ m) => option(m.id, `${t(`method.${m.method}`)} (${m.name})`, m === module))}</select></label>` : nothing}
+            ${modules.length > 1 ? html`<label>${t('inspect.module')}<select @change=${onModule}>${modules.map((/** @type {any} */ m) =>
+                option(m.id, `${t(`method.${m.method}`)} (${m.name})`, m === module))}</select></label>` : nothing}
             ${place ? html`
-                <label>${t('inspect.layer')}<select id="layer" @change=${(/** @type {any} */ e) => this.#choose({ layer: Number(e.target.value) })}>${layers.map((layer) => option(layer, String(layer + 1), layer === place.layer))}</select></label>
-                <label>${t('inspect.matrix')}<select id="site" @change=${(/** @type {any} */ e) => this.#choose({ site: e.target.value })}>${sites.map((site) => option(site, site, site === place.site))}</select></label>
-                <label class="row"><input id="same" type="checkbox" .checked=${this.same} @change=${(/** @type {any} */ e) => { this.same = e.target.checked; }}><span class="grow">${t('inspect.same')}</span></label>`
-        : html`<label>${t('inspect.tensor')}<select @change=${(/** @type {any} */ e) => this.#choose({ tensor: e.target.value })}>${module.tensors.map((/** @type {any} */ x) => option(x.name, x.name, x.name === this.chosen.tensor))}</select></label>`}
+                <label>${t('inspect.layer')}<select id="layer" @change=${onLayer}>${layers.map((layer) =>
+                    option(layer, String(layer + 1), layer === place.layer))}</select></label>
+                <label>${t('inspect.matrix')}<select id="site" @change=${onSite}>${sites.map((site) =>
+                    option(site, site, site === place.site))}</select></label>
+                <label class="row"><input id="same" type="checkbox" .checked=${this.same} @change=${onSame}><span
+                    class="grow">${t('inspect.same')}</span></label>`
+            : html`<label>${t('inspect.tensor')}<select @change=${onTensor}>${module.tensors.map((/** @type {any} */ { name }) =>
+                option(name, name, name === this.chosen.tensor))}</select></label>`}
         </div>
         ${place ? nothing : html`<p>${whyNotMerged(this.lab, module.method) || t('inspect.no_map')}</p>`}`;
     }
@@ -213,14 +241,20 @@ class PeftPanelInspect extends LabElement {
     #maps(view) {
         const weights = view.maps.filter(({ name }) => ['W', 'ΔW', 'W + ΔW'].includes(name));
         const shared = this.same && weights.length > 1 ? Math.max(...weights.map(({ values }) => largest(values))) : 0;
-        const cellOf = (/** @type {View['maps'][0]} */ map) => (map.name === 'B' ? { row: this.cell.row, col: 0 } : map.name === 'A' ? { row: 0, col: this.cell.col } : this.cell);
-        const draw = (/** @type {View['maps'][0]} */ map) => html`<peft-heatmap theme=${this.theme ?? nothing} .label=${this.#mapLabel(map.name)} .values=${map.values} .rows=${map.rows} .cols=${map.cols} .lab=${this.lab}
-                .max=${weights.includes(map) ? shared : 0} .cell=${view.spectrum ? cellOf(map) : this.cell} .band=${view.spectrum ? { A: 'col', B: 'row' }[map.name] ?? '' : ''} data-map=${map.name}></peft-heatmap>`;
+        const cellOf = (/** @type {NamedMatrix} */ { name }) =>
+            (name === 'B' ? { row: this.cell.row, col: 0 } : name === 'A' ? { row: 0, col: this.cell.col } : this.cell);
+        const bandOf = (/** @type {NamedMatrix} */ { name }) => (view.spectrum ? { A: 'col', B: 'row' }[name] ?? '' : '');
+        const draw = (/** @type {NamedMatrix} */ map) => html`<peft-heatmap theme=${this.theme ?? nothing} .label=${this.#mapLabel(map.name)}
+            .values=${map.values} .rows=${map.rows} .cols=${map.cols} .lab=${this.lab} .max=${weights.includes(map) ? shared : 0}
+            .cell=${view.spectrum ? cellOf(map) : this.cell} .band=${bandOf(map)} data-map=${map.name}></peft-heatmap>`;
         // B and A, narrow both, share one place: then the maps of one equation stand in one row.
         const factors = view.maps.filter(({ name }) => ['B', 'A'].includes(name));
-        return html`<div class="maps" @peft-cell=${(/** @type {any} */ e) => this.#cell(view, e)}>
-            ${view.maps.map((map) => (map.name === 'B' ? html`<div class="factors">${factors.map(draw)}</div>` : factors.includes(map) ? nothing : draw(map)))}</div>
-            ${view.spectrum ? html`<p class="small muted">${t(this.same ? 'inspect.scale.same' : 'inspect.scale.own', { ratio: significant(largest(weights[0].values) / (largest(weights[1].values) || NaN), 2) })}</p>
+        const shown = view.maps.map((map) => (map.name === 'B' ? html`<div class="factors">${factors.map(draw)}</div>`
+            : factors.includes(map) ? nothing : draw(map)));
+        const ratio = () => significant(largest(weights[0].values) / (largest(weights[1].values) || NaN), 2);
+        return html`<div class="maps" @peft-cell=${(/** @type {any} */ e) => this.#cell(view, e)}>${shown}</div>
+            ${view.spectrum ? html`<p
+                class="small muted">${t(this.same ? 'inspect.scale.same' : 'inspect.scale.own', { ratio: ratio() })}</p>
             <p class="equation num small">${this.#equation(view)}</p>` : nothing}`;
     }
 
@@ -234,7 +268,8 @@ class PeftPanelInspect extends LabElement {
     #cell(view, event) {
         const name = /** @type {HTMLElement} */ (event.target).dataset.map;
         const { row, col } = event.detail;
-        this.cell = !view.spectrum ? { row, col } : name === 'B' ? { row, col: this.cell.col } : name === 'A' ? { row: this.cell.row, col } : { row, col };
+        const { cell } = this;
+        this.cell = !view.spectrum ? { row, col } : name === 'B' ? { row, col: cell.col } : name === 'A' ? { row: cell.row, col } : { row, col };
     }
 
     /** @param {View} view */
@@ -252,7 +287,9 @@ class PeftPanelInspect extends LabElement {
         const a = /** @type {View['maps'][0]} */ (view.maps.find((m) => m.name === 'A'));
         let dot = 0;
         for (let k = 0; k < b.cols; k++) dot += b.values[row * b.cols + k] * a.values[k * a.cols + col];
-        return html`${text} ${dot ? t('inspect.equation.lora', { row: row + 1, col: col + 1, scale: significant(at('ΔW') / dot, 3), dot: significant(dot, 4), r: b.cols }) : nothing}`;
+        if (!dot) return html`${text} `;
+        const product = { row: row + 1, col: col + 1, scale: significant(at('ΔW') / dot, 3), dot: significant(dot, 4), r: b.cols };
+        return html`${text} ${t('inspect.equation.lora', product)}`;
     }
 
     /** Rank the change can have at most. @param {View} view */
@@ -267,16 +304,30 @@ class PeftPanelInspect extends LabElement {
         const values = spectrum.singular_values;
         const drawn = drawnOf(values.length, rank);
         const used = values.filter((v) => v > (values[0] || 0) * 1e-6).length;
-        const summary = spectrum.frobenius === 0 ? t('inspect.spectrum.zero') : `${t('inspect.spectrum.summary', { used, all: values.length, effective: significant(spectrum.effective_rank) })}${rank ? ` ${t('inspect.spectrum.rank', { r: rank })}` : ''}${full ? ` ${t('inspect.spectrum.full', { effective: significant(full.effective_rank) })}` : ''}${drawn < values.length ? ` ${t('inspect.spectrum.drawn', { n: drawn, all: values.length })}` : ''}`;
+        const summary = spectrum.frobenius === 0 ? t('inspect.spectrum.zero') : [
+            t('inspect.spectrum.summary', { used, all: values.length, effective: significant(spectrum.effective_rank) }),
+            rank && t('inspect.spectrum.rank', { r: rank }),
+            full && t('inspect.spectrum.full', { effective: significant(full.effective_rank) }),
+            drawn < values.length && t('inspect.spectrum.drawn', { n: drawn, all: values.length }),
+        ].filter(Boolean).join(' ');
+        const whole = full?.singular_values ?? null;
         return html`<div class="stack"><h3>${t('inspect.spectrum')}</h3>
-            <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('inspect.spectrum.label', { map: view.label })} .summary=${summary} .height=${230}
-                .plot=${spectrumPlot({ values, rank, method: this.module.method, full: full?.singular_values ?? null })} .table=${spectrumTable(values, full?.singular_values ?? null)}></peft-chart>
+            <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('inspect.spectrum.label', { map: view.label })}
+                .summary=${summary} .height=${230} .plot=${spectrumPlot({ values, rank, method: this.module.method, full: whole })}
+                .table=${spectrumTable(values, whole)}></peft-chart>
             <p>${t('inspect.effective')} ${this.value(significant(spectrum.effective_rank), 'measured')}<br>
                ${t('inspect.relative')} ${this.value(percent(spectrum.relative * 100), 'measured')}</p>
             <p class="small muted">${t('inspect.effective.about')}</p>
-            ${this.module.method === 'full' ? html`<p class="small">${t('inspect.full.this')}</p>` : html`<div class="stack"><p class="small">${t('inspect.full.about')}</p>
-                ${this.work.running ? nothing : html`<div><button id="full" @click=${this.#trainFull}>${t('inspect.full.do', { n: Math.min(FULL_STEPS, this.lab.run?.train.steps ?? recipe(this.lab, 'full').train.steps) })}</button></div>`}
-                ${this.work.bar()}</div>`}</div>`;
+            ${this.module.method === 'full' ? html`<p class="small">${t('inspect.full.this')}</p>` : this.#beside()}</div>`;
+    }
+
+    /** Full fine-tuning beside the run. */
+    #beside() {
+        const steps = Math.min(FULL_STEPS, this.lab.run?.train.steps ?? recipe(this.lab, 'full').train.steps);
+        return html`<div class="stack"><p class="small">${t('inspect.full.about')}</p>
+            ${this.work.running ? nothing
+                : html`<div><button id="full" @click=${this.#trainFull}>${t('inspect.full.do', { n: steps })}</button></div>`}
+            ${this.work.bar()}</div>`;
     }
 
     #overviewTable() {
@@ -284,7 +335,9 @@ class PeftPanelInspect extends LabElement {
         return html`<div class="stack"><h3>${t('inspect.overview')}</h3><div class="scroll" tabindex="0" role="region" aria-label=${t('inspect.overview')} style="max-height: 340px; overflow-y: auto"><table>
             <thead><tr><th scope="col">${t('inspect.layer')}</th><th scope="col">${t('inspect.matrix')}</th><th scope="col" class="num">${t('inspect.relative.short')}</th><th scope="col" class="num">${t('inspect.effective')}</th></tr></thead>
             <tbody>${overview.map(({ layer, site, spectrum }) => html`<tr class=${place?.layer === layer && place.site === site ? 'chosen' : ''}>
-                <td class="num">${count(layer + 1)}</td><td><button class="link" @click=${() => this.#choose({ layer, site })}>${site}<span class="sr"> ${t('inspect.layer')} ${layer + 1}</span></button></td>
+                <td class="num">${count(layer + 1)}</td>
+                <td><button class="link" @click=${() => this.#choose({ layer, site })}>${site}<span
+                    class="sr"> ${t('inspect.layer')} ${layer + 1}</span></button></td>
                 <td class="num">${percent(spectrum.relative * 100)}</td><td class="num">${significant(spectrum.effective_rank)}</td></tr>`)}</tbody></table></div>
             <p class="small muted">${t('inspect.overview.about')}</p></div>`;
     }

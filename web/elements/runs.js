@@ -16,8 +16,11 @@ class PeftRuns extends LabElement {
         tr.loaded { background: var(--accent-soft); }
         td .row { flex-wrap: nowrap; } td button { min-height: 32px; padding: 2px 8px; font-size: .85rem; }
         @media (max-width: 700px) {
-            thead { display: none; } tr { display: grid; grid-template-columns: 1fr auto; padding: 8px 0; border-bottom: 1px solid var(--line); } td { border: 0; padding: 2px 6px; }
-            td.wide { grid-column: 1 / -1; } td.num { text-align: start; } td[data-name]::before { content: attr(data-name) ": "; color: var(--muted); font-size: .85rem; }
+            thead { display: none; }
+            tr { display: grid; grid-template-columns: 1fr auto; padding: 8px 0; border-bottom: 1px solid var(--line); }
+            td { border: 0; padding: 2px 6px; }
+            td.wide { grid-column: 1 / -1; } td.num { text-align: start; }
+            td[data-name]::before { content: attr(data-name) ": "; color: var(--muted); font-size: .85rem; }
             td button { min-height: 44px; }
         }
     `];
@@ -39,7 +42,8 @@ class PeftRuns extends LabElement {
         const loaded = lab.run === run;
         const idle = lab.status === 'ready' || lab.status === 'paused';
         return html`<tr class=${loaded ? 'loaded' : ''} style="--mc: ${methodColor(run.method)}">
-            <td><span class="shape" aria-hidden="true">${methodShape(run.method)}</span> ${t('runs.name', { n: run.id })} · ${t(`method.${run.method}`)}</td>
+            <td><span class="shape" aria-hidden="true">${methodShape(run.method)}</span> ${
+                t('runs.name', { n: run.id })} · ${t(`method.${run.method}`)}</td>
             <td class="wide"><span class="diff">${this.#difference(at)}</span></td>
             <td class="num" data-name=${t('runs.loss')}>${this.#heldOut(run)}</td>
             <td class="num" data-name=${t('runs.score')}>${run.score === null ? '–' : percent(100 * run.score)}</td>
@@ -47,9 +51,15 @@ class PeftRuns extends LabElement {
             <td class="num" data-name=${t('runs.time')}>${duration(run.seconds)}</td>
             <td>${t(`run.${run.status}`)}${loaded ? html` · <em>${t('runs.loaded')}</em>` : nothing}</td>
             <td class="wide"><span class="row">
-                ${(run.adapter || run.weights) && !loaded ? html`<button ?disabled=${!idle} aria-label=${t('runs.load.about', { n: run.id })} @click=${() => lab.load(run).catch(() => {})}>${t('runs.load')}</button>` : nothing}
-                <button aria-pressed=${Boolean(run.pinned)} aria-label=${t('runs.pin.about', { n: run.id })} @click=${() => { run.pinned = !run.pinned; lab.emit('runs'); }}>${t('runs.pin')}</button>
-                <button ?disabled=${run.status === 'running' || (loaded && !idle)} aria-label=${t('runs.delete.about', { n: run.id })} @click=${() => lab.remove(run)}>${t('runs.delete')}</button></span></td></tr>`;
+                ${(run.adapter || run.weights) && !loaded
+                    ? html`<button ?disabled=${!idle} aria-label=${t('runs.load.about', { n: run.id })}
+                        @click=${() => lab.load(run).catch(() => {})}>${t('runs.load')}</button>`
+                    : nothing}
+                <button aria-pressed=${Boolean(run.pinned)} aria-label=${t('runs.pin.about', { n: run.id })}
+                    @click=${() => { run.pinned = !run.pinned; lab.emit('runs'); }}>${t('runs.pin')}</button>
+                <button ?disabled=${run.status === 'running' || (loaded && !idle)}
+                    aria-label=${t('runs.delete.about', { n: run.id })}
+                    @click=${() => lab.remove(run)}>${t('runs.delete')}</button></span></td></tr>`;
     }
 
     /** With its step, where the run went on since. @param {import('../lib/runs.js').Run} run */
@@ -67,8 +77,10 @@ class PeftRuns extends LabElement {
         if (at === 0) return t('runs.first');
         const differences = configDiff(runs[at - 1], runs[at]);
         if (differences.length === 0) return t('runs.same');
-        const word = (/** @type {string} */ key, /** @type {any} */ value) => (hasText(`${key}.${value}`) ? t(`${key}.${value}`) : optionValue(value));
-        return differences.map(({ key, from, to }) => html`<span>${t(label(key))} <s>${word(key, from)}</s> → <strong>${word(key, to)}</strong></span>`);
+        const word = (/** @type {string} */ key, /** @type {any} */ value) =>
+            (hasText(`${key}.${value}`) ? t(`${key}.${value}`) : optionValue(value));
+        return differences.map(({ key, from, to }) => html`<span>${t(label(key))}
+            <s>${word(key, from)}</s> → <strong>${word(key, to)}</strong></span>`);
     }
 }
 define('peft-runs', PeftRuns);
