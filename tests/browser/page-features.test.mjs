@@ -260,6 +260,49 @@ test('instrumented: settings in, events out, and the laboratory as an object', {
   assertClean();
 });
 
+test('the first screen: what comes next and what the coach says are in sight, and nothing that has the focus is hidden by that row', { timeout: 120_000 }, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&task=pirate&n=12&bs=4&level=student', { viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' });
+  await lab(page, 'void await lab.train()');
+  await page.locator('peft-panel-coach').getByText('Coach:').waitFor();
+  const box = async (/** @type {string} */ selector) => /** @type {{y: number, height: number}} */ (await page.locator(selector).first().boundingBox());
+  const inSight = async (/** @type {number} */ height) => {
+    await page.setViewportSize({ width: height < 800 ? 1366 : 1280, height });
+    await page.evaluate(() => scrollTo(0, 0));
+    const next = await box('nav.next');
+    assert.ok(next.y > 0 && next.y + next.height <= height, `the row of panels stands at ${next.y} of ${height}`);
+    const train = await box('.left peft-train button');
+    assert.ok(train.y + train.height <= next.y, 'Train stands above it');
+    return next;
+  };
+  const next = await inSight(900);
+  const apply = await box('peft-panel-coach button');
+  assert.ok(apply.y + apply.height <= next.y, `what the coach suggests stands above it, at ${apply.y}`);
+  await inSight(650);
+  // By keyboard through the page: each control is at least partly above the row while it has the focus, or stands in the row or below its place.
+  const hidden = await page.evaluate(async () => {
+    const all = /** @type {HTMLElement[]} */ ([]);
+    const collect = (/** @type {ParentNode} */ at) => at.querySelectorAll('*').forEach((node) => {
+      if (node.matches('button:enabled, select, input, summary, [tabindex="0"]') && node.checkVisibility()) all.push(/** @type {HTMLElement} */ (node));
+      if (node.shadowRoot) collect(node.shadowRoot);
+    });
+    const root = /** @type {ShadowRoot} */ (document.querySelector('peft-playground')?.shadowRoot);
+    collect(root);
+    const row = /** @type {HTMLElement} */ (root.querySelector('nav.next'));
+    const found = [];
+    for (const node of all) {
+      scrollTo(0, 0);
+      node.focus();
+      await new Promise((resolve) => { requestAnimationFrame(resolve); });
+      const { top, bottom } = node.getBoundingClientRect();
+      const bar = row.getBoundingClientRect();
+      if (!row.contains(node) && bottom > bar.top && top < bar.bottom) found.push(`${node.localName} ${node.textContent?.trim().slice(0, 30)} at ${top.toFixed()} to ${bottom.toFixed()}, row from ${bar.top.toFixed()}`);
+    }
+    return found;
+  });
+  assert.deepEqual(hidden, []);
+  assertClean();
+});
+
 test('the proof: recorded with its command, and checked again in this tab, with the recorded bits', { timeout: 180_000 }, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&task=pirate&m=prompt');
   await page.locator('footer button', { hasText: 'See the proof' }).click();

@@ -13,17 +13,17 @@ const TWEEN_MS = 350;
 class PeftCounter extends LabElement {
     static styles = [LabElement.styles, css`
         :host { container-type: inline-size; }
-        .card { display: grid; gap: 6px 24px; padding-block: 10px; }
-        @container (min-width: 1000px) { .card { grid-template-columns: 1fr 1fr; align-items: start; } }
-        .side { display: grid; gap: 4px; align-content: start; }
+        .card { display: grid; gap: 6px 24px; padding-block: 8px; }
+        @container (min-width: 1000px) { .card { grid-template-columns: minmax(0, 10fr) minmax(0, 11fr); align-items: start; } .large .line { min-height: 30px; } }
+        .side { display: grid; gap: 2px; align-content: start; }
         .big { font-size: 1.35rem; font-weight: 700; }
         .run:not(.on) { display: none; } .run.on + span { position: absolute; clip-path: inset(50%); }
-        .card { min-height: 112px; box-sizing: border-box; } @container (max-width: 999px) { .side.large { min-height: 62px; } }
+        .card { min-height: 94px; box-sizing: border-box; } @container (max-width: 999px) { .side.large { min-height: 62px; } }
         .line { display: flex; flex-wrap: wrap; gap: 4px 8px; align-items: baseline; }
-        .bar { height: 8px; border-radius: 4px; background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px); border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 120px; align-self: center; min-width: 80px; }
+        .bar { height: 8px; border-radius: 4px; background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px); border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 60px; align-self: center; min-width: 40px; }
         .bar i { display: block; height: 100%; background: var(--mc); min-width: 3px; transition: width .35s; }
         select { min-height: 32px; padding: 2px 4px; max-width: 9.5em; }
-        details { font-size: .85rem; } summary { cursor: pointer; color: var(--accent); }
+        details { font-size: .85rem; } details[open] { flex: 1 1 100%; } summary { cursor: pointer; color: var(--accent); padding-block: 2px; min-height: 24px; }
         ul { padding-inline-start: 1.2em; margin-top: 4px; }
     `];
     static watch = ['counts', 'state', 'ready'];
@@ -109,9 +109,15 @@ class PeftCounter extends LabElement {
         return html`<section class="card" aria-label=${t('counter.title')} style="--mc: ${methodColor(lab.state.method)}">
             <div class="side"><div class="line"><span class="big num"><span class="run" aria-hidden="true"></span><span part="count">${count(counts.trainable)}</span></span>
                 <span>${t('counter.here', { total: count(counts.total) })} <strong class="num">${percent(counts.percent)}</strong></span>
-                <span class="bar" aria-hidden="true"><i style="width: ${Math.min(100, counts.percent)}%"></i></span>${badge(kind)}</div>
-            <p class="small muted">${lab.merged ? t('diagram.merged') : counts.added ? t('counter.added', { n: counts.added }) : t('counter.none_added')}${this.narrow && !lab.merged ? html` <span part="narrow">${t('counter.all_maps', { n: this.narrow.here.trainable })}</span>` : nothing}</p></div>
+                <span class="bar" aria-hidden="true"><i style="width: ${Math.min(100, counts.percent)}%"></i></span></div>
+            <p class="small muted">${lab.merged ? t('diagram.merged') : this.#whose(counts)} ${badge(kind)}</p>
+            ${this.narrow && !lab.merged ? html`<p class="small muted" part="narrow">${t('counter.all_maps', { n: this.narrow.here.trainable })}</p>` : nothing}</div>
             <div class="side large">${this.#large()}</div></section>`;
+    }
+
+    /** Whether the trained numbers are new ones or the model's own. @param {{added: number, trainable: number}} counts */
+    #whose({ added, trainable }) {
+        return added === 0 ? t('counter.none_added') : added === trainable ? t('counter.all_new') : t('counter.added', { n: added });
     }
 
     #large() {
@@ -121,9 +127,10 @@ class PeftCounter extends LabElement {
         return html`<div class="line"><label class="row"><span>${t('counter.same_on')}</span>
             <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>
             <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
-            ${large.file_bytes?.fp32 ? html`<span class="muted">${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing} ${badge('calculated')}</div>
-            ${this.narrow ? html`<p class="small muted" part="chapter">${t('counter.chapter', { n: this.narrow.book.trainable })}</p>` : nothing}
-            ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ each) => html`<li>${said(each)}</li>`)}</ul></details>` : nothing}`;
+            ${badge('calculated')}</div>
+            <div class="line small muted">${large.file_bytes?.fp32 ? html`<span>${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing}
+            ${this.narrow ? html`<span aria-hidden="true">·</span><span part="chapter">${t('counter.chapter', { n: this.narrow.book.trainable })}</span>` : nothing}
+            ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ each) => html`<li>${said(each)}</li>`)}</ul></details>` : nothing}</div>`;
     }
 }
 define('peft-counter', PeftCounter);

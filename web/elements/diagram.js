@@ -1,10 +1,13 @@
 /** <peft-diagram>: the loaded model with its trained parts lit, drawn from the engine's own description. Fires peft-select {site} on a lit block. */
-import { badge, css, define, html, LabElement, nothing, svg, t } from './base.js';
+import { badge, css, define, html, LabElement, nothing, playgroundAround, svg, t } from './base.js';
 import { count } from '../lib/format.js';
 import { partsOf } from './diagram-parts.js';
 import { methodColor, methodShape } from './look.js';
 
 const WIDTH = 340;
+const HEIGHT = 372;
+/** What a layer's drawing is shorter by where there is no bottleneck after attention, or after the feed-forward part. */
+const SHORTER = { attention_bottleneck: 22, ffn_bottleneck: 28 };
 /** Blocks of a layer: place, label, x, y, width (heights are alike). */
 const LAYER = /** @type {const} */ ([
     ['norm1', 'norm', 28, 104, 284, 18],
@@ -14,11 +17,13 @@ const LAYER = /** @type {const} */ ([
     ['gate_proj', 'gate', 28, 226, 90, 40], ['up_proj', 'up', 125, 226, 90, 40], ['down_proj', 'down', 222, 226, 91, 40],
     ['ffn_bottleneck', 'bottleneck', 70, 272, 200, 22],
 ]);
+/** Where the part below attention begins. */
+const LOWER = LAYER.findIndex(([place]) => place === 'norm2');
 
 class PeftDiagram extends LabElement {
     static styles = [LabElement.styles, css`
         svg { direction: ltr; width: 100%; max-width: 440px; height: auto; display: block; margin-inline: auto; font: 12px var(--font); }
-        .wait { aspect-ratio: 340 / 425; max-width: 440px; margin: 0 auto; } /* the room of drawing and legend, so that the page does not jump */
+        .wait { aspect-ratio: 340 / 366; max-width: 440px; margin: 0 auto; } /* the room of drawing and legend, so that the page does not jump */
         text { fill: var(--text); } .dim { fill: var(--muted); font-size: 11px; }
         .block rect { fill: url(#hatch); stroke: var(--line-strong); }
         .block.lit > rect { stroke: var(--mc); stroke-width: 2.5; }
@@ -32,7 +37,7 @@ class PeftDiagram extends LabElement {
         .legend b { color: var(--mc); }
         .training .piece, .training .row, .training .own > rect { animation: shimmer 1.2s ease-in-out infinite alternate; }
         @keyframes shimmer { to { fill-opacity: .45; } }
-        .read { min-height: 1.4em; }
+        .read { min-height: 1.4em; margin-top: 2px; }
         @media (forced-colors: active) { .piece, .row { fill: Highlight !important; } }
     `];
     static watch = ['modules', 'merge', 'status', 'ready'];
@@ -54,7 +59,7 @@ class PeftDiagram extends LabElement {
         return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>
             <div style="--mc: ${methodColor(parts.method)}" class=${lab.status === 'training' ? 'training' : ''}>
             ${this.#drawing(parts, summary)}
-            <p class="legend">${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : html`${methods.map((name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`)}<span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>`}</p><p class="small muted read num" role="status">${this.read}</p></div>`;
+            <p class="legend">${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : html`${methods.map((name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`)}<span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>`}</p><p class="small muted read num" role="status">${this.read || (parts.merged || !parts.blocks.size || !playgroundAround(this) || lab.state.hide.includes('inspect') ? nothing : t('diagram.hint'))}</p></div>`;
     }
 
     /** @param {ReturnType<typeof partsOf>} parts */
@@ -77,18 +82,20 @@ class PeftDiagram extends LabElement {
         const rows = Math.min(parts.virtual, 10);
         const memory = Math.min(parts.memory, 12);
         const rowsOf = (/** @type {string} */ method) => `--mc: ${methodColor(method)}`; // learned rows before the text are prompts, those in the layers prefixes
-        return html`<svg viewBox="0 0 ${WIDTH} 372" role="group" aria-label=${summary}>
+        const high = parts.blocks.has('attention_bottleneck') ? 0 : SHORTER.attention_bottleneck; // what stands below attention moves up by this
+        const low = high + (parts.blocks.has('ffn_bottleneck') ? 0 : SHORTER.ffn_bottleneck); // and what stands below the layers by this
+        return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT - low}" role="group" aria-label=${summary}>
             <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" style="fill: var(--raised)"></rect><line x1="0" y1="0" x2="0" y2="6" style="stroke: var(--line)"></line></pattern></defs>
             ${parts.virtual ? svg`<g style=${rowsOf('prompt')}>${Array.from({ length: rows }, (_, i) => svg`<rect class="row" x=${28 + i * 11} y="6" width="9" height="18" rx="2"></rect>`)}<text class="dim" x="28" y="37">${t('diagram.virtual', { n: parts.virtual })}</text></g>` : nothing}
             <text x=${parts.virtual ? 34 + rows * 11 : 170} y="20" text-anchor=${parts.virtual ? 'start' : 'middle'}>${t('diagram.text')} …</text>
-            <path class="flow" d="M170 ${parts.virtual ? 40 : 26} V48 M170 72 V86 M170 306 V316 M170 336 V346"></path>
+            <path class="flow" d="M170 ${parts.virtual ? 40 : 26} V48 M170 72 V86 M170 168 V${202 - high} M170 ${266 - high} V${316 - low} M170 ${336 - low} V${346 - low}"></path>
             ${this.#block(parts, 'embed', t('diagram.embed'), 90, 48, 160, 24)}
-            <rect class="frame" x="16" y="86" width="308" height="220" rx="8"></rect>
+            <rect class="frame" x="16" y="86" width="308" height=${220 - low} rx="8"></rect>
             <text class="dim" x="28" y="99">${t('diagram.layers', { n: parts.layers })}</text>
             ${parts.memory ? svg`<g style=${rowsOf('prefix')}>${Array.from({ length: memory }, (_, i) => svg`<rect class="row" x=${180 + i * 11} y="89" width="9" height="12" rx="2"></rect>`)}<title>${t('diagram.memory', { n: parts.memory })}</title></g>` : nothing}
-            ${LAYER.map(([place, name, x, y, w, h]) => (place.endsWith('_bottleneck') && !parts.blocks.has(place) ? svg`<path class="flow" d="M170 ${y} V${y + h}"></path>` : this.#block(parts, place, name === 'norm' || name === 'bottleneck' ? t(`diagram.${name}`) : name, x, y, w, h)))}
-            ${this.#block(parts, 'norm', t('diagram.norm'), 90, 316, 160, 20)}
-            <text x="170" y="360" text-anchor="middle">${t('diagram.out')}</text></svg>`;
+            ${LAYER.map(([place, name, x, y, w, h], i) => (place.endsWith('_bottleneck') && !parts.blocks.has(place) ? nothing : this.#block(parts, place, name === 'norm' || name === 'bottleneck' ? t(`diagram.${name}`) : name, x, i < LOWER ? y : y - high, w, h)))}
+            ${this.#block(parts, 'norm', t('diagram.norm'), 90, 316 - low, 160, 20)}
+            <text x="170" y=${360 - low} text-anchor="middle">${t('diagram.out')}</text></svg>`;
     }
 
     /** @param {ReturnType<typeof partsOf>} parts @param {string} place @param {string} label @param {number} x @param {number} y @param {number} w @param {number} h */

@@ -26,8 +26,8 @@ class PeftMethods extends LabElement {
         input { position: absolute; inset: 0; width: 100%; height: 100%; cursor: inherit; }
         input, input:disabled { opacity: 0; }
         label:focus-within { outline: 3px solid var(--accent); outline-offset: 2px; }
-        p { font-size: .9rem; margin-top: 6px; }
-        .head { display: flex; gap: 8px 14px; align-items: center; justify-content: space-between; flex-wrap: wrap; }
+        p { font-size: .9rem; flex: 1 1 400px; } /* beside the methods where there is room for two lines of it */
+        .head { display: flex; gap: 6px 14px; align-items: center; flex-wrap: wrap; }
         fieldset { min-width: 0; max-width: 100%; }
         @media (max-width: 700px) {
             fieldset { flex-wrap: nowrap; overflow-x: auto; padding: 3px; margin: -3px; scrollbar-width: thin; }
@@ -46,7 +46,7 @@ class PeftMethods extends LabElement {
             ${methodsOf(lab).map((name) => html`<label class="${name === method ? 'on' : ''} ${off ? 'off' : ''}" style="--mc: ${methodColor(name)}">
                 <input type="radio" name="method" .value=${name} .checked=${name === method} ?disabled=${off} @change=${() => lab.set({ method: name })}>
                 <span class="shape" aria-hidden="true">${methodShape(name)}</span>${t(`method.${name}`)}</label>`)}
-        </fieldset>${panelButton(lab, 'choose')}</div><p class="muted">${t(`method.${method}.about`)}</p>`;
+        </fieldset><p class="muted">${t(`method.${method}.about`)}</p>${panelButton(lab, 'choose')}</div>`;
     }
 }
 define('peft-methods', PeftMethods);

@@ -156,7 +156,10 @@ class PeftTrain extends LabElement {
         const expected = this.#expected();
         const fresh = ready && lab.runs.length === 0;
         const start = steps ? t(lab.run?.status === 'done' ? 'train.again' : 'train.start', { n: steps }) : t('train.title');
-        return html`<div class="card stack" role="group" aria-label=${t('train.title')}><div class="buttons">
+        // The page shows it whole while it is used by keyboard; after a click it stays where the pointer is.
+        const keys = (/** @type {any} */ e) => this.toggleAttribute('keys', e.target.matches(':focus-visible'));
+        return html`<div class="card stack" role="group" aria-label=${t('train.title')}
+            @focusin=${keys} @focusout=${() => this.removeAttribute('keys')}><div class="buttons">
             ${training ? html`<button class="primary" @click=${() => lab.pause()} ?disabled=${this.stopping}>${t('train.pause')}</button>`
                 : status === 'paused' ? html`<button class="primary" @click=${this.#do(() => lab.resume())}>${t('train.resume')}</button>`
                     : html`<button class="primary ${fresh ? 'first' : ''}" id="train" ?disabled=${!ready}
