@@ -1,17 +1,13 @@
 // The page where things are different: other browser engines, a second tab, a policy that forbids WebAssembly, other languages, a busy page.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { build } from 'vite';
-import { checkAxe, engines, launchChromium, root, startSite } from './lib/browser.mjs';
+import { checkAxe, engines, launchChromium, startSite } from './lib/browser.mjs';
 import { kept } from './lib/qa-site.mjs';
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=10&bs=16&lr=0.01&r=8&a=16&t=qv';
 /** @type {Awaited<ReturnType<typeof startSite>>} */
 let site;
 before(async () => {
-  if (!existsSync(join(root, 'dist/site/index.html'))) await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
   site = await startSite();
 }, { timeout: 120_000 });
 after(() => site?.close());

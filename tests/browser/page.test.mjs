@@ -1,10 +1,8 @@
 // A newcomer's path through the built page in Chromium: read, train, compare before and after, merge, unmerge, another method, reload.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { build } from 'vite';
-import { checkAxe, fits, launchChromium, root, screenshot, startSite } from './lib/browser.mjs';
+import { checkAxe, fits, launchChromium, screenshot, startSite } from './lib/browser.mjs';
 import { eventually, kept, lab, trainToSnapshot } from './lib/qa-site.mjs';
 
 /** Everything the test counts on is in the link: presets may change. */
@@ -15,10 +13,7 @@ let site;
 /** @type {Awaited<ReturnType<typeof launchChromium>>} */
 let browser;
 before(async () => {
-  // The site as it would be published; a part of the tests before this one may have built it already, but from older sources.
-  await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
-  assert.ok(existsSync(join(root, 'dist/site/index.html')));
-  site = await startSite();
+  site = await startSite(); // as it would be published
   browser = await launchChromium({ persistent: true });
 }, { timeout: 120_000 });
 after(async () => {

@@ -1,7 +1,7 @@
 // Browsers for the tests. Chromium (playwright-core with the system's own binary) does the page tests; Firefox and WebKit join
 // the cross-engine tests where they are installed (./build.sh setup --all-browsers). Every launch has a fresh profile.
 import assert from 'node:assert/strict';
-import { accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, realpathSync, rmSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -62,13 +62,28 @@ function readdirSafe(path) {
   }
 }
 
+/** When something in these files and folders changed last. @param {string[]} paths @returns {number} */
+const changed = (paths) => Math.max(0, ...paths.map((path) => {
+  const seen = statSync(path, { throwIfNoEntry: false });
+  return !seen ? 0 : seen.isDirectory() ? Math.max(seen.mtimeMs, changed(readdirSafe(path).map((name) => join(path, name)))) : seen.mtimeMs;
+}));
+
+/** Builds dist/site where it is missing or older than what it is made from: what is tested is the page as it is now. */
+async function freshSite() {
+  const made = statSync(join(root, 'dist/site/index.html'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (changed(['web', 'models', 'build/wasm', 'package-lock.json'].map((name) => join(root, name))) > made) await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
+}
+
 /**
  * Serves the built site (dist/site), or with engine: true the page of the engine tests (pages/), bundled like any page that uses
  * the engine; models are under /models/.
  * @param {{engine?: boolean, headers?: Record<string, string>}} [options]
  */
 export async function startSite({ engine = false, headers } = {}) {
-  if (!engine) return startStaticServer({ root: join(root, 'dist/site'), headers });
+  if (!engine) {
+    await freshSite();
+    return startStaticServer({ root: join(root, 'dist/site'), headers });
+  }
   const folder = join(root, 'build/engine-page');
   const external = [/^node:/]; // only used in Node
   await build({
