@@ -23,6 +23,9 @@ export function gains(all, base) {
     };
 }
 
+/** A round percentage: 5 %, not 5.0 %. @param {number} value */
+export const percentTick = (value) => number(value / 100, { style: 'percent', maximumFractionDigits: 1 });
+
 /** @typedef {{x: number, y: number, text: string}} Mark a labelled mark, in pixels */
 /** @typedef {{anchor: 'start' | 'end', dx: number, dy: number}} Place of a label beside its mark */
 
@@ -61,11 +64,11 @@ export function placeLabels(marks, width) {
  * @param {1 | -1} data.better
  * @param {number | null} data.base
  * @param {string} data.label
- * @param {(value: number) => string} data.show a value in words
+ * @param {(value: number) => string} data.tick a value on the vertical axis, in words
  * @param {number} data.sketch parameters of the model, to place the chapter's percentages; 0 = no overlay
  * @returns {(Plot: any, size: {width: number, height: number}) => Element}
  */
-export function scatterPlot({ points, better, base, label, show, sketch }) {
+export function scatterPlot({ points, better, base, label, tick, sketch }) {
     return (Plot, { width, height }) => {
         const drawn = sketch ? CHAPTER_SKETCH.map((at) => ({ ...at, x: (at.percent / 100) * sketch })) : [];
         const xs = [...points.map((p) => p.trainable), ...drawn.map((p) => p.x)];
@@ -79,7 +82,7 @@ export function scatterPlot({ points, better, base, label, show, sketch }) {
                 ticks: Math.max(2, Math.min(6, Math.floor(width / 90))),
                 tickFormat: (/** @type {number} */ v) => number(v, { notation: 'compact' }), grid: true,
             },
-            y: { label, grid: true, nice: true, tickFormat: show },
+            y: { label, grid: true, nice: true, tickFormat: tick },
             marks: [
                 base === null ? null : Plot.ruleY([base], { stroke: 'var(--muted)', strokeDasharray: '5 4' }),
                 base === null ? null : Plot.text([base], {

@@ -50,6 +50,7 @@ class PeftPanelCalculator extends LabElement {
         .site { min-width: 44px; padding: 4px 8px; }
         details > summary { cursor: pointer; font-weight: 600; min-height: 32px; }
         ul { padding-inline-start: 1.4em; }
+        td.num { white-space: nowrap; }
         .book td { min-width: 7em; } .book td:last-child { min-width: 12em; }
     `];
 

@@ -18,7 +18,7 @@ class PeftPanelChoose extends LabElement {
     static styles = [LabElement.styles, css`
         .two { display: grid; gap: 16px; grid-template-columns: minmax(0, 1fr); }
         @media (min-width: 760px) { .two { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); } }
-        fieldset { display: grid; gap: 4px; padding: 8px 0; border-bottom: 1px solid var(--line); }
+        fieldset { display: grid; gap: 4px; padding: 0 0 10px; margin-bottom: 12px; border-bottom: 1px solid var(--line); }
         legend { font-weight: 600; padding: 0; }
         fieldset[disabled] { opacity: .75; }
         label.answer { display: inline-flex; gap: 6px; align-items: center; min-height: 32px; padding-inline-end: 12px; }

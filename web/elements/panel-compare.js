@@ -7,7 +7,7 @@ import { number } from '../lib/i18n.js';
 import { csv } from '../lib/table-file.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
-import { gains, scatterPlot } from './compare-plot.js';
+import { gains, percentTick, scatterPlot } from './compare-plot.js';
 import { methodShape } from './look.js';
 import { wholeNumber } from './options.js';
 import { offer, taskTitle, Work } from './work.js';
@@ -29,7 +29,7 @@ class PeftPanelCompare extends LabElement {
         .set > label { display: grid; gap: 2px; font-size: 0.85rem; color: var(--muted); }
         .queue { display: flex; flex-wrap: wrap; gap: 4px 10px; padding: 0; list-style: none; font-size: 0.85rem; }
         .queue .running { font-weight: 650; }
-        td.num { white-space: nowrap; }
+        td.num, tbody th { white-space: nowrap; }
     `];
     static properties = {
         methods: { state: true }, sizes: { state: true }, seeds: { state: true }, steps: { state: true },
@@ -248,7 +248,9 @@ class PeftPanelCompare extends LabElement {
                     @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>
             <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })}
                 .summary=${this.#summary()} .height=${360}
-                .plot=${shown.length ? scatterPlot({ points: shown, better, base, label, show: of === 'loss' && !gain ? number : show, sketch: gain ? result.total : 0 }) : null} .table=${{ columns, rows }}></peft-chart>
+                .plot=${shown.length ? scatterPlot({
+                    points: shown, better, base, label, tick: of === 'loss' && !gain ? number : percentTick, sketch: gain ? result.total : 0,
+                }) : null} .table=${{ columns, rows }}></peft-chart>
             ${this.sketch && !gain ? html`<p class="small" id="no-sketch" role="status">${t('compare.sketch.wait')}</p>` : nothing}
             ${gain ? html`<p class="small">${t('compare.sketch.about', { method: t(`method.${gain}`) })} ${badge('chapter')}</p>` : nothing}
             ${this.#table(all, of, kind, result)}

@@ -35,6 +35,7 @@ class PeftPanelExport extends LabElement {
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
         table.narrow { width: auto; }
         p { overflow-wrap: anywhere; }
+        ul { padding-inline-start: 20px; }
         summary { cursor: pointer; min-height: 32px; }
     `];
 

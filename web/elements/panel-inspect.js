@@ -1,5 +1,5 @@
 /** Inspect ΔW: the matrices of one linear map before and after training, and how many directions the change uses. */
-import { count, percent, significant } from '../lib/format.js';
+import { count, fixed, percent, significant } from '../lib/format.js';
 import { aside, recipe, trainFresh } from '../lib/aside.js';
 import { trainHere } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
@@ -25,7 +25,8 @@ class PeftPanelInspect extends LabElement {
         .maps { display: flex; flex-wrap: wrap; gap: 18px; align-items: flex-start; }
         .factors { display: grid; gap: 14px; min-width: 0; max-width: 100%; }
         .pick label { display: grid; gap: 2px; font-size: 0.85rem; }
-        .pick label.row { display: flex; align-self: end; min-height: 36px; }
+        .pick label.row { display: flex; gap: 6px; align-self: end; min-height: 36px; }
+        td button.link { vertical-align: top; margin-top: -2px; }
         .two > .stack { align-content: start; }
         .equation { background: var(--surface); border-radius: 6px; padding: 6px 10px; min-height: 2.6em; }
         .two { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); }
@@ -332,13 +333,18 @@ class PeftPanelInspect extends LabElement {
 
     #overviewTable() {
         const { place, overview } = this;
-        return html`<div class="stack"><h3>${t('inspect.overview')}</h3><div class="scroll" tabindex="0" role="region" aria-label=${t('inspect.overview')} style="max-height: 340px; overflow-y: auto"><table>
-            <thead><tr><th scope="col">${t('inspect.layer')}</th><th scope="col">${t('inspect.matrix')}</th><th scope="col" class="num">${t('inspect.relative.short')}</th><th scope="col" class="num">${t('inspect.effective')}</th></tr></thead>
+        return html`<div class="stack"><h3>${t('inspect.overview')}</h3>
+            <div class="scroll" tabindex="0" role="region" aria-label=${t('inspect.overview')} style="max-height: 340px; overflow-y: auto"><table>
+            <thead><tr>
+                <th scope="col" class="num">${t('inspect.layer')}</th><th scope="col">${t('inspect.matrix')}</th>
+                <th scope="col" class="num">${t('inspect.relative.short')}</th>
+                <th scope="col" class="num">${t('inspect.effective')}</th></tr></thead>
             <tbody>${overview.map(({ layer, site, spectrum }) => html`<tr class=${place?.layer === layer && place.site === site ? 'chosen' : ''}>
                 <td class="num">${count(layer + 1)}</td>
                 <td><button class="link" @click=${() => this.#choose({ layer, site })}>${site}<span
                     class="sr"> ${t('inspect.layer')} ${layer + 1}</span></button></td>
-                <td class="num">${percent(spectrum.relative * 100)}</td><td class="num">${significant(spectrum.effective_rank)}</td></tr>`)}</tbody></table></div>
+                <td class="num">${percent(spectrum.relative * 100)}</td>
+                <td class="num">${fixed(spectrum.effective_rank)}</td></tr>`)}</tbody></table></div>
             <p class="small muted">${t('inspect.overview.about')}</p></div>`;
     }
 }

@@ -8,6 +8,9 @@ import { methodColor, methodShape } from './look.js';
 /** @param {string} key */
 const label = (key) => [`settings.${key}`, `option.${key}`, `${key}.legend`, `${key}.title`].find(hasText) ?? key;
 
+/** Columns whose cells are set flush with the end. */
+const NUMBERS = ['loss', 'score', 'trained', 'time'];
+
 class PeftRuns extends LabElement {
     static styles = [LabElement.styles, css`
         td { vertical-align: middle; } .shape { color: var(--mc); }
@@ -30,8 +33,12 @@ class PeftRuns extends LabElement {
     render() {
         const { runs } = this.lab;
         return html`<section><h2>${t('runs.title')} ${runs.length ? badge('measured') : nothing}</h2>
-            ${runs.length === 0 ? html`<p class="muted small">${t('runs.none')}</p>` : html`<div class="scroll" tabindex="0" role="region" aria-label=${t('runs.title')}><table>
-            <thead><tr>${['name', 'change', 'loss', 'score', 'trained', 'time', 'status'].map((key) => html`<th scope="col">${key === 'name' ? t('runs.method') : t(`runs.${key}`)}</th>`)}<th scope="col"><span class="sr">${t('runs.actions')}</span></th></tr></thead>
+            ${runs.length === 0 ? html`<p class="muted small">${t('runs.none')}</p>`
+                : html`<div class="scroll" tabindex="0" role="region" aria-label=${t('runs.title')}><table>
+            <thead><tr>
+                ${['name', 'change', 'loss', 'score', 'trained', 'time', 'status'].map((key) => html`<th scope="col"
+                    class=${NUMBERS.includes(key) ? 'num' : ''}>${key === 'name' ? t('runs.method') : t(`runs.${key}`)}</th>`)}
+                <th scope="col"><span class="sr">${t('runs.actions')}</span></th></tr></thead>
             <tbody>${runs.map((_, i) => this.#row(runs.length - 1 - i))}</tbody></table></div>`}</section>`;
     }
 

@@ -8,7 +8,7 @@ const SHORTCUTS = ['train', 'step', 'merge', 'methods', 'undo', 'sliders', 'help
 
 class PeftToolbar extends LabElement {
     static styles = [LabElement.styles, css`
-        header { display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; }
+        header { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: center; justify-content: flex-end; }
         h1 { font-size: 1.25rem; margin-inline-end: auto; }
         fieldset { display: flex; border: 1px solid var(--line-strong); border-radius: 99px; overflow: hidden; background: var(--raised); }
         fieldset label { position: relative; padding: 6px 13px; font-size: .9rem; cursor: pointer; min-height: 36px; display: flex; align-items: center; }
@@ -20,8 +20,8 @@ class PeftToolbar extends LabElement {
         select { min-height: 36px; padding: 2px 6px; }
         dialog { color: var(--text); background: var(--surface); border: 1px solid var(--line-strong); border-radius: var(--radius); max-width: min(92vw, 440px); } dialog ul { padding-inline-start: 1.2em; margin-block: 10px; }
         dialog::backdrop { background: rgb(0 0 0 / .45); }
-        @media (pointer: coarse) { fieldset label { min-height: 44px; } }
-        @media (max-width: 520px) { h1 { flex-basis: 100%; } }
+        @media (pointer: coarse) { fieldset label, select { min-height: 44px; } }
+        @media (max-width: 520px) { header { gap: 6px; justify-content: flex-start; font-size: .92rem; } h1 { flex-basis: 100%; } header :is(button, select) { padding-inline: 8px; } }
     `];
     static watch = ['state', 'status', 'ready', 'run'];
 
