@@ -1,12 +1,12 @@
 /** Mix: two or three trained LoRAs, a weight for each, the text and the losses of the mixture, and what the mixing rules cost. */
 import { aside } from '../lib/aside.js';
 import { mixSummary } from '../lib/engine-words.js';
-import { fixed, percent, significant, splitWords } from '../lib/format.js';
+import { percent } from '../lib/format.js';
 import { Mixer, SCORED, sources, SUM, trainLora } from '../lib/mixing.js';
 import { makeRun } from '../lib/runs.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
-import { stripPlot, stripTable } from './mix-plot.js';
+import { errorsTable, scoresTable, stripResult } from './mix-results.js';
 import { onSliderKey } from './options.js';
 import { taskTitle, Work } from './work.js';
 
@@ -29,12 +29,17 @@ class PeftPanelMix extends LabElement {
         #errors td:last-child { min-width: 16em; }
         .slide { display: grid; grid-template-columns: minmax(0, 1fr) 5.5em; gap: 8px; align-items: center; }
         .slide input[type=number] { width: 100%; }
-        .text { background: var(--surface); border-radius: 6px; padding: 10px 12px; min-height: 4.5em; margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-        .strip td { vertical-align: top; } .two { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 240px), 1fr)); }
+        .text {
+            background: var(--surface); border-radius: 6px; padding: 10px 12px; min-height: 4.5em; margin: 0;
+            white-space: pre-wrap; overflow-wrap: anywhere;
+        }
+        .strip td { vertical-align: top; }
+        .two { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 240px), 1fr)); }
     `];
     static properties = {
-        chosen: { state: true }, weights: { state: true }, rule: { state: true }, density: { state: true }, prompt: { state: true }, text: { state: true }, applied: { state: true },
-        problem: { state: true }, scores: { state: true }, errors: { state: true }, strip: { state: true }, pair: { state: true }, kept: { state: true }, thinking: { state: true },
+        chosen: { state: true }, weights: { state: true }, rule: { state: true }, density: { state: true }, prompt: { state: true },
+        text: { state: true }, applied: { state: true }, problem: { state: true }, scores: { state: true }, errors: { state: true },
+        strip: { state: true }, pair: { state: true }, kept: { state: true }, thinking: { state: true },
     };
 
     constructor() {
@@ -49,11 +54,11 @@ class PeftPanelMix extends LabElement {
         /** @type {import('../lib/mixing.js').Applied | null} */
         this.applied = null;
         this.problem = '';
-        /** @type {{task: string, split: string, items: number, base: number, loss: number, score: number | null}[] | null} */
+        /** @type {import('./mix-results.js').Score[] | null} */
         this.scores = null;
-        /** @type {{type: string, error: number, exact: boolean, rank: number, message: string}[] | null} */
+        /** @type {import('./mix-results.js').RuleError[] | null} */
         this.errors = null;
-        /** @type {{weight: number, losses: number[], held: {split: string, items: number}[], text: string}[] | null} */
+        /** @type {import('./mix-results.js').StripPoint[] | null} */
         this.strip = null;
         this.pair = ['pirate', 'mood'];
         /** Steps of the two LoRAs trained here; 0: the presets'. */
@@ -179,7 +184,10 @@ class PeftPanelMix extends LabElement {
         this.#touch();
     }
 
-    /** Longer work with the mixture. @param {number} total @param {string} label @param {(mixer: Mixer, hand: import('./work.js').Hand) => Promise<void>} job */
+    /**
+     * Longer work with the mixture.
+     * @param {number} total @param {string} label @param {(mixer: Mixer, hand: import('./work.js').Hand) => Promise<void>} job
+     */
     async #longer(total, label, job) {
         this.speaking?.abort();
         while (this.thinking) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -209,12 +217,14 @@ class PeftPanelMix extends LabElement {
         return this.#longer(POINTS, t('mix.strip.running'), async (mixer, { signal, tick, check }) => {
             const points = [];
             const rest = this.weights.slice(2, this.used.length);
+            const ends = this.used.slice(0, 2);
             for (let i = 0; i < POINTS; i++) {
                 const weight = i / (POINTS - 1);
                 await mixer.apply(this.rule, [1 - weight, weight, ...rest], { density: this.density });
                 const losses = [];
-                for (const { task } of this.used.slice(0, 2)) losses.push(mixer.tasks.includes(task) ? await mixer.loss(task, signal) : NaN);
-                points.push({ weight, losses, held: this.used.slice(0, 2).map(({ task }) => mixer.heldOut(task)), text: await mixer.say(this.prompt, signal) });
+                for (const { task } of ends) losses.push(mixer.tasks.includes(task) ? await mixer.loss(task, signal) : NaN);
+                const held = ends.map(({ task }) => mixer.heldOut(task));
+                points.push({ weight, losses, held, text: await mixer.say(this.prompt, signal) });
                 tick();
                 check();
             }
@@ -237,7 +247,11 @@ class PeftPanelMix extends LabElement {
             const { module, files } = await mixer.keep(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
             const from = lab.runs.find((run) => this.used.some((source) => source.key === `run ${run.id}`)) ?? lab.run;
             const id = Math.max(0, ...lab.runs.map((run) => run.id)) + 1;
-            const run = makeRun({ id, state: { ...lab.state, task: from?.task ?? lab.state.task }, module, counts: { trainable: module.parameters, total: lab.description?.counts.total ?? 0 }, train: { ...from?.train, steps: 0 }, sample: { prompt: this.prompt, before: '', after: '' }, base: null });
+            const counts = { trainable: module.parameters, total: lab.description?.counts.total ?? 0 };
+            const run = makeRun({
+                id, state: { ...lab.state, task: from?.task ?? lab.state.task }, module, counts, train: { ...from?.train, steps: 0 },
+                sample: { prompt: this.prompt, before: '', after: '' }, base: null,
+            });
             lab.adopt([{ ...run, status: 'done', adapter: files, sample: { ...run.sample, after: this.text } }]);
             this.kept = id;
             this.say(t('mix.kept', { n: String(id) }));
@@ -247,7 +261,9 @@ class PeftPanelMix extends LabElement {
     /** Two LoRAs to mix, for who has none. */
     async #trainPair() {
         const { lab, pair } = this;
-        const planned = await Promise.all(pair.map(async (name) => this.steps || (await lab.readTask(name)).presets.find((preset) => preset.method === 'lora')?.steps || 80)).catch(() => [80, 80]);
+        const stepsOf = async (/** @type {string} */ name) => this.steps
+            || (await lab.readTask(name)).presets.find((preset) => preset.method === 'lora')?.steps || 80;
+        const planned = await Promise.all(pair.map(stepsOf)).catch(() => [80, 80]);
         await this.work.run(planned[0] + planned[1], t('mix.train.running'), async ({ signal, tick }) => {
             for (const task of pair) {
                 const run = await trainLora(lab, task, { steps: this.steps, signal, onStep: () => tick() });
@@ -259,69 +275,92 @@ class PeftPanelMix extends LabElement {
 
     render() {
         const { lab, used } = this;
+        const waiting = html`<p role="status">${t(`status.${lab.status}`)}</p>`;
         return html`<section class="stack"><h2>${t('mix.title')}</h2><p class="muted small">${t('mix.about')}</p>
-            ${!lab.engine ? html`<p role="status">${t(`status.${lab.status}`)}</p>` : used.length < 2 ? this.#trainFirst() : this.#mixing()}</section>`;
+            ${!lab.engine ? waiting : used.length < 2 ? this.#trainFirst() : this.#mixing()}</section>`;
     }
 
     #trainFirst() {
         const { lab, pair } = this;
+        const choice = (/** @type {string} */ value, /** @type {number} */ i) => html`<label>${
+            t('mix.train.task', { letter: LETTERS[i] })}<select ?disabled=${this.work.running}
+            @change=${(/** @type {any} */ e) => { this.pair = pair.with(i, e.target.value); }}>
+            ${lab.index.tasks.map(({ name, title }) => html`<option value=${name}
+                ?selected=${name === value}>${taskTitle(name, title)}</option>`)}</select></label>`;
         return html`<p>${t('mix.none', { n: this.all.length })}</p>
-            <div class="row">${pair.map((value, i) => html`<label>${t('mix.train.task', { letter: LETTERS[i] })}<select ?disabled=${this.work.running} @change=${(/** @type {any} */ e) => { this.pair = pair.with(i, e.target.value); }}>${lab.index.tasks.map((task) => html`<option value=${task.name} ?selected=${task.name === value}>${taskTitle(task.name, task.title)}</option>`)}</select></label>`)}
-                ${this.work.running ? nothing : html`<button class="primary" id="train-pair" ?disabled=${pair[0] === pair[1]} @click=${this.#trainPair}>${t('mix.train.do')}</button>`}</div>${this.work.bar()}`;
+            <div class="row">${pair.map(choice)}
+                ${this.work.running ? nothing : html`<button class="primary" id="train-pair" ?disabled=${pair[0] === pair[1]}
+                    @click=${this.#trainPair}>${t('mix.train.do')}</button>`}</div>
+            ${this.work.bar()}`;
     }
 
     #mixing() {
         const { lab, used, all, work, applied } = this;
-        const rules = [SUM, ...(lab.engine?.mix_types ?? []).map((/** @type {any} */ m) => m.name)].filter((name) => lab.state.level !== 'student' || STUDENT_RULES.includes(name));
+        const rules = [SUM, ...(lab.engine?.mix_types ?? []).map((/** @type {any} */ m) => m.name)]
+            .filter((name) => lab.state.level !== 'student' || STUDENT_RULES.includes(name));
         const summary = this.rule === SUM ? t('mix.rule.sum.about') : mixSummary(lab.engine?.mix_types, this.rule);
-        const choose = (/** @type {number} */ i, /** @type {string} */ key) => { this.chosen = [...used.map((s) => s.key), '', ''].slice(0, 3).with(i, key); };
+        const choose = (/** @type {number} */ i, /** @type {string} */ key) => {
+            this.chosen = [...used.map((s) => s.key), '', ''].slice(0, 3).with(i, key);
+        };
+        const onRule = (/** @type {any} */ e) => { this.rule = e.target.value; this.#touch(); };
+        const onDensity = (/** @type {any} */ e) => {
+            this.density = Math.max(0.05, Math.min(1, Number(e.target.value) || 0.5));
+            this.#touch();
+        };
+        const onPrompt = (/** @type {any} */ e) => { this.prompt = e.target.value; this.#touch(0); };
+        const button = (/** @type {string} */ id, /** @type {() => void} */ act, /** @type {string} */ text) =>
+            html`<button id=${id} ?disabled=${work.running} @click=${act}>${text}</button>`;
         return html`<div class="sources">${LETTERS.map((letter, i) => this.#source(letter, i, all, used[i], choose))}</div>
-            <div class="two"><label>${t('mix.rule')}<select id="rule" ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.rule = e.target.value; this.#touch(); }}>${rules.map((name) => html`<option value=${name} ?selected=${name === this.rule}>${name === SUM ? t('mix.rule.sum') : name}</option>`)}</select></label>
-                ${/ties|dare|magnitude/.test(this.rule) ? html`<label>${t('mix.density')}<input type="number" min="0.05" max="1" step="0.05" .value=${String(this.density)} @change=${(/** @type {any} */ e) => { this.density = Math.max(0.05, Math.min(1, Number(e.target.value) || 0.5)); this.#touch(); }}></label>` : nothing}
-                <label>${t('settings.prompt')}<textarea id="prompt" rows="2" maxlength="400" .value=${this.prompt} ?disabled=${work.running} @change=${(/** @type {any} */ e) => { this.prompt = e.target.value; this.#touch(0); }}></textarea></label></div>
-            <p class="small">${summary} ${applied ? html`${applied.exact ? t('mix.exact') : t('mix.error', { percent: percent(applied.error * 100) })} ${badge('measured')}` : nothing}</p>
+            <div class="two"><label>${t('mix.rule')}<select id="rule" ?disabled=${work.running} @change=${onRule}>
+                    ${rules.map((name) => html`<option value=${name} ?selected=${name === this.rule}>${
+                        name === SUM ? t('mix.rule.sum') : name}</option>`)}</select></label>
+                ${/ties|dare|magnitude/.test(this.rule) ? html`<label>${t('mix.density')}<input type="number"
+                    min="0.05" max="1" step="0.05" .value=${String(this.density)} @change=${onDensity}></label>` : nothing}
+                <label>${t('settings.prompt')}<textarea id="prompt" rows="2" maxlength="400" .value=${this.prompt}
+                    ?disabled=${work.running} @change=${onPrompt}></textarea></label></div>
+            <p class="small">${summary} ${applied ? html`${
+                applied.exact ? t('mix.exact') : t('mix.error', { percent: percent(applied.error * 100) })} ${badge('measured')}` : nothing}</p>
             ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
-            <h3>${t('mix.text')} ${badge('measured')}</h3><p class="text" aria-live="polite" aria-busy=${this.thinking}><span class="muted">${this.prompt}</span>${this.text || (this.thinking ? ' …' : '')}</p>
-            <div class="row"><button id="score" ?disabled=${work.running} @click=${this.#score}>${t('mix.score')}</button><button id="strip" ?disabled=${work.running} @click=${this.#sweep}>${t('mix.strip.do', { n: POINTS })}</button><button id="rules" ?disabled=${work.running} @click=${this.#compareRules}>${t('mix.rules.do')}</button><button id="keep" ?disabled=${work.running} @click=${this.#keep}>${t('mix.keep')}</button>
+            <h3>${t('mix.text')} ${badge('measured')}</h3>
+            <p class="text" aria-live="polite" aria-busy=${this.thinking}><span class="muted">${this.prompt}</span>${
+                this.text || (this.thinking ? ' …' : '')}</p>
+            <div class="row">
+                ${button('score', () => this.#score(), t('mix.score'))}
+                ${button('strip', () => this.#sweep(), t('mix.strip.do', { n: POINTS }))}
+                ${button('rules', () => this.#compareRules(), t('mix.rules.do'))}
+                ${button('keep', () => this.#keep(), t('mix.keep'))}
                 ${this.kept ? html`<span class="small muted">${t('mix.kept', { n: String(this.kept) })}</span>` : nothing}</div>
             ${work.bar()}${this.#results()}`;
     }
 
-    /** @param {string} letter @param {number} i @param {import('../lib/mixing.js').Source[]} all @param {import('../lib/mixing.js').Source | undefined} source @param {(i: number, key: string) => void} choose */
+    /**
+     * @param {string} letter @param {number} i @param {import('../lib/mixing.js').Source[]} all
+     * @param {import('../lib/mixing.js').Source | undefined} source @param {(i: number, key: string) => void} choose
+     */
     #source(letter, i, all, source, choose) {
         const busy = this.work.running;
         const label = t('mix.weight', { letter });
-        return html`<div class="card stack"><label>${t('mix.source', { letter })}<select ?disabled=${busy} @change=${(/** @type {any} */ e) => choose(i, e.target.value)}>
-                ${i === 2 ? html`<option value="" ?selected=${!source}>${t('word.none')}</option>` : nothing}${all.map((s) => html`<option value=${s.key} ?selected=${s === source || s.key === source?.key}>${s.name}</option>`)}</select></label>
-            ${source ? html`<div class="slide"><input type="range" min="-1" max="1.5" step=${FINE} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @input=${(/** @type {any} */ e) => this.#weigh(i, Math.round(Number(e.target.value) / STEP) * STEP)}
-                @keydown=${(/** @type {KeyboardEvent} */ e) => onSliderKey(e, { value: this.weights[i], min: LOW, max: HIGH, step: STEP, fine: FINE, big: 0.25 }, (value) => this.#weigh(i, value))}>
-                <input type="number" min="-1" max="1.5" step=${FINE} aria-label=${label} .value=${String(this.weights[i])} ?disabled=${busy} @change=${(/** @type {any} */ e) => this.#weigh(i, Number(e.target.value))}></div>` : nothing}</div>`;
-    }
-
-    /** A second line, in brackets. @param {string} text */
-    #small(text) {
-        return html`<br><span class="small muted">(${text})</span>`;
+        const slider = { value: this.weights[i], min: LOW, max: HIGH, step: STEP, fine: FINE, big: 0.25 };
+        const slid = (/** @type {any} */ e) => this.#weigh(i, Math.round(Number(e.target.value) / STEP) * STEP);
+        const typed = (/** @type {any} */ e) => this.#weigh(i, Number(e.target.value));
+        const onKey = (/** @type {KeyboardEvent} */ e) => onSliderKey(e, slider, (value) => this.#weigh(i, value));
+        return html`<div class="card stack"><label>${t('mix.source', { letter })}<select ?disabled=${busy}
+                @change=${(/** @type {any} */ e) => choose(i, e.target.value)}>
+                ${i === 2 ? html`<option value="" ?selected=${!source}>${t('word.none')}</option>` : nothing}
+                ${all.map((s) => html`<option value=${s.key} ?selected=${s === source || s.key === source?.key}>${s.name}</option>`)}
+                </select></label>
+            ${source ? html`<div class="slide"><input type="range" min="-1" max="1.5" step=${FINE} aria-label=${label}
+                    .value=${String(this.weights[i])} ?disabled=${busy} @input=${slid} @keydown=${onKey}>
+                <input type="number" min="-1" max="1.5" step=${FINE} aria-label=${label}
+                    .value=${String(this.weights[i])} ?disabled=${busy} @change=${typed}></div>` : nothing}</div>`;
     }
 
     #results() {
-        const { scores, strip, errors, used } = this;
+        const { scores, strip, errors, used, lab } = this;
         const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${taskTitle(source.task)}`);
-        const at = (/** @type {string} */ label, /** @type {any} */ table) => html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>${table}</div>`;
-        const held = (strip?.[0]?.held ?? []).filter(({ split }) => split).map(({ split, items }, i) => `${names[i]}: ${splitWords(split, items)}`);
-        return html`${scores ? at(t('mix.score'), html`<table id="scores"><thead><tr><th scope="col">${t('task.choose')}</th><th scope="col" class="num">${t('compare.base')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('mix.loss')}</th><th scope="col" class="num">${t('mix.mixture')}, ${t('compare.of.score')}${this.#small(t('split.first', { n: SCORED }))}</th></tr></thead>
-                <tbody>${scores.map((row) => html`<tr><th scope="row">${taskTitle(row.task)}${this.#small(splitWords(row.split, row.items))}</th><td class="num">${fixed(row.base, 3)}</td><td class="num">${fixed(row.loss, 3)}</td><td class="num">${row.score === null ? '–' : percent(row.score * 100)} ${badge('measured')}</td></tr>`)}</tbody></table>`) : nothing}
-            ${strip ? html`<h3>${t('mix.strip')} ${badge('measured')}</h3><peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('mix.strip')} .summary=${this.#stripSummary(strip, names)} .height=${240} .plot=${stripPlot(strip, names)} .table=${stripTable(strip, names)}></peft-chart>
-                <p class="small muted" id="held">${held.join('; ')}</p>
-                ${at(t('mix.strip.texts'), html`<table class="strip"><thead><tr><th scope="col" class="num">A</th><th scope="col" class="num">B</th><th scope="col">${t('mix.text')}</th></tr></thead><tbody>${strip.map((p) => html`<tr><td class="num">${fixed(1 - p.weight, 1)}</td><td class="num">${fixed(p.weight, 1)}</td><td class="small">${p.text}</td></tr>`)}</tbody></table>`)}` : nothing}
-            ${errors ? html`<h3>${t('mix.rules')} ${badge('measured')}</h3>${at(t('mix.rules'), html`<table id="errors"><thead><tr><th scope="col">${t('mix.rule')}</th><th scope="col" class="num">${t('mix.rules.error')}</th><th scope="col" class="num">${t('mix.rules.rank')}</th><th scope="col">${t('mix.rules.what')}</th></tr></thead>
-                <tbody>${errors.map((row) => html`<tr><th scope="row">${row.type}</th><td class="num">${row.message ? '–' : row.exact ? t('mix.rules.exact') : percent(row.error * 100)}</td><td class="num">${row.rank || '–'}</td><td class="small">${row.message || mixSummary(this.lab.engine?.mix_types, row.type)}</td></tr>`)}</tbody></table>`)}
-                <p class="small muted">${t('mix.rules.about')}</p>` : nothing}`;
-    }
-
-    /** @param {{weight: number, losses: number[]}[]} strip @param {string[]} names */
-    #stripSummary(strip, names) {
-        const best = (/** @type {number} */ i) => strip.reduce((a, b) => (b.losses[i] < a.losses[i] ? b : a));
-        return t('mix.strip.summary', { a: names[0], wa: significant(best(0).weight, 2), la: fixed(best(0).losses[0], 3), b: names[1], wb: significant(best(1).weight, 2), lb: fixed(best(1).losses[1], 3) });
+        return html`${scores ? scoresTable(scores) : nothing}
+            ${strip ? stripResult(this, strip, names) : nothing}
+            ${errors ? errorsTable(errors, lab.engine?.mix_types) : nothing}`;
     }
 }
 define('peft-panel-mix', PeftPanelMix);
