@@ -14,16 +14,25 @@ class PeftCounter extends LabElement {
     static styles = [LabElement.styles, css`
         :host { container-type: inline-size; }
         .card { display: grid; gap: 6px 24px; padding-block: 8px; }
-        @container (min-width: 1000px) { .card { grid-template-columns: minmax(0, 10fr) minmax(0, 11fr); align-items: start; } .large .line { min-height: 30px; } }
+        @container (min-width: 1000px) {
+            .card { grid-template-columns: minmax(0, 10fr) minmax(0, 11fr); align-items: start; }
+            .large .line { min-height: 30px; }
+        }
         .side { display: grid; gap: 2px; align-content: start; }
         .big { font-size: 1.35rem; font-weight: 700; }
         .run:not(.on) { display: none; } .run.on + span { position: absolute; clip-path: inset(50%); }
         .card { min-height: 94px; box-sizing: border-box; } @container (max-width: 999px) { .side.large { min-height: 62px; } }
         .line { display: flex; flex-wrap: wrap; gap: 4px 8px; align-items: baseline; }
-        .bar { height: 8px; border-radius: 4px; background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px); border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 60px; align-self: center; min-width: 40px; }
+        .bar {
+            height: 8px; border-radius: 4px;
+            background: repeating-linear-gradient(135deg, var(--line) 0 4px, var(--surface) 4px 8px);
+            border: 1px solid var(--line-strong); overflow: hidden; flex: 1 1 60px; align-self: center;
+            min-width: 40px;
+        }
         .bar i { display: block; height: 100%; background: var(--mc); min-width: 3px; transition: width .35s; }
         select { min-height: 32px; padding: 2px 4px; max-width: 9.5em; }
-        details { font-size: .85rem; } details[open] { flex: 1 1 100%; } summary { cursor: pointer; color: var(--accent); padding-block: 2px; min-height: 24px; }
+        details { font-size: .85rem; } details[open] { flex: 1 1 100%; }
+        summary { cursor: pointer; color: var(--accent); padding-block: 2px; min-height: 24px; }
         ul { padding-inline-start: 1.2em; margin-top: 4px; }
     `];
     static watch = ['counts', 'state', 'ready'];
@@ -61,7 +70,11 @@ class PeftCounter extends LabElement {
         if (from && this.isConnected && !matchMedia('(prefers-reduced-motion: reduce)').matches) this.#run(from, this.#shown);
     }
 
-    /** Lets the number run from the old value to the new one, so that the eye sees which way and how far. Screen readers are told the new one only. @param {{to: number, share: number}} from @param {{to: number, share: number}} to */
+    /**
+     * Lets the number run from the old value to the new one, so that the eye sees which way and how far. Screen readers are told the
+     * new one only.
+     * @param {{to: number, share: number}} from @param {{to: number, share: number}} to
+     */
     #run(from, to) {
         const began = performance.now();
         const frame = () => {
@@ -88,11 +101,15 @@ class PeftCounter extends LabElement {
         if (!session || !module) return;
         const { shape } = state;
         const methods = description.modules.map((/** @type {any} */ m) => ({ method: m.method, options: m.options }));
-        const [large, here, book] = await Promise.all([session.countFor({ shape, methods }), ...this.#onQueryAndValue(session, description)].map((count) => count.catch(() => null)));
+        const counts = [session.countFor({ shape, methods }), ...this.#onQueryAndValue(session, description)];
+        const [large, here, book] = await Promise.all(counts.map((count) => count.catch(() => null)));
         if (shape === this.lab.state.shape) Object.assign(this, { large, narrow: here && book ? { here, book } : null });
     }
 
-    /** LoRA on every matrix, counted again as the chapter has it: here, and on the large shape. @param {import('../engine/session.js').Session} session @param {any} description @returns {Promise<any>[]} */
+    /**
+     * LoRA on every matrix, counted again as the chapter has it: here, and on the large shape.
+     * @param {import('../engine/session.js').Session} session @param {any} description @returns {Promise<any>[]}
+     */
     #onQueryAndValue(session, { modules }) {
         const [{ method, options }] = modules;
         const { engine, state } = this.lab;
@@ -103,15 +120,20 @@ class PeftCounter extends LabElement {
 
     render() {
         const { lab } = this;
-        const counts = lab.description?.counts ?? (recorded.run.method === lab.state.method ? { ...recorded.run, percent: (100 * recorded.run.trainable) / recorded.run.total, added: recorded.run.trainable } : null);
+        const { run } = recorded;
+        const counts = lab.description?.counts ?? (run.method === lab.state.method
+            ? { ...run, percent: (100 * run.trainable) / run.total, added: run.trainable } : null);
         if (!counts) return html`<section class="card muted">${t('counter.loading')}</section>`;
         const kind = lab.description ? 'measured' : 'recorded';
         return html`<section class="card" aria-label=${t('counter.title')} style="--mc: ${methodColor(lab.state.method)}">
-            <div class="side"><div class="line"><span class="big num"><span class="run" aria-hidden="true"></span><span part="count">${count(counts.trainable)}</span></span>
+            <div class="side"><div class="line">
+                <span class="big num"><span class="run" aria-hidden="true"></span><span part="count">${count(counts.trainable)}</span></span>
                 <span>${t('counter.here', { total: count(counts.total) })} <strong class="num">${percent(counts.percent)}</strong></span>
                 <span class="bar" aria-hidden="true"><i style="width: ${Math.min(100, counts.percent)}%"></i></span></div>
             <p class="small muted">${lab.merged ? t('diagram.merged') : this.#whose(counts)} ${badge(kind)}</p>
-            ${this.narrow && !lab.merged ? html`<p class="small muted" part="narrow">${t('counter.all_maps', { n: this.narrow.here.trainable })}</p>` : nothing}</div>
+            ${this.narrow && !lab.merged
+                ? html`<p class="small muted" part="narrow">${t('counter.all_maps', { n: this.narrow.here.trainable })}</p>`
+                : nothing}</div>
             <div class="side large">${this.#large()}</div></section>`;
     }
 
@@ -125,12 +147,18 @@ class PeftCounter extends LabElement {
         const shapes = lab.engine?.shapes;
         if (!shapes || !large) return nothing;
         return html`<div class="line"><label class="row"><span>${t('counter.same_on')}</span>
-            <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>${shapes.map((/** @type {any} */ s) => html`<option value=${s.name} ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>
+            <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>
+                ${shapes.map((/** @type {any} */ s) => html`<option value=${s.name}
+                    ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>
             <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
             ${badge('calculated')}</div>
-            <div class="line small muted">${large.file_bytes?.fp32 ? html`<span>${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing}
-            ${this.narrow ? html`<span aria-hidden="true">·</span><span part="chapter">${t('counter.chapter', { n: this.narrow.book.trainable })}</span>` : nothing}
-            ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary><ul>${large.assumptions.map((/** @type {string} */ each) => html`<li>${said(each)}</li>`)}</ul></details>` : nothing}</div>`;
+            <div class="line small muted">
+                ${large.file_bytes?.fp32 ? html`<span>${t('counter.file', { size: byteSize(large.file_bytes.fp32) })}</span>` : nothing}
+                ${this.narrow ? html`<span aria-hidden="true">·</span>
+                    <span part="chapter">${t('counter.chapter', { n: this.narrow.book.trainable })}</span>` : nothing}
+                ${large.assumptions?.length ? html`<details @toggle=${() => usePanelTexts()}><summary>${t('counter.how')}</summary>
+                    <ul>${large.assumptions.map((/** @type {string} */ each) => html`<li>${said(each)}</li>`)}</ul></details>` : nothing}
+                </div>`;
     }
 }
 define('peft-counter', PeftCounter);

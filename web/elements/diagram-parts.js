@@ -29,8 +29,10 @@ function kindOf(name) {
 
 /**
  * @param {any} description of the session
- * @returns {{layers: number, width: number, virtual: number, memory: number, merged: boolean, method: string, methods: string[], blocks: Map<string, {parts: Part[], kind: Block['kind'], method: string}>, perLayer: Map<string, number>}}
- *   methods: of the active modules, each once; blocks: what is trained in the first layer that has it, by place, and by which method; perLayer: trained numbers per place over all layers
+ * @returns {{layers: number, width: number, virtual: number, memory: number, merged: boolean, method: string, methods: string[],
+ *   blocks: Map<string, {parts: Part[], kind: Block['kind'], method: string}>, perLayer: Map<string, number>}}
+ *   methods: of the active modules, each once; blocks: what is trained in the first layer that has it, by place, and by which method;
+ *   perLayer: trained numbers per place over all layers
  */
 export function partsOf(description) {
     /** @type {Map<string, {parts: Part[], kind: Block['kind'], layer: number, method: string}>} */
@@ -49,8 +51,10 @@ export function partsOf(description) {
         }
     }
     const sum = (/** @type {string} */ key) => modules.reduce((/** @type {number} */ n, /** @type {any} */ m) => n + (m[key] ?? 0), 0);
+    const methods = /** @type {string[]} */ (modules.map((/** @type {any} */ m) => m.method));
     return {
-        layers: description.model.num_hidden_layers, width: description.model.hidden_size, virtual: sum('virtual_tokens'), memory: sum('memory_tokens'),
-        merged: Boolean(description.model.merged), method: modules[0]?.method ?? '', methods: [...new Set(/** @type {string[]} */ (modules.map((/** @type {any} */ m) => m.method)))], blocks, perLayer,
+        layers: description.model.num_hidden_layers, width: description.model.hidden_size,
+        virtual: sum('virtual_tokens'), memory: sum('memory_tokens'), merged: Boolean(description.model.merged),
+        method: methods[0] ?? '', methods: [...new Set(methods)], blocks, perLayer,
     };
 }

@@ -32,7 +32,9 @@ class PeftDiagram extends LabElement {
         .row { fill: var(--mc); stroke: var(--surface); }
         .frame { fill: none; stroke: var(--line-strong); stroke-dasharray: 2 3; }
         .flow { stroke: var(--line-strong); stroke-width: 1.5; fill: none; }
-        [role="button"] { cursor: pointer; } [role="button"]:focus-visible { outline: none; } [role="button"]:focus-visible > rect:first-of-type { stroke: var(--accent); stroke-width: 4; }
+        [role="button"] { cursor: pointer; }
+        [role="button"]:focus-visible { outline: none; }
+        [role="button"]:focus-visible > rect:first-of-type { stroke: var(--accent); stroke-width: 4; }
         .legend { display: flex; gap: 6px 16px; flex-wrap: wrap; font-size: .82rem; margin-top: 4px; }
         .legend b { color: var(--mc); }
         .training .piece, .training .row, .training .own > rect { animation: shimmer 1.2s ease-in-out infinite alternate; }
@@ -54,12 +56,19 @@ class PeftDiagram extends LabElement {
         if (!lab.description) return html`<h2>${t('diagram.title')}</h2><p class="muted small wait">${t('diagram.loading')}</p>`;
         const parts = partsOf(lab.description);
         const methods = parts.methods.length ? parts.methods : [lab.state.method];
-        const method = methods.map((name) => t(`method.${name}`)).join(' + ');
-        const summary = t('diagram.summary', { layers: parts.layers, width: parts.width, method, parts: this.#names(parts) });
+        const named = methods.map((name) => t(`method.${name}`));
+        const summary = t('diagram.summary', {
+            layers: parts.layers, width: parts.width, method: named.join(' + '), parts: this.#names(parts),
+        });
+        const key = (/** @type {string} */ name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${
+            methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`;
+        const quiet = parts.merged || !parts.blocks.size || !playgroundAround(this) || lab.state.hide.includes('inspect');
         return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>
             <div style="--mc: ${methodColor(parts.method)}" class=${lab.status === 'training' ? 'training' : ''}>
             ${this.#drawing(parts, summary)}
-            <p class="legend">${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : html`${methods.map((name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`)}<span class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>`}</p><p class="small muted read num" role="status">${this.read || (parts.merged || !parts.blocks.size || !playgroundAround(this) || lab.state.hide.includes('inspect') ? nothing : t('diagram.hint'))}</p></div>`;
+            <p class="legend">${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : html`${methods.map(key)}<span
+                class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>`}</p>
+            <p class="small muted read num" role="status">${this.read || (quiet ? nothing : t('diagram.hint'))}</p></div>`;
     }
 
     /** @param {ReturnType<typeof partsOf>} parts */
@@ -81,36 +90,71 @@ class PeftDiagram extends LabElement {
     #drawing(parts, summary) {
         const rows = Math.min(parts.virtual, 10);
         const memory = Math.min(parts.memory, 12);
-        const rowsOf = (/** @type {string} */ method) => `--mc: ${methodColor(method)}`; // learned rows before the text are prompts, those in the layers prefixes
+        // Learned rows before the text are prompts, those in the layers prefixes.
+        const rowsOf = (/** @type {string} */ method) => `--mc: ${methodColor(method)}`;
         const high = parts.blocks.has('attention_bottleneck') ? 0 : SHORTER.attention_bottleneck; // what stands below attention moves up by this
         const low = high + (parts.blocks.has('ffn_bottleneck') ? 0 : SHORTER.ffn_bottleneck); // and what stands below the layers by this
         return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT - low}" role="group" aria-label=${summary}>
-            <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" style="fill: var(--raised)"></rect><line x1="0" y1="0" x2="0" y2="6" style="stroke: var(--line)"></line></pattern></defs>
-            ${parts.virtual ? svg`<g style=${rowsOf('prompt')}>${Array.from({ length: rows }, (_, i) => svg`<rect class="row" x=${28 + i * 11} y="6" width="9" height="18" rx="2"></rect>`)}<text class="dim" x="28" y="37">${t('diagram.virtual', { n: parts.virtual })}</text></g>` : nothing}
+            <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+                    <rect width="6" height="6" style="fill: var(--raised)"></rect>
+                    <line x1="0" y1="0" x2="0" y2="6" style="stroke: var(--line)"></line></pattern></defs>
+            ${parts.virtual
+                ? svg`<g style=${rowsOf('prompt')}>
+                    ${Array.from({ length: rows }, (_, i) =>
+                        svg`<rect class="row" x=${28 + i * 11} y="6" width="9" height="18" rx="2"></rect>`)}
+                    <text class="dim" x="28" y="37">${t('diagram.virtual', { n: parts.virtual })}</text></g>`
+                : nothing}
             <text x=${parts.virtual ? 34 + rows * 11 : 170} y="20" text-anchor=${parts.virtual ? 'start' : 'middle'}>${t('diagram.text')} …</text>
-            <path class="flow" d="M170 ${parts.virtual ? 40 : 26} V48 M170 72 V86 M170 168 V${202 - high} M170 ${266 - high} V${316 - low} M170 ${336 - low} V${346 - low}"></path>
+            <path class="flow" d=${[
+                `M170 ${parts.virtual ? 40 : 26} V48 M170 72 V86 M170 168 V${202 - high}`,
+                `M170 ${266 - high} V${316 - low} M170 ${336 - low} V${346 - low}`,
+            ].join(' ')}></path>
             ${this.#block(parts, 'embed', t('diagram.embed'), 90, 48, 160, 24)}
             <rect class="frame" x="16" y="86" width="308" height=${220 - low} rx="8"></rect>
             <text class="dim" x="28" y="99">${t('diagram.layers', { n: parts.layers })}</text>
-            ${parts.memory ? svg`<g style=${rowsOf('prefix')}>${Array.from({ length: memory }, (_, i) => svg`<rect class="row" x=${180 + i * 11} y="89" width="9" height="12" rx="2"></rect>`)}<title>${t('diagram.memory', { n: parts.memory })}</title></g>` : nothing}
-            ${LAYER.map(([place, name, x, y, w, h], i) => (place.endsWith('_bottleneck') && !parts.blocks.has(place) ? nothing : this.#block(parts, place, name === 'norm' || name === 'bottleneck' ? t(`diagram.${name}`) : name, x, i < LOWER ? y : y - high, w, h)))}
+            ${parts.memory
+                ? svg`<g style=${rowsOf('prefix')}>
+                    ${Array.from({ length: memory }, (_, i) =>
+                        svg`<rect class="row" x=${180 + i * 11} y="89" width="9" height="12" rx="2"></rect>`)}
+                    <title>${t('diagram.memory', { n: parts.memory })}</title></g>`
+                : nothing}
+            ${LAYER.map(([place, name, x, y, w, h], i) => {
+                if (place.endsWith('_bottleneck') && !parts.blocks.has(place)) return nothing;
+                const label = name === 'norm' || name === 'bottleneck' ? t(`diagram.${name}`) : name;
+                return this.#block(parts, place, label, x, i < LOWER ? y : y - high, w, h);
+            })}
             ${this.#block(parts, 'norm', t('diagram.norm'), 90, 316 - low, 160, 20)}
             <text x="170" y=${360 - low} text-anchor="middle">${t('diagram.out')}</text></svg>`;
     }
 
-    /** @param {ReturnType<typeof partsOf>} parts @param {string} place @param {string} label @param {number} x @param {number} y @param {number} w @param {number} h */
+    /**
+     * @param {ReturnType<typeof partsOf>} parts @param {string} place @param {string} label
+     * @param {number} x @param {number} y @param {number} w @param {number} h
+     */
     #block(parts, place, label, x, y, w, h) {
         const trained = parts.merged ? undefined : parts.blocks.get(place);
-        if (!trained) return svg`<g class="block"><rect x=${x} y=${y} width=${w} height=${h} rx="4"></rect><text x=${x + w / 2} y=${y + h / 2 + 4} text-anchor="middle" class=${h < 24 ? 'dim' : ''}>${label}</text></g>`;
+        const box = svg`<rect x=${x} y=${y} width=${w} height=${h} rx="4"></rect>`;
+        if (!trained) {
+            return svg`<g class="block">${box}<text x=${x + w / 2} y=${y + h / 2 + 4} text-anchor="middle"
+                class=${h < 24 ? 'dim' : ''}>${label}</text></g>`;
+        }
         const own = trained.kind === 'weight' || trained.kind === 'bottleneck';
         const numbers = trained.parts.reduce((sum, part) => sum + part.count, 0);
-        const text = t('diagram.part', { name: label, shape: trained.parts.map((part) => `${part.name} ${part.shape.join('×')}`).join(', '), n: count(numbers) });
+        const shape = trained.parts.map((part) => `${part.name} ${part.shape.join('×')}`).join(', ');
+        const text = t('diagram.part', { name: label, shape, n: count(numbers) });
         const show = () => { this.read = text; };
         const select = () => this.fire('peft-select', { site: place });
         const detour = trained.kind === 'detour' && h > 30;
-        return svg`<g class="block lit ${own ? 'own' : ''}" style="--mc: ${methodColor(trained.method)}" data-method=${trained.method} role="button" tabindex="0" aria-label=${text} @mouseenter=${show} @focus=${show} @click=${() => { show(); select(); }}
-            @keydown=${(/** @type {KeyboardEvent} */ e) => { if (e.key !== 'Enter' && e.key !== ' ') return; e.preventDefault(); select(); }}><rect x=${x} y=${y} width=${w} height=${h} rx="4"></rect>
-            ${detour ? svg`<rect class="piece" x=${x + w - 31} y=${y + 5} width="11" height=${h - 10} rx="2"></rect><rect class="piece" x=${x + w - 16} y=${y + 11} width="11" height=${h - 22} rx="2"></rect>`
+        const onKey = (/** @type {KeyboardEvent} */ e) => {
+            if (e.key !== 'Enter' && e.key !== ' ') return;
+            e.preventDefault();
+            select();
+        };
+        return svg`<g class="block lit ${own ? 'own' : ''}" style="--mc: ${methodColor(trained.method)}" data-method=${trained.method}
+            role="button" tabindex="0" aria-label=${text} @mouseenter=${show} @focus=${show} @click=${() => { show(); select(); }}
+            @keydown=${onKey}>${box}
+            ${detour ? svg`<rect class="piece" x=${x + w - 31} y=${y + 5} width="11" height=${h - 10} rx="2"></rect>
+                <rect class="piece" x=${x + w - 16} y=${y + 11} width="11" height=${h - 22} rx="2"></rect>`
         : trained.kind === 'factor' ? svg`<rect class="piece" x=${x + w - 12} y=${y + 4} width="7" height=${h - 8} rx="2"></rect>` : nothing}
             <text x=${x + (detour ? (w - 34) / 2 : w / 2)} y=${y + h / 2 + 4} text-anchor="middle">${label}</text></g>`;
     }

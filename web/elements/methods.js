@@ -10,14 +10,19 @@ const COMMON = ['prompt', 'prefix', 'lora', 'adapter', 'full'];
 export function methodsOf(lab) {
     const known = lab.engine?.methods.map((/** @type {any} */ m) => m.name) ?? METHODS;
     const others = known.filter((/** @type {string} */ name) => !COMMON.includes(name));
-    return [...COMMON.filter((name) => known.includes(name)), ...(lab.state.level === 'developer' || others.includes(lab.state.method) ? others : [])];
+    const shown = lab.state.level === 'developer' || others.includes(lab.state.method) ? others : [];
+    return [...COMMON.filter((name) => known.includes(name)), ...shown];
 }
 
 class PeftMethods extends LabElement {
     static styles = [LabElement.styles, css`
         fieldset { display: flex; gap: 8px; flex-wrap: wrap; align-items: center; }
         legend { float: inline-start; font-weight: 650; font-size: .95rem; margin-inline-end: 8px; padding-block: 8px; }
-        label { position: relative; display: inline-flex; align-items: center; gap: 7px; padding: 6px 14px; min-height: 40px; border: 1.5px solid var(--line-strong); border-radius: 99px; background: var(--raised); cursor: pointer; }
+        label {
+            position: relative; display: inline-flex; align-items: center; gap: 7px; padding: 6px 14px;
+            min-height: 40px; border: 1.5px solid var(--line-strong); border-radius: 99px;
+            background: var(--raised); cursor: pointer;
+        }
         label:hover { background: var(--accent-soft); }
         label.on { border-color: var(--mc); box-shadow: inset 0 0 0 1.5px var(--mc); font-weight: 650; }
         @media (forced-colors: active) { label.on { border: 4px solid Highlight; } }
@@ -44,7 +49,8 @@ class PeftMethods extends LabElement {
         return html`<div class="head"><fieldset>
             <legend>${t('method.legend')}</legend>
             ${methodsOf(lab).map((name) => html`<label class="${name === method ? 'on' : ''} ${off ? 'off' : ''}" style="--mc: ${methodColor(name)}">
-                <input type="radio" name="method" .value=${name} .checked=${name === method} ?disabled=${off} @change=${() => lab.set({ method: name })}>
+                <input type="radio" name="method" .value=${name} .checked=${name === method} ?disabled=${off}
+                    @change=${() => lab.set({ method: name })}>
                 <span class="shape" aria-hidden="true">${methodShape(name)}</span>${t(`method.${name}`)}</label>`)}
         </fieldset><p class="muted">${t(`method.${method}.about`)}</p>${panelButton(lab, 'choose')}</div>`;
     }

@@ -11,17 +11,27 @@ class PeftToolbar extends LabElement {
         header { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: center; justify-content: flex-end; }
         h1 { font-size: 1.25rem; margin-inline-end: auto; }
         fieldset { display: flex; border: 1px solid var(--line-strong); border-radius: 99px; overflow: hidden; background: var(--raised); }
-        fieldset label { position: relative; padding: 6px 13px; font-size: .9rem; cursor: pointer; min-height: 36px; display: flex; align-items: center; }
+        fieldset label {
+            position: relative; padding: 6px 13px; font-size: .9rem; cursor: pointer; min-height: 36px;
+            display: flex; align-items: center;
+        }
         fieldset label + label { border-inline-start: 1px solid var(--line); }
         fieldset label.on { background: var(--accent); color: var(--on-accent); font-weight: 600; }
         @media (forced-colors: active) { fieldset label.on { box-shadow: none; border: 3px solid Highlight; border-radius: 99px; } }
         fieldset label:focus-within { outline: 3px solid var(--accent); outline-offset: -3px; box-shadow: inset 0 0 0 5px var(--raised); }
         fieldset input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: pointer; }
         select { min-height: 36px; padding: 2px 6px; }
-        dialog { color: var(--text); background: var(--surface); border: 1px solid var(--line-strong); border-radius: var(--radius); max-width: min(92vw, 440px); } dialog ul { padding-inline-start: 1.2em; margin-block: 10px; }
+        dialog {
+            color: var(--text); background: var(--surface); border: 1px solid var(--line-strong); border-radius: var(--radius);
+            max-width: min(92vw, 440px);
+        }
+        dialog ul { padding-inline-start: 1.2em; margin-block: 10px; }
         dialog::backdrop { background: rgb(0 0 0 / .45); }
         @media (pointer: coarse) { fieldset label, select { min-height: 44px; } }
-        @media (max-width: 520px) { header { gap: 6px; justify-content: flex-start; font-size: .92rem; } h1 { flex-basis: 100%; } header :is(button, select) { padding-inline: 8px; } }
+        @media (max-width: 520px) {
+            header { gap: 6px; justify-content: flex-start; font-size: .92rem; } h1 { flex-basis: 100%; }
+            header :is(button, select) { padding-inline: 8px; }
+        }
     `];
     static watch = ['state', 'status', 'ready', 'run'];
 
@@ -37,7 +47,8 @@ class PeftToolbar extends LabElement {
 
     #key = (/** @type {KeyboardEvent} */ event) => {
         const at = /** @type {HTMLElement} */ (event.composedPath()[0]);
-        if (event.key === '?' && !this.lab.state.hide.includes('shortcuts') && !(at instanceof HTMLElement && at.matches('input, textarea'))) this.#help();
+        const typing = at instanceof HTMLElement && at.matches('input, textarea');
+        if (event.key === '?' && !this.lab.state.hide.includes('shortcuts') && !typing) this.#help();
     };
 
     #help() {
@@ -52,22 +63,34 @@ class PeftToolbar extends LabElement {
 
     #toggleShortcuts() {
         const { hide } = this.lab.state;
-        this.lab.set({ hide: hide.includes('shortcuts') ? hide.filter((/** @type {string} */ name) => name !== 'shortcuts') : [...hide, 'shortcuts'] });
+        const others = hide.filter((/** @type {string} */ name) => name !== 'shortcuts');
+        this.lab.set({ hide: hide.includes('shortcuts') ? others : [...hide, 'shortcuts'] });
     }
 
     render() {
         const { lab } = this;
         const { level, theme, hide } = lab.state;
+        const levelChoice = (/** @type {string} */ name) => html`<label class=${name === level ? 'on' : ''}><input type="radio" name="level"
+            .checked=${name === level} @change=${() => lab.set({ level: name })}>${t(`level.${name}`)}</label>`;
+        const languages = Object.entries(LANGUAGES);
         return html`<header><h1>${t('app.title')}</h1>
-            ${hide.includes('level') ? nothing : html`<fieldset><legend class="sr">${t('app.level')}</legend>${LEVELS.map((name) => html`<label class=${name === level ? 'on' : ''}><input type="radio" name="level" .checked=${name === level} @change=${() => lab.set({ level: name })}>${t(`level.${name}`)}</label>`)}</fieldset>`}
-            ${Object.keys(LANGUAGES).length < 2 ? nothing : html`<select aria-label=${t('app.language')} @change=${(/** @type {any} */ e) => lab.set({ lang: e.target.value })}>${Object.entries(LANGUAGES).map(([code, name]) => html`<option value=${code} lang=${code} ?selected=${code === language()}>${name}</option>`)}</select>`}
-            <select aria-label=${t('app.theme')} @change=${(/** @type {any} */ e) => lab.set({ theme: e.target.value })}>${['', 'light', 'dark'].map((name) => html`<option value=${name} ?selected=${name === theme}>${t(`theme.${name || 'auto'}`)}</option>`)}</select>
+            ${hide.includes('level') ? nothing
+                : html`<fieldset><legend class="sr">${t('app.level')}</legend>${LEVELS.map(levelChoice)}</fieldset>`}
+            ${languages.length < 2 ? nothing : html`<select aria-label=${t('app.language')}
+                @change=${(/** @type {any} */ e) => lab.set({ lang: e.target.value })}>${languages.map(([code, name]) =>
+                    html`<option value=${code} lang=${code} ?selected=${code === language()}>${name}</option>`)}</select>`}
+            <select aria-label=${t('app.theme')} @change=${(/** @type {any} */ e) => lab.set({ theme: e.target.value })}>
+                ${['', 'light', 'dark'].map((name) => html`<option value=${name}
+                    ?selected=${name === theme}>${t(`theme.${name || 'auto'}`)}</option>`)}</select>
             ${panelButton(lab, 'lessons')}
             <button ?disabled=${!lab.canUndo} @click=${() => lab.undo()}>${t('app.undo')}</button>
             <button @click=${() => this.#share()}>${t('app.share')}</button>
             <button aria-label=${t('app.help')} @click=${() => this.#help()}>?</button></header>
-            <dialog aria-label=${t('shortcuts.title')}><h2>${t('shortcuts.title')}</h2><ul>${SHORTCUTS.map((name) => html`<li>${t(`shortcuts.${name}`)}</li>`)}</ul>
-            <div class="row"><label class="row grow"><input type="checkbox" .checked=${!hide.includes('shortcuts')} @change=${() => this.#toggleShortcuts()}> ${t('shortcuts.off')}</label><form method="dialog"><button>${t('app.close')}</button></form></div></dialog>`;
+            <dialog aria-label=${t('shortcuts.title')}><h2>${t('shortcuts.title')}</h2>
+                <ul>${SHORTCUTS.map((name) => html`<li>${t(`shortcuts.${name}`)}</li>`)}</ul>
+            <div class="row"><label class="row grow"><input type="checkbox" .checked=${!hide.includes('shortcuts')}
+                    @change=${() => this.#toggleShortcuts()}> ${t('shortcuts.off')}</label>
+                <form method="dialog"><button>${t('app.close')}</button></form></div></dialog>`;
     }
 }
 define('peft-toolbar', PeftToolbar);
