@@ -27,7 +27,8 @@ function convert(name, text, { kind, min = -Infinity, max = Infinity }) {
         return text === 'true';
     }
     const pattern = kind === 'int' ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
-    if (!pattern.test(text) || !Number.isFinite(Number(text))) throw usage(`--${name} takes ${kind === 'int' ? 'a whole number' : 'a number'}, not "${text}"`);
+    if (!pattern.test(text) || !Number.isFinite(Number(text)))
+        throw usage(`--${name} takes ${kind === 'int' ? 'a whole number' : 'a number'}, not "${text}"`);
     const value = Number(text);
     if (value < min || value > max) throw usage(`--${name} ${text} is outside ${Number.isFinite(max) ? `${min}..${max}` : `${min} and more`}`);
     return value;
@@ -44,7 +45,8 @@ function join(argv, all) {
         const kind = name && Object.hasOwn(all, name) ? all[name].kind : undefined;
         const next = argv[i + 1];
         if (kind === 'bool' && !/^(true|false)$/.test(next ?? '')) joined.push(`${argv[i]}=true`);
-        else if (kind && next !== undefined && !(next.startsWith('--') && Object.hasOwn(all, next.slice(2).split('=')[0]))) joined.push(`${argv[i]}=${argv[++i]}`);
+        else if (kind && next !== undefined && !(next.startsWith('--') && Object.hasOwn(all, next.slice(2).split('=')[0])))
+            joined.push(`${argv[i]}=${argv[++i]}`);
         else joined.push(argv[i]);
     }
     return joined;
@@ -52,19 +54,30 @@ function join(argv, all) {
 
 /** What transformers, peft and other trainers call our options. */
 const ELSEWHERE = /** @type {Record<string, string>} */ ({
-    data: 'task', dataset: 'task', file: 'task', r: 'rank', 'lora-r': 'rank', 'lora-alpha': 'alpha', 'lora-dropout': 'dropout', 'lora-target-modules': 'target-modules',
-    'learning-rate': 'lr', 'max-steps': 'steps', 'per-device-train-batch-size': 'batch-size', 'lr-scheduler-type': 'schedule', 'output-dir': 'out', output: 'out',
-    'model-name-or-path': 'model', 'max-seq-length': 'max-length', epochs: 'steps', 'num-train-epochs': 'steps', threads: 'workers', 'init-lora-weights': 'init',
+    data: 'task', dataset: 'task', file: 'task', r: 'rank', 'lora-r': 'rank', 'lora-alpha': 'alpha',
+    'lora-dropout': 'dropout', 'lora-target-modules': 'target-modules',
+    'learning-rate': 'lr', 'max-steps': 'steps', 'per-device-train-batch-size': 'batch-size',
+    'lr-scheduler-type': 'schedule', 'output-dir': 'out', output: 'out',
+    'model-name-or-path': 'model', 'max-seq-length': 'max-length', epochs: 'steps', 'num-train-epochs': 'steps',
+    threads: 'workers', 'init-lora-weights': 'init',
 });
 
-/** Letters to change, add, leave out or swap with their neighbour to get from a to b (optimal string alignment). @param {string} a @param {string} b */
+/**
+ * Letters to change, add, leave out or swap with their neighbour to get from a to b (optimal string alignment).
+ * @param {string} a @param {string} b
+ */
 function distance(a, b) {
     const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
     for (let i = 1; i <= a.length; i++) {
         rows[i] = [i];
         for (let j = 1; j <= b.length; j++) {
             const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-            rows[i][j] = Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + Number(a[i - 1] !== b[j - 1]), swapped ? rows[i - 2][j - 2] + 1 : Infinity);
+            rows[i][j] = Math.min(
+                rows[i - 1][j] + 1,
+                rows[i][j - 1] + 1,
+                rows[i - 1][j - 1] + Number(a[i - 1] !== b[j - 1]),
+                swapped ? rows[i - 2][j - 2] + 1 : Infinity,
+            );
         }
     }
     return rows[a.length][b.length];
@@ -75,28 +88,42 @@ function unknownOption(name, known) {
     const tried = kebab(name.toLowerCase());
     const near = known.map((other) => ({ other, far: distance(tried, other) })).sort((a, b) => a.far - b.far)[0];
     const meant = known.includes(ELSEWHERE[tried]) ? ELSEWHERE[tried] : near && near.far <= Math.max(1, tried.length / 3) ? near.other : '';
-    return `unknown option --${name}; ${meant ? `did you mean --${meant}? All options: ` : 'the options are: '}${known.map((n) => `--${n}`).join(' ')}`;
+    const all = known.map((n) => `--${n}`).join(' ');
+    return `unknown option --${name}; ${meant ? `did you mean --${meant}? All options: ` : 'the options are: '}${all}`;
 }
 
 /**
  * @param {string[]} argv
  * @param {Spec} spec
  * @param {boolean} [positional] words without an option are allowed
- * @returns {{values: Record<string, any>, positionals: string[], given: Set<string>}} values by the option's kebab name; absent ones have their default
+ * @returns {{values: Record<string, any>, positionals: string[], given: Set<string>}} values by the option's kebab
+ *   name; absent ones have their default
  */
 export function parse(argv, spec, positional = false) {
     const all = /** @type {Spec} */ ({ ...spec, json: { kind: 'bool', help: 'print JSON on stdout' } });
     const args = join(argv, all);
-    const options = Object.fromEntries(Object.entries(all).map(([name, { kind }]) => [name, { type: /** @type {const} */ ('string'), multiple: kind === 'list' }]));
+    const options = Object.fromEntries(
+        Object.entries(all).map(([name, { kind }]) => [
+            name,
+            { type: /** @type {const} */ ('string'), multiple: kind === 'list' },
+        ]),
+    );
     let parsed;
     try {
         parsed = parseArgs({ args, options, allowPositionals: true, strict: true });
     } catch (error) {
         const unknown = /Unknown option '--?([^']+)'/.exec(/** @type {Error} */ (error).message)?.[1];
-        throw usage(unknown ? unknownOption(unknown, Object.keys(all)) : /** @type {Error} */ (error).message.split('\n')[0].replace(/Option '--?([a-z0-9-]+) <value>' argument missing/, 'give --$1 a value'));
+        throw usage(
+            unknown
+                ? unknownOption(unknown, Object.keys(all))
+                : /** @type {Error} */ (error).message
+                      .split('\n')[0]
+                      .replace(/Option '--?([a-z0-9-]+) <value>' argument missing/, 'give --$1 a value'),
+        );
     }
     const [stray] = parsed.positionals;
-    if (stray !== undefined && !positional) throw usage(`"${stray}" does not belong to an option; write a value behind its option, in quotes where it has spaces`);
+    if (stray !== undefined && !positional)
+        throw usage(`"${stray}" does not belong to an option; write a value behind its option, in quotes where it has spaces`);
     /** @type {Record<string, any>} */
     const values = Object.fromEntries(Object.entries(all).filter(([, o]) => o.default !== undefined).map(([name, o]) => [name, o.default]));
     for (const [name, value] of Object.entries(parsed.values)) {
@@ -136,7 +163,11 @@ function optionHelp(description, name) {
 
 /** The method options among parsed values, as the engine takes them. @param {Record<string, any>} values @param {Spec} spec methodSpec() */
 export function methodOptions(values, spec) {
-    return Object.fromEntries(Object.keys(spec).filter((name) => values[name] !== undefined).map((name) => [snake(name), methodOption(name, values[name])]));
+    return Object.fromEntries(
+        Object.keys(spec)
+            .filter((name) => values[name] !== undefined)
+            .map((name) => [snake(name), methodOption(name, values[name])]),
+    );
 }
 
 /** @param {string} name @param {any} value as it was typed, or converted already */
@@ -163,8 +194,8 @@ function parsePattern(name, text) {
 }
 
 /**
- * "prompt:num_virtual_tokens=10,init=vocab" -> a method with options. A comma or a semicolon ends an option, but inside a pattern or a list a comma is part of
- * it: lora:rank_pattern=q_proj=3,up_proj=4,alpha=8.
+ * "prompt:num_virtual_tokens=10,init=vocab" -> a method with options. A comma or a semicolon ends an option, but
+ * inside a pattern or a list a comma is part of it: lora:rank_pattern=q_proj=3,up_proj=4,alpha=8.
  * @param {string} text @param {Spec} spec methodSpec()
  */
 export function parseCombine(text, spec) {
@@ -194,6 +225,8 @@ function combineOption(pair, text, spec) {
 /** @param {string} name of the command @param {string} summary @param {Spec} spec @returns {string} help text */
 export function helpText(name, summary, spec) {
     const width = Math.max(...Object.keys(spec).map((n) => n.length), 4) + 4;
-    const rows = Object.entries(spec).map(([n, o]) => `  ${`--${n}`.padEnd(width)}${o.help}${o.default === undefined ? '' : ` (default ${o.default})`}`);
+    const rows = Object.entries(spec).map(
+        ([n, o]) => `  ${`--${n}`.padEnd(width)}${o.help}${o.default === undefined ? '' : ` (default ${o.default})`}`,
+    );
     return `peftlab ${name}: ${summary}\n\n${rows.join('\n')}\n`;
 }

@@ -23,7 +23,12 @@ export async function findModel(name) {
     if (name && (await isFolder(name))) return name;
     const { models } = await loadIndex(MODELS);
     const chosen = name ? models.find((m) => m.name === name) : (models.find((m) => m.default) ?? models[0]);
-    if (!chosen) throw usage(name ? `there is no model folder or model named "${name}"; \`peftlab models\` lists them` : 'no model is installed; give --model DIR');
+    if (!chosen)
+        throw usage(
+            name
+                ? `there is no model folder or model named "${name}"; \`peftlab models\` lists them`
+                : 'no model is installed; give --model DIR',
+        );
     return join(ROOT, chosen.path);
 }
 
@@ -78,7 +83,9 @@ export const openCalculator = () => PeftLab.open(null, { inThread: true });
 
 /**
  * A task by name or folder, or a data file.
- * @param {string | undefined} name @param {{measuring?: boolean}} [options] measuring: nothing is trained, so the whole of a data file is there to be measured on
+ * @param {string | undefined} name
+ * @param {{measuring?: boolean}} [options] measuring: nothing is trained, so the whole of a data file
+ *   is there to be measured on
  * @returns {Promise<import('../engine/tasks.js').Task>}
  */
 export async function findTask(name, { measuring = false } = {}) {
@@ -95,7 +102,14 @@ async function taskFromFile(path, measuring) {
     const { examples, problems } = parseData(decodeText(await readFile(path), path), format, path);
     for (const { line, message } of problems) warn(`${path}, line ${line}: ${message} (left out)`);
     const splits = measuring ? { test: examples } : holdOut(examples);
-    return /** @type {any} */ ({ name: basename(path), metric: { id: 'none' }, presets: [], generation: { max_new_tokens: 40, temperature: 0 }, splits, items: {} });
+    return /** @type {any} */ ({
+        name: basename(path),
+        metric: { id: 'none' },
+        presets: [],
+        generation: { max_new_tokens: 40, temperature: 0 },
+        splits,
+        items: {},
+    });
 }
 
 /** Every tenth example is held out, for validation. @param {import('../engine/data.js').Example[]} examples */
@@ -124,6 +138,9 @@ export const formatCount = (value) => value.toLocaleString('en-US');
 export function table(head, rows) {
     const cells = [head, ...rows.map((row) => row.map(String))];
     const widths = head.map((_, i) => Math.max(...cells.map((row) => row[i].length)));
-    const numeric = head.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === 'number' || /^[\d.,+-]+ ?[%\w/]*$/.test(String(row[i]))));
+    const numeric = head.map(
+        (_, i) =>
+            rows.length > 0 && rows.every((row) => typeof row[i] === 'number' || /^[\d.,+-]+ ?[%\w/]*$/.test(String(row[i]))),
+    );
     return cells.map((row) => row.map((cell, i) => (numeric[i] ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join('  ').trimEnd()).join('\n');
 }

@@ -38,7 +38,8 @@ export async function prepareFolder(dir, adapters = []) {
     if (!(await isFolder(existing))) throw usage(`${dir} cannot be a folder: ${existing} is a file`);
     const written = await withParts(dir);
     for (const adapter of adapters) {
-        if ((await withParts(adapter)).some((path) => written.includes(path))) throw usage(`--out ${dir} would replace the adapter ${adapter}, which this command reads; name another folder`);
+        if ((await withParts(adapter)).some((path) => written.includes(path)))
+            throw usage(`--out ${dir} would replace the adapter ${adapter}, which this command reads; name another folder`);
     }
     await tryOut(existing, dir);
 }
@@ -50,7 +51,11 @@ export async function prepareFile(path) {
     await tryOut(dirname(path), path);
 }
 
-/** Writes something into a folder and takes it away again: permissions say little about /proc, a full disk or a read-only mount. @param {string} folder @param {string} wish */
+/**
+ * Writes something into a folder and takes it away again: permissions say little about /proc, a full
+ * disk or a read-only mount.
+ * @param {string} folder @param {string} wish
+ */
 async function tryOut(folder, wish) {
     try {
         const made = await mkdtemp(join(folder, '.peftlab-'));
@@ -68,7 +73,8 @@ async function makeFolder(dir) {
 }
 
 /**
- * Writes an adapter, a stack or a model. What an earlier command left in the folder, and a reader would take instead or besides, goes once the new files are safe.
+ * Writes an adapter, a stack or a model. What an earlier command left in the folder, and a reader would take instead
+ * or besides, goes once the new files are safe.
  * @param {string} dir @param {Record<string, Uint8Array>} files by name, which may have a folder in it
  */
 export async function writeFolder(dir, files) {
@@ -82,7 +88,8 @@ export async function writeFolder(dir, files) {
 }
 
 /**
- * Only names that these commands write are touched. A model stays where an adapter is written beside it: it may be the base, which nobody could bring back.
+ * Only names that these commands write are touched. A model stays where an adapter is written beside it: it may be the
+ * base, which nobody could bring back.
  * @param {string} dir @param {string[]} written @param {string[]} parts of the stack that was there
  */
 async function removeOutdated(dir, written, parts) {
@@ -90,7 +97,12 @@ async function removeOutdated(dir, written, parts) {
     const weights = (await readdir(dir)).filter((name) => MODEL_WEIGHTS.test(name));
     const isModel = written.includes('config.json');
     if (weights.length && !isModel) warn(`${dir} holds a model as well, which stays as it is`);
-    const known = [MANIFEST, ...ADAPTER_FILES, ...(isModel ? [...weights, ...MODEL_COMPANIONS] : []), ...[...folders].flatMap((part) => ADAPTER_FILES.map((name) => join(part, name)))];
+    const known = [
+        MANIFEST,
+        ...ADAPTER_FILES,
+        ...(isModel ? [...weights, ...MODEL_COMPANIONS] : []),
+        ...[...folders].flatMap((part) => ADAPTER_FILES.map((name) => join(part, name))),
+    ];
     for (const name of known) if (!written.includes(name)) await rm(join(dir, name), { force: true });
     for (const part of parts) await rmdir(join(dir, part)).catch(() => {}); // one that holds something else stays
 }

@@ -45,7 +45,10 @@ async function main(argv) {
         const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
         return void process.stdout.write(`${version}\n`);
     }
-    if (!Object.hasOwn(COMMANDS, command)) throw new PeftLabError('argument', `there is no command "${command}".`, { hint: `There are ${Object.keys(COMMANDS).join(' ')}` });
+    if (!Object.hasOwn(COMMANDS, command))
+        throw new PeftLabError('argument', `there is no command "${command}".`, {
+            hint: `There are ${Object.keys(COMMANDS).join(' ')}`,
+        });
     const { run, help } = await import(`./commands/${command}.mjs`);
     if (rest.includes('--help') || rest.includes('-h')) return void process.stdout.write(await help());
     return run(rest);

@@ -9,7 +9,8 @@ import { kebab, parseCombine, snake, usage } from './args.mjs';
 /**
  * Restores a snapshot into a session that has the run's data, and the adapters that --adapter names.
  * @param {Session} session
- * @param {{values: Record<string, any>, given: Set<string>, runOptions: string[], methods: import('./args.mjs').Spec, own: Record<string, any>}} request
+ * @param {{values: Record<string, any>, given: Set<string>, runOptions: string[], methods: import('./args.mjs').Spec,
+ *   own: Record<string, any>}} request
  *   given: options that were typed; runOptions: those that the engine's run has; own: the method's
  */
 export async function resumeRun(session, request) {
@@ -34,7 +35,8 @@ function differs(name, file, value) {
 
 /** @param {{values: Record<string, any>, given: Set<string>, runOptions: string[]}} request @param {Record<string, any>} run */
 function checkRun({ values, given, runOptions }, run) {
-    for (const name of [...runOptions, 'seed']) if (given.has(name) && values[name] !== run[snake(name)]) throw differs(name, values.resume, run[snake(name)]);
+    for (const name of [...runOptions, 'seed'])
+        if (given.has(name) && values[name] !== run[snake(name)]) throw differs(name, values.resume, run[snake(name)]);
 }
 
 /** @param {string} file @param {ModuleInfo[]} asked @param {ModuleInfo[]} kept frozen modules of the run */
@@ -46,7 +48,9 @@ function checkAdapters(file, asked, kept) {
 /**
  * The engine completes what was asked for in a module of its own, which is compared with the run's.
  * @param {Session} session in which the run ends: it has to be restored again
- * @param {{values: Record<string, any>, given: Set<string>, methods: import('./args.mjs').Spec, own: Record<string, any>}} request @param {ModuleInfo[]} trained
+ * @param {{values: Record<string, any>, given: Set<string>, methods: import('./args.mjs').Spec,
+ *   own: Record<string, any>}} request
+ * @param {ModuleInfo[]} trained
  */
 async function checkMethods(session, { values, given, methods, own }, trained) {
     const [first, ...others] = trained;
@@ -61,9 +65,18 @@ async function checkMethods(session, { values, given, methods, own }, trained) {
         if (Object.keys(options).length === 0) continue;
         const { options: whole } = await session.addModule(trained[i].method, { ...trained[i].options, ...options });
         const name = Object.keys(whole).find((key) => JSON.stringify(whole[key]) !== JSON.stringify(trained[i].options[key]));
-        if (name !== undefined) throw differs(i === 0 ? typedName(name, options) : 'combine', values.resume, `${name} ${JSON.stringify(trained[i].options[name]) ?? 'unset'}`);
+        if (name !== undefined)
+            throw differs(
+                i === 0 ? typedName(name, options) : 'combine',
+                values.resume,
+                `${name} ${JSON.stringify(trained[i].options[name]) ?? 'unset'}`,
+            );
     }
 }
 
-/** exclude_modules and layers_to_transform end as target_modules. @param {string} name of the option that differs @param {Record<string, any>} options that were typed */
-const typedName = (name, options) => kebab(name in options ? name : ['exclude_modules', 'layers_to_transform'].find((other) => other in options) ?? name);
+/**
+ * exclude_modules and layers_to_transform end as target_modules.
+ * @param {string} name of the option that differs @param {Record<string, any>} options that were typed
+ */
+const typedName = (name, options) =>
+    kebab(name in options ? name : (['exclude_modules', 'layers_to_transform'].find((other) => other in options) ?? name));

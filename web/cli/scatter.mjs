@@ -26,24 +26,33 @@ export function scatterSvg({ task, metric, command, summary }) {
     const x0 = Math.floor(Math.min(...decades));
     const x1 = Math.max(x0 + 1, Math.ceil(Math.max(...decades)));
     const x = (/** @type {number} */ n) => MARGIN.left + ((Math.log10(n) - x0) / (x1 - x0)) * (WIDTH - MARGIN.left - MARGIN.right);
-    const y = (/** @type {number} */ v) => HEIGHT - MARGIN.bottom - ((v - low + pad) / (high - low + 2 * pad)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
+    const y = (/** @type {number} */ v) =>
+        HEIGHT - MARGIN.bottom - ((v - low + pad) / (high - low + 2 * pad)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
     const ticksX = Array.from({ length: x1 - x0 + 1 }, (_, i) => 10 ** (x0 + i));
     const ticksY = Array.from({ length: 5 }, (_, i) => low + ((high - low) * i) / 4);
     const right = WIDTH - MARGIN.right;
     const bottom = HEIGHT - MARGIN.bottom;
+    const line = (/** @type {string} */ path) => `<path d="${path}" stroke="#e4e4e4"/>`;
+    const label = (/** @type {number} */ left, /** @type {number} */ top, /** @type {string} */ anchor, /** @type {string} */ text) =>
+        `<text x="${left}" y="${top}" text-anchor="${anchor}">${text}</text>`;
+    const baseLine = base && `M${MARGIN.left},${y(base[quality].mean)}H${right}`;
+    const mark = (/** @type {any} */ p) => {
+        const { colour, shape } = MARKS[p.method] ?? OTHER;
+        const { mean, min, max } = p[quality];
+        const bar = `<path d="M${x(p.parameters)},${y(min)}V${y(max)}" stroke-width="2"/>`;
+        const at = `<path transform="translate(${x(p.parameters)},${y(mean)})" d="${shape}"/>`;
+        const name = `<text x="${x(p.parameters) + 11}" y="${y(mean) - 8}">${escape(p.method)}</text>`;
+        return `<g stroke="${colour}" fill="${colour}">${bar}${at}</g>${name}`;
+    };
     return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12" role="img">
 <title>${escape(`${task}: ${quality === 'score' ? metric : 'test loss'} against trainable parameters`)}</title><desc>${escape(command)}</desc>
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>
-${ticksX.map((t) => `<path d="M${x(t)},${bottom}V${MARGIN.top}" stroke="#e4e4e4"/><text x="${x(t)}" y="${bottom + 18}" text-anchor="middle">${t.toLocaleString('en-US')}</text>`).join('\n')}
-${ticksY.map((t) => `<path d="M${MARGIN.left},${y(t)}H${right}" stroke="#e4e4e4"/><text x="${MARGIN.left - 8}" y="${y(t) + 4}" text-anchor="end">${t.toFixed(2)}</text>`).join('\n')}
+${ticksX.map((t) => line(`M${x(t)},${bottom}V${MARGIN.top}`) + label(x(t), bottom + 18, 'middle', t.toLocaleString('en-US'))).join('\n')}
+${ticksY.map((t) => line(`M${MARGIN.left},${y(t)}H${right}`) + label(MARGIN.left - 8, y(t) + 4, 'end', t.toFixed(2))).join('\n')}
 <text x="${(MARGIN.left + right) / 2}" y="${HEIGHT - 14}" text-anchor="middle">trainable parameters (log scale)</text>
 <text x="${MARGIN.left}" y="20">${escape(quality === 'score' ? metric : 'test loss, nats per token (less is better)')}</text>
-${base ? `<path d="M${MARGIN.left},${y(base[quality].mean)}H${right}" stroke="#444" stroke-dasharray="5 4"/><text x="${right}" y="${y(base[quality].mean) - 5}" text-anchor="end">base</text>` : ''}
-${points.map((p) => {
-    const { colour, shape } = MARKS[p.method] ?? OTHER;
-    const { mean, min, max } = p[quality];
-    return `<g stroke="${colour}" fill="${colour}"><path d="M${x(p.parameters)},${y(min)}V${y(max)}" stroke-width="2"/><path transform="translate(${x(p.parameters)},${y(mean)})" d="${shape}"/></g><text x="${x(p.parameters) + 11}" y="${y(mean) - 8}">${escape(p.method)}</text>`;
-}).join('\n')}
+${base ? `<path d="${baseLine}" stroke="#444" stroke-dasharray="5 4"/>${label(right, y(base[quality].mean) - 5, 'end', 'base')}` : ''}
+${points.map(mark).join('\n')}
 </svg>
 `;
 }

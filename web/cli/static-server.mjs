@@ -17,7 +17,8 @@ const TYPES = {
 /** The page asks nobody else for anything; wasm needs its own word, workers of an embedded page are blobs. */
 export const CONTENT_SECURITY_POLICY = [
   "default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "worker-src 'self' blob:", "connect-src 'self' data: blob:",
-  "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "font-src 'self' data:", "manifest-src 'self'", "base-uri 'self'", "form-action 'self'",
+  "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "font-src 'self' data:", "manifest-src 'self'",
+  "base-uri 'self'", "form-action 'self'",
 ].join('; ');
 
 /**
@@ -40,7 +41,12 @@ function locate(path, root, mounts) {
 export async function startStaticServer({ root, mounts = {}, port = 0, host = '127.0.0.1', headers = {} }) {
   /** @type {string[]} */
   const requests = [];
-  const common = { 'Content-Security-Policy': CONTENT_SECURITY_POLICY, 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer', ...headers };
+  const common = {
+    'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'no-referrer',
+    ...headers,
+  };
   const server = createServer(async (request, response) => {
     for (const [name, value] of Object.entries(common)) if (value) response.setHeader(name, value);
     const refuse = (/** @type {number} */ status, /** @type {string} */ text) => {

@@ -15,5 +15,7 @@ export async function run(argv) {
     const { values } = parse(argv, SPEC);
     const answers = Object.fromEntries(Object.keys(SPEC).filter((key) => values[key] !== undefined).map((key) => [key, values[key]]));
     const session = await openCalculator();
-    print(values, await session.advise(answers), (a) => [`${a.label ?? a.method} ${JSON.stringify(a.options)}`, ...a.why.map((/** @type {string} */ w) => `- ${w}`)].join('\n'));
+    print(values, await session.advise(answers), (a) =>
+        [`${a.label ?? a.method} ${JSON.stringify(a.options)}`, ...a.why.map((/** @type {string} */ w) => `- ${w}`)].join('\n'),
+    );
 }

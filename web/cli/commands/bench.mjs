@@ -18,7 +18,11 @@ function randomTokens(count, length, vocab) {
     return Array.from({ length: count }, () => Array.from({ length }, next));
 }
 
-/** Milliseconds per training step. @param {import('../../engine/session.js').Session} session @param {string} method @param {object} options @param {number} steps */
+/**
+ * Milliseconds per training step.
+ * @param {import('../../engine/session.js').Session} session @param {string} method @param {object} options
+ * @param {number} steps
+ */
 async function stepTime(session, method, options, steps) {
     await session.clear();
     await session.addModule(method, options);
@@ -48,7 +52,8 @@ export async function run(argv) {
     const best = {};
     const keep = (/** @type {string} */ name, /** @type {number} */ ms) => { best[name] = Math.min(best[name] ?? Infinity, ms); };
     for (let round = 0; round < values.rounds; round++) {
-        for (const [name, options] of Object.entries({ full: {}, lora, prompt: {}, prefix: {}, adapter: {} })) keep(`${name} step`, (await stepTime(session, name, options, values.steps)).ms);
+        for (const [name, options] of Object.entries({ full: {}, lora, prompt: {}, prefix: {}, adapter: {} }))
+            keep(`${name} step`, (await stepTime(session, name, options, values.steps)).ms);
         await session.clear();
         keep('decode base', await decodeTime(session, 200));
         await session.addModule('lora', lora);
@@ -66,9 +71,18 @@ export async function run(argv) {
             unmerged_decode_to_base: best['decode lora'] / best['decode base'],
         },
     };
-    print(values, report, () => [
-        `engine ready in ${ready.toFixed(0)} ms`,
-        table(['measured', 'ms (fastest)', 'tokens/s'], Object.entries(best).map(([name, ms]) => [name, ms.toFixed(3), Math.round((name.startsWith('decode') ? 1 : tokens) / ms * 1000).toString()])),
-        ...Object.entries(report.ratios).map(([name, ratio]) => `${name.replaceAll('_', ' ')}: ${ratio.toFixed(3)}`),
-    ].join('\n'));
+    print(values, report, () =>
+        [
+            `engine ready in ${ready.toFixed(0)} ms`,
+            table(
+                ['measured', 'ms (fastest)', 'tokens/s'],
+                Object.entries(best).map(([name, ms]) => [
+                    name,
+                    ms.toFixed(3),
+                    Math.round(((name.startsWith('decode') ? 1 : tokens) / ms) * 1000).toString(),
+                ]),
+            ),
+            ...Object.entries(report.ratios).map(([name, ratio]) => `${name.replaceAll('_', ' ')}: ${ratio.toFixed(3)}`),
+        ].join('\n'),
+    );
 }

@@ -17,7 +17,9 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
 });
 
 /** Options of some types only, by the words in the types' names. */
-const ONLY = /** @type {Record<string, RegExp>} */ ({ density: /ties|dare|prune/, 'majority-sign-method': /ties/, 'svd-rank': /svd/, seed: /dare/, 'compat-double': /svd/ });
+const ONLY = /** @type {Record<string, RegExp>} */ ({
+    density: /ties|dare|prune/, 'majority-sign-method': /ties/, 'svd-rank': /svd/, seed: /dare/, 'compat-double': /svd/,
+});
 
 /** An option that the type would ignore is refused. @param {Record<string, any>} values @param {string[]} types that there are */
 function checkOptions(values, types) {
@@ -42,9 +44,14 @@ export async function run(argv) {
         modules.push({ id: (await importFolder(session, dir)).id, weight });
     }
     const { type } = values;
-    const options = Object.fromEntries([...Object.keys(ONLY), 'compat'].filter((name) => values[name] !== undefined).map((name) => [snake(name), values[name]]));
+    const options = Object.fromEntries(
+        [...Object.keys(ONLY), 'compat'].filter((name) => values[name] !== undefined).map((name) => [snake(name), values[name]]),
+    );
     const mixed = await session.mix({ type, modules, name: 'mixed', ...options });
     await writeFolder(values.out, await session.exportAdapter(mixed.module.id));
-    print(values, { out: values.out, type, exact: mixed.exact, relative_error: mixed.relative_error, parameters: mixed.module.parameters },
-        (r) => `${r.exact ? 'exact' : `approximate, relative error ${r.relative_error.toPrecision(3)}`}: ${r.parameters.toLocaleString('en-US')} numbers in ${r.out}`);
+    const { exact, relative_error } = mixed;
+    print(values, { out: values.out, type, exact, relative_error, parameters: mixed.module.parameters }, (r) => {
+        const quality = r.exact ? 'exact' : `approximate, relative error ${r.relative_error.toPrecision(3)}`;
+        return `${quality}: ${r.parameters.toLocaleString('en-US')} numbers in ${r.out}`;
+    });
 }

@@ -26,7 +26,12 @@ export function spread(values) {
     return { mean, sd: values.length > 1 ? sd : 0, min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** One run from a fresh base. @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {string} method @param {number} seed @param {Record<string, any>} values @returns {Promise<Record<string, any>>} */
+/**
+ * One run from a fresh base.
+ * @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task
+ * @param {string} method @param {number} seed @param {Record<string, any>} values
+ * @returns {Promise<Record<string, any>>}
+ */
 async function oneRun(session, task, method, seed, values) {
     const { method: _, options = {}, ...preset } = task.presets.find((p) => p.method === method) ?? { method };
     await session.clear();
@@ -34,7 +39,15 @@ async function oneRun(session, task, method, seed, values) {
     const began = performance.now();
     const result = await session.train({ ...fitPreset(preset, values.steps), seed, workers: values.workers });
     const metrics = await measure(session, task, { limit: values.limit });
-    return { method, seed, parameters: module.parameters, steps: result.steps, seconds: (performance.now() - began) / 1000, train_seconds: result.ms / 1000, ...metrics };
+    return {
+        method,
+        seed,
+        parameters: module.parameters,
+        steps: result.steps,
+        seconds: (performance.now() - began) / 1000,
+        train_seconds: result.ms / 1000,
+        ...metrics,
+    };
 }
 
 /** @param {string[]} argv */
@@ -53,21 +66,39 @@ export async function run(argv) {
         for (let seed = 1; seed <= values.seeds; seed++) {
             const made = await oneRun(session, task, method, seed, values);
             runs.push(made);
-            process.stderr.write(`${method} seed ${seed}: loss ${made.loss.toFixed(4)}${made.score === undefined ? '' : `, ${task.metric.name ?? 'score'} ${made.score.toFixed(3)}`} (${made.train_seconds.toFixed(1)} s)\n`);
+            const score = made.score === undefined ? '' : `, ${task.metric.name ?? 'score'} ${made.score.toFixed(3)}`;
+            const took = `${made.train_seconds.toFixed(1)} s`;
+            process.stderr.write(`${method} seed ${seed}: loss ${made.loss.toFixed(4)}${score} (${took})\n`);
         }
     }
     session.close();
     const all = /** @type {Record<string, any>[]} */ ([base, ...runs]);
-    const summary = [...new Set(all.map((r) => r.method))].map((method) => ({ method, list: all.filter((r) => r.method === method) })).map(({ method, list }) => ({
-        method, parameters: list[0].parameters, runs: list.length, loss: spread(list.map((/** @type {any} */ r) => r.loss)),
-        ...(list[0].score !== undefined && { score: spread(list.map((/** @type {any} */ r) => r.score)) }),
-        seconds: spread(list.map((/** @type {any} */ r) => r.train_seconds ?? 0)).mean,
-    }));
-    const report = { task: task.name, metric: task.metric.name ?? 'loss', command: `peftlab compare ${argv.join(' ')}`, summary, runs: [base, ...runs] };
+    const summary = [...new Set(all.map((r) => r.method))]
+        .map((method) => ({ method, list: all.filter((r) => r.method === method) }))
+        .map(({ method, list }) => ({
+            method,
+            parameters: list[0].parameters,
+            runs: list.length,
+            loss: spread(list.map((/** @type {any} */ r) => r.loss)),
+            ...(list[0].score !== undefined && { score: spread(list.map((/** @type {any} */ r) => r.score)) }),
+            seconds: spread(list.map((/** @type {any} */ r) => r.train_seconds ?? 0)).mean,
+        }));
+    const report = {
+        task: task.name,
+        metric: task.metric.name ?? 'loss',
+        command: `peftlab compare ${argv.join(' ')}`,
+        summary,
+        runs: [base, ...runs],
+    };
     if (values.out) await writeSafely(values.out, JSON.stringify(report, null, 1));
     if (values.svg) await writeSafely(values.svg, scatterSvg(report));
     if (values.json) return void process.stdout.write(`${JSON.stringify(report)}\n`);
     const show = (/** @type {any} */ s, digits = 3) => (s ? `${s.mean.toFixed(digits)} ± ${s.sd.toFixed(digits)}` : '');
-    process.stdout.write(`${table(['method', 'parameters', 'test loss', report.metric, 'train s'], summary.map((s) => [s.method, formatCount(s.parameters), show(s.loss), show(s.score), s.seconds.toFixed(1)]))}\n`);
+    process.stdout.write(
+        `${table(
+            ['method', 'parameters', 'test loss', report.metric, 'train s'],
+            summary.map((s) => [s.method, formatCount(s.parameters), show(s.loss), show(s.score), s.seconds.toFixed(1)]),
+        )}\n`,
+    );
     return undefined;
 }

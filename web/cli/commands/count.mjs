@@ -19,10 +19,13 @@ export async function run(argv) {
     const { values } = parse(argv, spec(methods));
     if (!values.method) throw usage('give --method (see `peftlab methods`)');
     const request = { ...(await shapeRequest(values)), method: values.method, options: methodOptions(values, methods) };
-    print(values, await session.countFor(request), (c) => [
-        `${formatCount(c.trainable)} of ${formatCount(c.total)} numbers are trained: ${c.percent.toPrecision(3)} %`,
-        `file: ${formatBytes(c.file_bytes.fp32)} in fp32, ${formatBytes(c.file_bytes.fp16)} in fp16`,
-        `extra compute, unmerged: ${(c.flops_per_token.extra / 1e6).toPrecision(3)} MFLOP per token (${c.flops_per_token.extra_percent.toPrecision(2)} %)`,
-        ...c.assumptions.map((/** @type {string} */ a) => `- ${a}`),
-    ].join('\n'));
+    print(values, await session.countFor(request), (c) =>
+        [
+            `${formatCount(c.trainable)} of ${formatCount(c.total)} numbers are trained: ${c.percent.toPrecision(3)} %`,
+            `file: ${formatBytes(c.file_bytes.fp32)} in fp32, ${formatBytes(c.file_bytes.fp16)} in fp16`,
+            `extra compute, unmerged: ${(c.flops_per_token.extra / 1e6).toPrecision(3)} MFLOP per token ` +
+                `(${c.flops_per_token.extra_percent.toPrecision(2)} %)`,
+            ...c.assumptions.map((/** @type {string} */ a) => `- ${a}`),
+        ].join('\n'),
+    );
 }

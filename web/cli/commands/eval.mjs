@@ -17,10 +17,15 @@ export async function run(argv) {
     const { values } = parse(argv, SPEC);
     const task = await findTask(values.task, { measuring: true });
     const splits = Object.keys(task.splits);
-    if (values.split !== undefined && !splits.includes(values.split)) throw usage(`${task.name} has no split "${values.split}"; it has ${splits.join(', ')}`);
+    if (values.split !== undefined && !splits.includes(values.split))
+        throw usage(`${task.name} has no split "${values.split}"; it has ${splits.join(', ')}`);
     const session = await openSession(values);
     for (const [split, examples] of Object.entries(task.splits)) await session.setData(split, examples);
-    const { loss, bits_per_byte, perplexity, ...metrics } = await measure(session, task, { split: values.split, generate: !values['no-metrics'], limit: values.limit });
+    const { loss, bits_per_byte, perplexity, ...metrics } = await measure(session, task, {
+        split: values.split,
+        generate: !values['no-metrics'],
+        limit: values.limit,
+    });
     print(values, { loss, perplexity, bits_per_byte, metrics }, (r) => [
         `loss ${r.loss.toFixed(4)} nats per token, ${r.bits_per_byte.toFixed(4)} bits per byte (${r.metrics.split})`,
         ...(r.metrics.score === undefined ? [] : [`${task.metric.name ?? task.metric.id}: ${r.metrics.score.toFixed(4)}`]),

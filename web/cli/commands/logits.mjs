@@ -22,7 +22,12 @@ export async function run(argv) {
     if (values.json) return void process.stdout.write(`${JSON.stringify({ tokens: Array.from(tokens), logits: rows })}\n`);
     for (const [i, row] of rows.entries()) {
         const best = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, 5);
-        const named = await Promise.all(best.map(async (id) => `${JSON.stringify(await session.decode([id], false).catch(() => String(id)))} ${row[id].toFixed(3)}`));
+        const named = await Promise.all(
+            best.map(
+                async (id) =>
+                    `${JSON.stringify(await session.decode([id], false).catch(() => String(id)))} ${row[id].toFixed(3)}`,
+            ),
+        );
         process.stdout.write(`${i}  ${named.join('  ')}\n`);
     }
     return undefined;

@@ -20,6 +20,19 @@ export async function run(argv) {
     const session = await openSession(values);
     const { modules } = await session.describe();
     const report = await session.merge(modules.map((/** @type {any} */ m) => m.id));
-    await writeFolder(values.out, await session.exportModel(values.dtype, { maxShardBytes: values['max-shard-mb'] === undefined ? Infinity : values['max-shard-mb'] * 1e6 }));
-    print(values, { out: values.out, merged: modules.map((/** @type {any} */ m) => m.name), residual_of_subtracting: report.residual_of_subtracting }, () => `merged ${modules.length} adapter(s) into ${values.out}`);
+    await writeFolder(
+        values.out,
+        await session.exportModel(values.dtype, {
+            maxShardBytes: values['max-shard-mb'] === undefined ? Infinity : values['max-shard-mb'] * 1e6,
+        }),
+    );
+    print(
+        values,
+        {
+            out: values.out,
+            merged: modules.map((/** @type {any} */ m) => m.name),
+            residual_of_subtracting: report.residual_of_subtracting,
+        },
+        () => `merged ${modules.length} adapter(s) into ${values.out}`,
+    );
 }

@@ -13,6 +13,9 @@ export async function run(argv) {
     print(values, chosen, (list) => list.map((/** @type {any} */ m) => [
         `${m.name}  ${m.label}: ${m.summary} [${m.paper}]`,
         m.can_merge ? '  can be merged' : `  cannot be merged: ${m.cannot_merge}`,
-        ...m.options.map((/** @type {any} */ o) => `  --${kebab(o.name)} (${o.choices?.join('|') ?? o.type}, default ${JSON.stringify(o.default)}): ${o.help}`),
+        ...m.options.map(
+            (/** @type {any} */ o) =>
+                `  --${kebab(o.name)} (${o.choices?.join('|') ?? o.type}, default ${JSON.stringify(o.default)}): ${o.help}`,
+        ),
     ].join('\n')).join('\n\n'));
 }

@@ -17,10 +17,17 @@ const OWN = /** @type {import('../args.mjs').Spec} */ ({
 
 export async function help() {
     const session = await openCalculator();
-    return helpText('recipe', 'a Python script that does the same on a large model', { ...SHAPE_SPEC, ...OWN, ...methodSpec(await session.describeStatic()) });
+    return helpText('recipe', 'a Python script that does the same on a large model', {
+        ...SHAPE_SPEC,
+        ...OWN,
+        ...methodSpec(await session.describeStatic()),
+    });
 }
 
-/** Options of a method as the script takes them: defaults filled in. @param {any} description @param {string} method @param {Record<string, any>} given */
+/**
+ * Options of a method as the script takes them: defaults filled in.
+ * @param {any} description @param {string} method @param {Record<string, any>} given
+ */
 function withDefaults(description, method, given) {
     const { options } = description.methods.find((/** @type {any} */ m) => m.name === method);
     return { ...Object.fromEntries(options.map((/** @type {any} */ o) => [o.name, o.default])), ...given };
@@ -37,7 +44,11 @@ async function target(values, given) {
     return { ...request, model: model ?? (request.config && ((await isFolder(values.shape)) ? values.shape : dirname(values.shape))) };
 }
 
-/** @param {Record<string, any>} values @param {any} description @param {Record<string, any>} own method options that were given @returns {Promise<import('../../lib/recipe.js').RecipeModule[]>} */
+/**
+ * @param {Record<string, any>} values @param {any} description
+ * @param {Record<string, any>} own method options that were given
+ * @returns {Promise<import('../../lib/recipe.js').RecipeModule[]>}
+ */
 async function chosenModules(values, description, own) {
     if (values.adapter) {
         const option = ['method', ...Object.keys(own)].find((name) => name in own || values[name] !== undefined);
@@ -58,9 +69,15 @@ export async function run(argv) {
     if (values.out) await prepareFile(values.out);
     const { model, ...dimensions } = await target(values, given);
     const modules = await chosenModules(values, description, methodOptions(values, methods));
-    if (!model && !hubName(values.shape) && description.shapes.some((/** @type {any} */ s) => s.name === values.shape)) throw usage(`no model on the hub has the shape ${values.shape}; choose another one, or name a model with --target-model`);
+    if (!model && !hubName(values.shape) && description.shapes.some((/** @type {any} */ s) => s.name === values.shape))
+        throw usage(`no model on the hub has the shape ${values.shape}; choose another one, or name a model with --target-model`);
     for (const { method, options } of modules) await calculator.countFor({ ...dimensions, method, options }); // refuses what is impossible
-    const made = recipe({ modules: modules.map(({ method, options }) => ({ method, options: withDefaults(description, method, options) })), shape: values.shape, model, dataFile: values.data });
+    const made = recipe({
+        modules: modules.map(({ method, options }) => ({ method, options: withDefaults(description, method, options) })),
+        shape: values.shape,
+        model,
+        dataFile: values.data,
+    });
     if (!made.script) throw usage(made.notes.join(' '));
     if (values.out) await writeSafely(values.out, made.script);
     if (values.json) return void process.stdout.write(`${JSON.stringify(made)}\n`);

@@ -14,7 +14,10 @@ export const help = () => helpText('serve', 'serve the built page', SPEC);
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
     const root = join(ROOT, 'dist/site');
-    if (!(await isFile(join(root, 'index.html')))) throw new PeftLabError('state', 'the page has not been built.', { hint: 'Run ./build.sh dist (or ./build.sh serve, which does both).' });
+    if (!(await isFile(join(root, 'index.html'))))
+        throw new PeftLabError('state', 'the page has not been built.', {
+            hint: 'Run ./build.sh dist (or ./build.sh serve, which does both).',
+        });
     const { url } = await startStaticServer({ root, port: values.port });
     process.stdout.write(values.json ? `${JSON.stringify({ url })}\n` : `${url}\n`);
 }

@@ -10,8 +10,10 @@ export async function run(argv) {
     const { tasks } = await loadIndex(MODELS);
     const methods = ['base', 'prompt', 'prefix', 'lora', 'adapter', 'full'];
     const percent = (/** @type {number | undefined} */ x) => (x === undefined ? '-' : `${(100 * x).toFixed(1)} %`);
+    const scored = tasks.filter((t) => t.scores).map(({ scores: { model, seeds } }) => `${model}, mean of ${seeds} seed${seeds === 1 ? '' : 's'}`);
     print(values, tasks, () => `${table(['name', 'chapter heading', 'train', 'score on test', ...methods],
         tasks.map((t) => [t.name, t.chapter, t.counts.train, t.metric_name ?? t.metric, ...methods.map((m) => percent(t.scores?.[m]))]))}\n
 ${tasks.map((t) => `${t.name}: ${t.story}`).join('\n')}\n
-Scores: ${[...new Set(tasks.filter((t) => t.scores).map((t) => `${t.scores.model}, mean of ${t.scores.seeds} seed${t.scores.seeds === 1 ? '' : 's'}`))].join('; ')}; models/tasks/NAME/README.md has the tables.`);
+Scores: ${[...new Set(scored)].join('; ')}; models/tasks/NAME/README.md has the tables.`,
+    );
 }

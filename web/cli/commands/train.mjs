@@ -9,7 +9,10 @@ import { resumeRun } from '../resume.mjs';
 const SUMMARY = 'fine-tune a model on a task or a data file';
 const RUN = /** @type {import('../args.mjs').Spec} */ ({
     ...MODEL_SPEC,
-    task: { kind: 'string', help: 'task name, task folder, or a .jsonl, .json, .txt or .csv file, every tenth example of which is held out for validation' },
+    task: {
+        kind: 'string',
+        help: 'task name, task folder, or a .jsonl, .json, .txt or .csv file, every tenth example of which is held out for validation',
+    },
     method: { kind: 'string', help: 'fine-tuning method, see `peftlab methods`', default: 'lora' },
     combine: { kind: 'list', help: 'another method trained jointly: METHOD or METHOD:option=value,…; may be repeated' },
     steps: { kind: 'int', help: "optimiser steps (default: the task's preset, else 100)" },
@@ -67,9 +70,14 @@ async function loadData(session, task, maxLength) {
 
 /** One line on what is learned from. @param {Record<string, number>} data */
 function dataLine(data) {
-    const n = (/** @type {number} */ value, /** @type {string} */ what) => `${value.toLocaleString('en-US')} ${what}${value === 1 ? '' : 's'}`;
-    return [`data: ${n(data.examples, 'example')}`, `${n(data.tokens, 'token')}, the loss is on ${data.labelled_tokens.toLocaleString('en-US')}`, `longest ${data.longest}`,
-        data.truncated > 0 && `${data.truncated.toLocaleString('en-US')} cut at the context's length`, data.windows > 0 && `long texts read in ${n(data.windows, 'window')}`,
+    const n = (/** @type {number} */ value, /** @type {string} */ what) =>
+        `${value.toLocaleString('en-US')} ${what}${value === 1 ? '' : 's'}`;
+    return [
+        `data: ${n(data.examples, 'example')}`,
+        `${n(data.tokens, 'token')}, the loss is on ${data.labelled_tokens.toLocaleString('en-US')}`,
+        `longest ${data.longest}`,
+        data.truncated > 0 && `${data.truncated.toLocaleString('en-US')} cut at the context's length`,
+        data.windows > 0 && `long texts read in ${n(data.windows, 'window')}`,
         data.duplicates > 0 && n(data.duplicates, 'duplicate')].filter(Boolean).join('; ');
 }
 
@@ -93,16 +101,35 @@ export async function run(argv) {
     const say = reporter(values, ...(await heading(session, data, engine)));
 
     const result = await trainWithReports(session, values, engine, say);
-    if (result.interrupted) throw new PeftLabError('aborted', `stopped at step ${result.step}${values.snapshot ? `; go on with --resume ${values.snapshot}` : ', and nothing was written (with --snapshot FILE a run can go on later)'}.`);
+    if (result.interrupted) {
+        const next = values.snapshot
+            ? `; go on with --resume ${values.snapshot}`
+            : ', and nothing was written (with --snapshot FILE a run can go on later)';
+        throw new PeftLabError('aborted', `stopped at step ${result.step}${next}.`);
+    }
     if (values.out && result.done) await writeTrained(session, values);
     const metrics = result.done ? await measure(session, task, { generate: !values['no-metrics'] }) : {};
-    say({ done: result.done, step: result.step, seconds: result.ms / 1000, tokens_per_s: (result.tokens / result.ms) * 1000, metrics, ...(values.out && result.done && { adapter: values.out }) },
-        result.done ? `done in ${(result.ms / 1000).toFixed(1)} s\n${summary(metrics)}${values.out ? `\nwritten to ${values.out}` : ''}` : `stopped at step ${result.step}`);
+    say(
+        {
+            done: result.done,
+            step: result.step,
+            seconds: result.ms / 1000,
+            tokens_per_s: (result.tokens / result.ms) * 1000,
+            metrics,
+            ...(values.out && result.done && { adapter: values.out }),
+        },
+        result.done
+            ? `done in ${(result.ms / 1000).toFixed(1)} s\n${summary(metrics)}${values.out ? `\nwritten to ${values.out}` : ''}`
+            : `stopped at step ${result.step}`,
+    );
     if (result.done) warnOfDivergence(result.losses, values.resume, (await session.describe()).model.vocab_size);
     session.close();
 }
 
-/** @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values @param {import('../args.mjs').Spec} methods @param {Record<string, any>} options */
+/**
+ * @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values
+ * @param {import('../args.mjs').Spec} methods @param {Record<string, any>} options
+ */
 async function addModules(session, values, methods, options) {
     await session.addModule(values.method, options, { seed: values.seed, name: values.method });
     for (const text of values.combine ?? []) {
@@ -123,24 +150,44 @@ async function heading(session, data, engine) {
     const { counts: { trainable, total, percent }, modules } = await session.describe();
     const { options } = modules.find((/** @type {any} */ m) => m.active && m.trainable);
     const start = engine.resumed_at === undefined ? '' : `going on at step ${engine.resumed_at} of ${engine.steps}\n`;
-    return [{ trainable, total, percent, data, options, ...engine }, `${dataLine(data)}\n${start}training ${trainable.toLocaleString('en-US')} of ${total.toLocaleString('en-US')} numbers (${percent.toPrecision(3)} %)`];
+    return [
+        { trainable, total, percent, data, options, ...engine },
+        `${dataLine(data)}\n${start}training ${trainable.toLocaleString('en-US')} of ${total.toLocaleString('en-US')} ` +
+            `numbers (${percent.toPrecision(3)} %)`,
+    ];
 }
 
-/** What was trained, and a word where it is not all that it takes. @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values */
+/**
+ * What was trained, and a word where it is not all that it takes.
+ * @param {import('../../engine/session.js').Session} session @param {Record<string, any>} values
+ */
 async function writeTrained(session, values) {
     await exportTrained(session, values.out);
     const { modules } = await session.describe();
     const frozen = modules.some((/** @type {any} */ m) => !m.trainable);
-    if (frozen) warn(`${values.out} holds only what was trained now, on top of the frozen ${(values.adapter ?? ['adapters of the run']).join(' and ')}: give both when it is used`);
+    if (frozen)
+        warn(
+            `${values.out} holds only what was trained now, on top of the ` +
+                `frozen ${(values.adapter ?? ['adapters of the run']).join(' and ')}: give both when it is used`,
+        );
 }
 
-/** A run can end with finite numbers that are worse than none. @param {number[]} losses of this call's steps @param {string | undefined} resumed the run began elsewhere @param {number} vocab */
+/**
+ * A run can end with finite numbers that are worse than none.
+ * @param {number[]} losses of this call's steps @param {string | undefined} resumed the run began elsewhere
+ * @param {number} vocab
+ */
 function warnOfDivergence(losses, resumed, vocab) {
     if (losses.length < 2) return;
     const span = Math.max(1, Math.min(10, Math.floor(losses.length / 10))); // single batches differ
     const mean = (/** @type {number[]} */ part) => part.reduce((sum, loss) => sum + loss, 0) / part.length;
     const [first, last] = [mean(losses.slice(0, span)), mean(losses.slice(-span))];
-    const worse = last > Math.log(vocab) ? `above ${Math.log(vocab).toFixed(3)}, which guessing all ${vocab.toLocaleString('en-US')} tokens alike would give` : !resumed && last > first ? `above the first, ${first.toFixed(3)}` : '';
+    const worse =
+        last > Math.log(vocab)
+            ? `above ${Math.log(vocab).toFixed(3)}, which guessing all ${vocab.toLocaleString('en-US')} tokens alike would give`
+            : !resumed && last > first
+              ? `above the first, ${first.toFixed(3)}`
+              : '';
     if (worse) warn(`the last training loss, ${last.toFixed(3)}, is ${worse}: the run diverged or was too short; try a lower --lr, or more --steps`);
 }
 
@@ -150,7 +197,8 @@ function warnOfDivergence(losses, resumed, vocab) {
  */
 function reporter(values, head, title) {
     let begun = false;
-    const print = (/** @type {object} */ line, /** @type {string} */ text) => process.stdout.write(values.json ? `${JSON.stringify(line)}\n` : text ? `${text}\n` : '');
+    const print = (/** @type {object} */ line, /** @type {string} */ text) =>
+        process.stdout.write(values.json ? `${JSON.stringify(line)}\n` : text ? `${text}\n` : '');
     return (line, text = '') => {
         if (!begun) print(head, title);
         begun = true;
@@ -160,7 +208,9 @@ function reporter(values, head, title) {
 
 /** @param {any} metrics */
 function summary(metrics) {
-    return Object.entries(metrics).map(([name, value]) => `${name}: ${typeof value === 'number' ? value.toPrecision(4) : JSON.stringify(value)}`).join('\n');
+    return Object.entries(metrics)
+        .map(([name, value]) => `${name}: ${typeof value === 'number' ? value.toPrecision(4) : JSON.stringify(value)}`)
+        .join('\n');
 }
 
 /**
@@ -178,7 +228,9 @@ async function trainWithReports(session, values, engine, say) {
     const losses = [];
     const every = Math.max(1, Math.floor((engine.steps ?? 100) / 20));
     const flush = () => {
-        if (!shown) say(last, `step ${String(last.step).padStart(5)}  loss ${last.loss.toFixed(4)}${last.val_loss === undefined ? '' : `  validation ${last.val_loss.toFixed(4)}`}`);
+        if (shown) return;
+        const validation = last.val_loss === undefined ? '' : `  validation ${last.val_loss.toFixed(4)}`;
+        say(last, `step ${String(last.step).padStart(5)}  loss ${last.loss.toFixed(4)}${validation}`);
         shown = true;
     };
     const options = {
@@ -188,7 +240,13 @@ async function trainWithReports(session, values, engine, say) {
             say();
             const now = performance.now();
             flush();
-            last = { step: report.step, loss: report.loss, lr: report.lr, grad_norm: report.grad_norm, tokens_per_s: (report.tokens / Math.max(1e-3, now - at)) * 1000 };
+            last = {
+                step: report.step,
+                loss: report.loss,
+                lr: report.lr,
+                grad_norm: report.grad_norm,
+                tokens_per_s: (report.tokens / Math.max(1e-3, now - at)) * 1000,
+            };
             at = now;
             losses.push(report.loss);
             shown = !values.json && report.step % every !== 0 && report.step !== (engine.steps ?? 100);
@@ -205,7 +263,11 @@ async function trainWithReports(session, values, engine, say) {
         },
     };
     let pending = Promise.resolve();
-    const result = await interruptible(stop, () => (values.resume ? session.resume(options) : session.train({ ...engine, ...options, workers: values.workers })), async () => (await session.describe()).run?.step ?? 0);
+    const result = await interruptible(
+        stop,
+        () => (values.resume ? session.resume(options) : session.train({ ...engine, ...options, workers: values.workers })),
+        async () => (await session.describe()).run?.step ?? 0,
+    );
     flush();
     await pending;
     if (unwritten) throw unwritten;
