@@ -12,7 +12,10 @@ await build({ configFile: join(web, 'vite.config.js'), logLevel: 'warn' });
 console.log('dist/site is the page, ready for any static web host');
 if (!process.argv.includes('--site-only')) {
     await bundle();
-    const { status } = spawnSync(join(web, '../node_modules/.bin/tsc'), ['-p', join(web, 'tsconfig.types.json')], { stdio: 'inherit', shell: process.platform === 'win32' });
+    const { status } = spawnSync(join(web, '../node_modules/.bin/tsc'), ['-p', join(web, 'tsconfig.types.json')], {
+        stdio: 'inherit',
+        shell: process.platform === 'win32',
+    });
     if (status !== 0) throw new Error('the type declarations could not be made');
     console.log('dist/types has the TypeScript declarations');
 }

@@ -1,8 +1,9 @@
 /**
  * One element in a frame of somebody else's page: embed.html?element=calculator&allow=https://school.example#v=1&m=lora&r=8
- * element: playground (default), counter, diagram, train, loss, quiz, or a panel's name. The settings are a permalink's, after the #. adapter=pirate-lora: a
- * ready adapter of models/index.json, for an element alone. A quiz plays one lesson: that of the settings (#v=1&lesson=merging), or src=ADDRESS of its JSON.
- * The height is posted to the host in two forms: {type: 'peft:height', height} and the LTI convention that Canvas and Sakai honour.
+ * element: playground (default), counter, diagram, train, loss, quiz, or a panel's name. The settings are a
+ * permalink's, after the #. adapter=pirate-lora: a ready adapter of models/index.json, for an element alone. A quiz
+ * plays one lesson: that of the settings (#v=1&lesson=merging), or src=ADDRESS of its JSON. The height is posted to
+ * the host in two forms: {type: 'peft:height', height} and the LTI convention that Canvas and Sakai honour.
  */
 import './elements/playground.js';
 import { getLab } from './elements/labs.js';
@@ -12,7 +13,10 @@ import { t } from './lib/i18n.js';
 import { messageHandler, readOrigins } from './lib/messages.js';
 import { fromLink } from './lib/store.js';
 
-const PLAIN = Object.freeze({ playground: 'peft-playground', counter: 'peft-counter', diagram: 'peft-diagram', train: 'peft-train', loss: 'peft-loss' });
+const PLAIN = Object.freeze({
+    playground: 'peft-playground', counter: 'peft-counter', diagram: 'peft-diagram', train: 'peft-train',
+    loss: 'peft-loss',
+});
 const lab = getLab();
 const parameters = new URLSearchParams(location.search);
 const place = /** @type {HTMLElement} */ (document.getElementById('place'));
@@ -46,7 +50,8 @@ const element = await make(parameters.get('element') ?? 'playground');
 const adapter = parameters.get('adapter');
 if (adapter) element.setAttribute('adapter', adapter);
 place.replaceChildren(element);
-if (!(element instanceof HTMLParagraphElement) && element.localName !== 'peft-playground') lab.start().catch(() => {}); // failures are shown by the elements
+// failures are shown by the elements
+if (!(element instanceof HTMLParagraphElement) && element.localName !== 'peft-playground') lab.start().catch(() => {});
 
 if (parent !== window) {
     const handle = messageHandler({ lab, allow: readOrigins(parameters.get('allow')) });

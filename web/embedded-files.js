@@ -12,7 +12,9 @@ async function unpack(text) {
     return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer());
 }
 
-const unpacked = Promise.all(Object.entries(files).map(async ([path, text]) => /** @type {[string, Uint8Array]} */ ([path, await unpack(text)]))).then(Object.fromEntries);
+const unpacked = Promise.all(
+    Object.entries(files).map(async ([path, text]) => /** @type {[string, Uint8Array]} */ ([path, await unpack(text)])),
+).then(Object.fromEntries);
 embedFiles(unpacked);
 
 let url = '';

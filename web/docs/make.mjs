@@ -26,7 +26,11 @@ const chromium = await launchChromium();
 await mkdir(here, { recursive: true });
 for (const [look, options] of LOOKS) {
     const { page, errors } = await chromium.open(`${site.url}index.html#v=1&m=lora&task=pirate&level=explorer`, options);
-    await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground'))?.lab?.status === 'ready', null, { timeout: 60_000 });
+    await page.waitForFunction(
+        () => /** @type {any} */ (document.querySelector('peft-playground'))?.lab?.status === 'ready',
+        null,
+        { timeout: 60_000 },
+    );
     // Two LoRAs and a prompt, so that panels which need runs have some.
     for (const method of ['prompt', 'lora', 'lora']) {
         await page.evaluate(async (name) => {
@@ -37,11 +41,16 @@ for (const [look, options] of LOOKS) {
         }, method);
     }
     for (const name of names) {
-        await page.evaluate((panel) => /** @type {any} */ (document.querySelector('peft-playground')).lab.set({ panel: panel === 'page' ? '' : panel }), name);
+        await page.evaluate(
+            (panel) =>
+                /** @type {any} */ (document.querySelector('peft-playground')).lab.set({ panel: panel === 'page' ? '' : panel }),
+            name,
+        );
         await page.waitForTimeout(name === 'page' ? 1500 : 3500);
         const panel = name === 'page' ? null : await page.$(`peft-panel-${name}`);
         const picture = { path: join(here, `${name}-${look}.jpg`), type: /** @type {const} */ ('jpeg'), quality: 72 };
-        if (panel) await panel.screenshot({ ...picture, style: '.bottom { visibility: hidden }' }); // the phone's bar would stand in the middle of a long panel
+        // the phone's bar would stand in the middle of a long panel
+        if (panel) await panel.screenshot({ ...picture, style: '.bottom { visibility: hidden }' });
         else if (look !== 'phone') await page.screenshot({ ...picture, fullPage: true });
         else {
             // A window as tall as the page: the bar stays at the bottom.

@@ -28,9 +28,19 @@ for (const { name, parameters, bits_per_byte } of list) {
     const methods = METHODS.map((method) => {
         const of = runs.filter((/** @type {any} */ run) => run.method === method);
         const losses = of.map((/** @type {any} */ run) => run.loss);
-        return { method, trainable: of[0].trainable, loss: short(mean(losses)), low: short(Math.min(...losses)), high: short(Math.max(...losses)), score: short(mean(of.map((/** @type {any} */ run) => run.score))) };
+        return {
+            method,
+            trainable: of[0].trainable,
+            loss: short(mean(losses)),
+            low: short(Math.min(...losses)),
+            high: short(Math.max(...losses)),
+            score: short(mean(of.map((/** @type {any} */ run) => run.score))),
+        };
     });
     rows.push({ model: name, parameters, bits_per_byte, base: { loss: short(base.loss), score: short(base.score) }, methods });
     process.stderr.write(`${name} done\n`);
 }
-writeFileSync(join(here, 'base-size.json'), `${JSON.stringify({ command: `node web/content/recorded/make-base-size.mjs ${task} ${seeds}`, task, seeds: Number(seeds), rows }, null, 1)}\n`);
+writeFileSync(
+    join(here, 'base-size.json'),
+    `${JSON.stringify({ command: `node web/content/recorded/make-base-size.mjs ${task} ${seeds}`, task, seeds: Number(seeds), rows }, null, 1)}\n`,
+);

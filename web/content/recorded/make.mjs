@@ -53,8 +53,10 @@ const recording = {
   commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim(),
   model,
   run: {
-    id: 0, recorded: true, task, model, method: 'lora', options: module.options, train, seed: train.seed, trainable: counts.trainable, total: counts.total,
-    base_loss: round(base), losses, validations: [{ step: 0, loss: round(base), bits_per_byte: round(bits) }, ...validations.filter(({ step }) => step > 0)],
+    id: 0, recorded: true, task, model, method: 'lora', options: module.options, train, seed: train.seed,
+    trainable: counts.trainable, total: counts.total,
+    base_loss: round(base), losses,
+    validations: [{ step: 0, loss: round(base), bits_per_byte: round(bits) }, ...validations.filter(({ step }) => step > 0)],
     sample: { prompt, before, after }, seconds: round(done.seconds ?? 0), score: null, status: 'done', adapter: null,
   },
 };
