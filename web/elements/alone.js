@@ -1,4 +1,7 @@
-/** What a panel needs that stands alone in somebody's page, without the playground around it: the train control, and what went wrong. */
+/**
+ * What a panel needs that stands alone in somebody's page, without the playground around it: the train control, and what went
+ * wrong.
+ */
 import { html, nothing, playgroundAround } from './base.js';
 import './notices.js';
 import './train.js';

@@ -19,7 +19,10 @@ const LOCK_MS = 2000;
 /** Labs that are followed already: an element may leave a page and come back. @type {WeakSet<object>} */
 const followed = new WeakSet();
 
-/** Weights of full fine-tuning have a place of their own: the runs are written again at every change. @param {import('../lib/runs.js').Run} run */
+/**
+ * Weights of full fine-tuning have a place of their own: the runs are written again at every change.
+ * @param {import('../lib/runs.js').Run} run
+ */
 const placeOf = (run) => `weights-${run.id}`;
 
 /** One tab writes; others are told. @returns {Promise<boolean>} whether this tab holds the lock (for as long as it lives) */
@@ -78,7 +81,10 @@ function follow(lab, stored, runs) {
     /** Runs whose weights the storage has. */
     const weighty = new Set(runs.filter((run) => run.weights));
     const forget = (/** @type {import('../lib/runs.js').Run} */ run) => { weighty.delete(run); return remove(placeOf(run)); };
-    /** Into the storage; where it is full the oldest make room. @param {import('../lib/runs.js').Run} run @param {Uint8Array} bytes */
+    /**
+     * Into the storage; where it is full the oldest make room.
+     * @param {import('../lib/runs.js').Run} run @param {Uint8Array} bytes
+     */
     const keepWeights = async (run, bytes) => {
         while (!(await save(placeOf(run), bytes))) {
             await forget(run); // in this tab's memory it is already
@@ -120,7 +126,10 @@ function follow(lab, stored, runs) {
     });
 }
 
-/** The run whose engine was lost, as its last snapshot has it (in this tab's memory where nothing is stored). @returns {Promise<OpenRun | null>} */
+/**
+ * The run whose engine was lost, as its last snapshot has it (in this tab's memory where nothing is stored).
+ * @returns {Promise<OpenRun | null>}
+ */
 export const lastSnapshot = async () => { const left = await load('open'); return left?.bytes ? left : null; };
 
 /** The interrupted run is not wanted. */

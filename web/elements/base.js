@@ -51,7 +51,10 @@ export function define(name, constructor) {
 /** Where a number comes from. @param {Badge} kind */
 export const badge = (kind) => html`<span class="badge ${kind}" title=${t(`badge.${kind}.about`)}>${t(`badge.${kind}`)}</span>`;
 
-/** The playground around an element, through shadow roots. @param {Node} element @returns {any} null: it stands alone, or is the playground itself */
+/**
+ * The playground around an element, through shadow roots.
+ * @param {Node} element @returns {any} null: it stands alone, or is the playground itself
+ */
 export function playgroundAround(element) {
     for (let node = /** @type {any} */ (element); node; node = node.parentNode ?? node.host ?? null) {
         if (node !== element && node.nodeName === 'PEFT-PLAYGROUND') return node;
@@ -122,7 +125,10 @@ export class LabElement extends LitElement {
         this.#listen();
     }
 
-    /** Alone in somebody's page: its attributes are the settings, and the engine starts when it comes into view (autoload="no": when used). */
+    /**
+     * Alone in somebody's page: its attributes are the settings, and the engine starts when it comes into view (autoload="no":
+     * when used).
+     */
     #alone() {
         this.lab.set(attributeSettings(this));
         useLanguage(this.lab.state.lang);

@@ -11,7 +11,10 @@ const fill = (/** @type {number} */ i) => {
     return `color-mix(in oklab, var(${name}) ${share}, var(--surface))`;
 };
 
-/** Lengths are in percent, so that letters keep their shape whatever the width. @param {any} memory @param {number} scale bytes at full width */
+/**
+ * Lengths are in percent, so that letters keep their shape whatever the width.
+ * @param {any} memory @param {number} scale bytes at full width
+ */
 function bar(memory, scale) {
     let x = 0;
     return svg`${PARTS.map((part, i) => {

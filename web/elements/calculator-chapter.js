@@ -1,4 +1,7 @@
-/** The calculator's "chapter numbers": each printed figure beside the exact one, and why they differ. Also used by the chapter panel. */
+/**
+ * The calculator's "chapter numbers": each printed figure beside the exact one, and why they differ. Also used by the chapter
+ * panel.
+ */
 import { html, nothing, t } from './base.js';
 import { calculator, table } from './calculator-engine.js';
 import { book, optionsOf } from './recommend.js';

@@ -19,7 +19,10 @@ class PeftChapterBase extends LabElement {
         load?.().then((record) => { this.record = record; }, () => {});
     }
 
-    /** Loss, how much of full fine-tuning's gain this is, share of numbers trained. @param {any} row one base @param {any} run one method on it */
+    /**
+     * Loss, how much of full fine-tuning's gain this is, share of numbers trained.
+     * @param {any} row one base @param {any} run one method on it
+     */
     #cell(row, run) {
         const full = row.methods.find((/** @type {any} */ m) => m.method === 'full');
         const gain = (row.base.loss - run.loss) / (row.base.loss - full.loss);

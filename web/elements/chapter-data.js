@@ -1,4 +1,7 @@
-/** What the chapter panel shows besides the engine's tables: claims with our verdict and how to see them, PEFT's own benchmark, and code. */
+/**
+ * What the chapter panel shows besides the engine's tables: claims with our verdict and how to see them, PEFT's own benchmark,
+ * and code.
+ */
 
 /**
  * holds; holds under an assumption; our measurement or the record says otherwise; run it and see
@@ -14,7 +17,10 @@ const lora = (/** @type {Record<string, any>} */ options, /** @type {Record<stri
     method: 'lora', options: { rank: 8, alpha: 16, target_modules: QV, ...options }, ...more,
 });
 
-/** In the chapter's order. Texts: chapter.claim.ID (the book), chapter.ours.ID (what we find, and how). @type {readonly Claim[]} */
+/**
+ * In the chapter's order. Texts: chapter.claim.ID (the book), chapter.ours.ID (what we find, and how).
+ * @type {readonly Claim[]}
+ */
 export const CLAIMS = Object.freeze(/** @type {Claim[]} */ ([
     { id: 'quick', section: 'quick', verdict: 'see', panel: 'choose' },
     { id: 'experiments', section: 'quick', verdict: 'differs', runs: [{ method: 'prompt', options: { num_virtual_tokens: 20 } }, lora({})] },
@@ -88,7 +94,10 @@ optimizer = Adam(
     list(soft_prompt.parameters()) + list(lora_layers.parameters())
 )`;
 
-/** The same, complete, with transformers and peft: peft holds one kind of method per model, so the soft prompt is a parameter of its own. */
+/**
+ * The same, complete, with transformers and peft: peft holds one kind of method per model, so the soft prompt is a parameter of
+ * its own.
+ */
 export const JOINT_PYTHON = `# LoRA + soft prompt, trained together. Needs: pip install torch transformers peft
 import torch
 from peft import LoraConfig, get_peft_model

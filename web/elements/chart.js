@@ -28,8 +28,14 @@ const TABLE_ROWS = 200;
 
 class PeftChart extends LabElement {
     static styles = [LabElement.styles, css`
-        .plot { position: relative; min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden; direction: ltr; }
-        .cursor { position: absolute; inset-block: 22px 34px; width: 0; border-inline-start: 1.5px solid var(--text); pointer-events: none; }
+        .plot {
+            position: relative; min-height: var(--chart-height, 200px); color: var(--text); overflow: hidden;
+            direction: ltr;
+        }
+        .cursor {
+            position: absolute; inset-block: 22px 34px; width: 0;
+            border-inline-start: 1.5px solid var(--text); pointer-events: none;
+        }
         .plot svg {
             display: block; max-width: 100%; height: auto; background: none; overflow: visible;
             --plot-background: var(--surface); font-family: var(--font);

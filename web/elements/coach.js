@@ -20,7 +20,10 @@ const SIGNS = /** @type {Record<string, string>} */ ({
     good: '✓', plateau: '→', underfitting: '↘', overfitting: '↗', diverging: '⚠', too_early: '…', unfinished: '…',
 });
 
-/** The engine's sentence in English, ours in other languages. @param {string} key @param {string} words @param {Record<string, any>} [values] */
+/**
+ * The engine's sentence in English, ours in other languages.
+ * @param {string} key @param {string} words @param {Record<string, any>} [values]
+ */
 const inOurWords = (key, words, values) => (language() !== 'en' && hasText(key) ? t(key, values) : words);
 
 /** What the engine's coach reads. @param {import('../lib/runs.js').Run} run */
@@ -34,7 +37,10 @@ export function coachRequest(run) {
     return { history, method: run.method, options: run.options, steps: ended ? history.at(-1)?.step : run.train.steps, lr: run.train.lr };
 }
 
-/** A suggestion as a patch of settings. @param {{option: string, to: string}} suggestion @param {Record<string, any>} options those set now */
+/**
+ * A suggestion as a patch of settings.
+ * @param {{option: string, to: string}} suggestion @param {Record<string, any>} options those set now
+ */
 export function patchOf({ option, to }, options) {
     const number = Number(to);
     const value = option === 'target_modules' ? (to.includes(',') ? to.split(',') : to) : Number.isFinite(number) ? number : to;
@@ -116,7 +122,10 @@ class PeftCoach extends LabElement {
         return { option: name, from: short(from), to: short(to) };
     }
 
-    /** The weights of the best step, where the run went on to a worse one; or why there are none. @param {import('../lib/runs.js').Run} run */
+    /**
+     * The weights of the best step, where the run went on to a worse one; or why there are none.
+     * @param {import('../lib/runs.js').Run} run
+     */
     #back(run) {
         const { lab } = this;
         const low = bestValidation(run);

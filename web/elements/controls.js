@@ -24,7 +24,10 @@ class PeftControls extends LabElement {
         .option .row.sites { gap: 4px; flex-wrap: wrap; } .site { padding: 2px 9px; min-height: 32px; border-radius: 99px; font-size: .88rem; }
         select, input[type="text"] { width: 100%; }
         .examples { max-height: 240px; overflow: auto; font-size: .88rem; padding: 0; list-style: none; display: grid; gap: 8px; }
-        .examples li { border-inline-start: 3px solid var(--line-strong); padding-inline-start: 8px; white-space: pre-wrap; overflow-wrap: anywhere; }
+        .examples li {
+            border-inline-start: 3px solid var(--line-strong); padding-inline-start: 8px;
+            white-space: pre-wrap; overflow-wrap: anywhere;
+        }
         summary { cursor: pointer; font-weight: 600; font-size: .92rem; min-height: 28px; }
         @media (pointer: coarse) { .site { min-height: 44px; min-width: 44px; } }
     `];

@@ -1,4 +1,7 @@
-/** <peft-counter>: how many numbers the settings train, in the loaded model (the engine's count) and in a large one (calculated). */
+/**
+ * <peft-counter>: how many numbers the settings train, in the loaded model (the engine's count) and in a large one
+ * (calculated).
+ */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import { shapeWords } from '../lib/engine-words.js';
 import { byteSize, count, percent } from '../lib/format.js';

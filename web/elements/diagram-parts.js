@@ -1,11 +1,17 @@
-/** From the engine's description of a session to the parts of the drawing: which blocks there are, and what is trained in, beside or before each. */
+/**
+ * From the engine's description of a session to the parts of the drawing: which blocks there are, and what is trained in,
+ * beside or before each.
+ */
 
 /** @typedef {{name: string, shape: number[], count: number}} Part one trained tensor (of one layer) */
 /** @typedef {{key: string, label: string, base: boolean, parts: Part[], kind: 'weight' | 'detour' | 'factor' | 'bottleneck' | ''}} Block */
 
 const SITES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
-/** Where a trained tensor belongs: a site, a norm, a bottleneck after attention or feed-forward, or outside of the layers. @param {string} name */
+/**
+ * Where a trained tensor belongs: a site, a norm, a bottleneck after attention or feed-forward, or outside of the layers.
+ * @param {string} name
+ */
 function placeOf(name) {
     const site = SITES.find((s) => name.includes(s));
     if (site) return site;

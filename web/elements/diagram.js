@@ -1,4 +1,7 @@
-/** <peft-diagram>: the loaded model with its trained parts lit, drawn from the engine's own description. Fires peft-select {site} on a lit block. */
+/**
+ * <peft-diagram>: the loaded model with its trained parts lit, drawn from the engine's own description. Fires peft-select
+ * {site} on a lit block.
+ */
 import { badge, css, define, html, LabElement, nothing, playgroundAround, svg, t } from './base.js';
 import { count } from '../lib/format.js';
 import { partsOf } from './diagram-parts.js';
@@ -22,13 +25,19 @@ const LOWER = LAYER.findIndex(([place]) => place === 'norm2');
 
 class PeftDiagram extends LabElement {
     static styles = [LabElement.styles, css`
-        svg { direction: ltr; width: 100%; max-width: 440px; height: auto; display: block; margin-inline: auto; font: 12px var(--font); }
+        svg {
+            direction: ltr; width: 100%; max-width: 440px; height: auto; display: block; margin-inline: auto;
+            font: 12px var(--font);
+        }
         .wait { aspect-ratio: 340 / 366; max-width: 440px; margin: 0 auto; } /* the room of drawing and legend, so that the page does not jump */
         text { fill: var(--text); } .dim { fill: var(--muted); font-size: 11px; }
         .block rect { fill: url(#hatch); stroke: var(--line-strong); }
         .block.lit > rect { stroke: var(--mc); stroke-width: 2.5; }
         .block.own > rect { fill: color-mix(in oklab, var(--mc) 22%, var(--surface)); }
-        .piece { fill: color-mix(in oklab, var(--mc) 30%, var(--surface)) !important; stroke: var(--mc) !important; stroke-width: 2; }
+        .piece {
+            fill: color-mix(in oklab, var(--mc) 30%, var(--surface)) !important; stroke: var(--mc) !important;
+            stroke-width: 2;
+        }
         .row { fill: var(--mc); stroke: var(--surface); }
         .frame { fill: none; stroke: var(--line-strong); stroke-dasharray: 2 3; }
         .flow { stroke: var(--line-strong); stroke-width: 1.5; fill: none; }

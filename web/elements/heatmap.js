@@ -50,7 +50,10 @@ class PeftHeatmap extends LabElement {
             touch-action: pan-y; direction: ltr; forced-color-adjust: none;
         }
         canvas { display: block; width: 100%; height: auto; image-rendering: pixelated; }
-        .cursor { position: absolute; outline: 2px solid var(--text); outline-offset: 0; pointer-events: none; min-width: 3px; min-height: 3px; }
+        .cursor {
+            position: absolute; outline: 2px solid var(--text); outline-offset: 0; pointer-events: none;
+            min-width: 3px; min-height: 3px;
+        }
         .legend {
             display: grid; grid-template-columns: auto minmax(40px, 90px) auto; gap: 6px; align-items: center;
             font-size: 0.8rem; color: var(--muted);

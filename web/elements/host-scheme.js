@@ -27,7 +27,10 @@ export function hostScheme(element) {
     return page.includes('dark') && (!page.includes('light') || matchMedia('(prefers-color-scheme: dark)').matches) ? 'dark' : 'light';
 }
 
-/** Keeps `host-scheme` right (styles/tokens.css), also when the page changes its theme. @param {Element} element @returns {() => void} ends it */
+/**
+ * Keeps `host-scheme` right (styles/tokens.css), also when the page changes its theme.
+ * @param {Element} element @returns {() => void} ends it
+ */
 export function followHost(element) {
     let timer = 0;
     const look = () => element.setAttribute('host-scheme', hostScheme(element));

@@ -6,7 +6,10 @@ const labs = new Map();
 /** @type {{base?: string | URL, load?: import('../engine/index.js').LoadOptions}} */
 let options = {};
 
-/** Where models lie and how engines start, for labs made from now on (single-file page, notebooks). @param {typeof options} changes */
+/**
+ * Where models lie and how engines start, for labs made from now on (single-file page, notebooks).
+ * @param {typeof options} changes
+ */
 export function configureLabs(changes) {
     options = { ...options, ...changes };
 }

@@ -40,7 +40,10 @@ class PeftLoss extends LabElement {
         else this.#timer ||= window.setTimeout(() => { this.#timer = 0; this.requestUpdate(); }, 66);
     }
 
-    /** The run to show: the one in the model, else the newest of this task, else the recorded one. @returns {import('../lib/runs.js').Run | null} */
+    /**
+     * The run to show: the one in the model, else the newest of this task, else the recorded one.
+     * @returns {import('../lib/runs.js').Run | null}
+     */
     get #run() {
         const { run, runs, state } = this.lab;
         return run ?? [...runs].reverse().find((r) => r.task === state.task && r.model === state.model)

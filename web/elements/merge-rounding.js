@@ -1,4 +1,7 @@
-/** <peft-merge-rounding>: how much of ΔW survives when W + ΔW is stored with 16 bits, computed from the matrices of the loaded module. */
+/**
+ * <peft-merge-rounding>: how much of ΔW survives when W + ΔW is stored with 16 bits, computed from the matrices of the loaded
+ * module.
+ */
 import { percent, significant } from '../lib/format.js';
 import { realised, toBf16, toF16 } from '../lib/merging.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';

@@ -40,7 +40,10 @@ export function sliderKey({ key, shiftKey, ctrlKey, metaKey, altKey }, { value, 
     return to === undefined ? undefined : Math.min(max, Math.max(min, Math.round(to * 1e6) / 1e6));
 }
 
-/** Acts on a slider's key. @param {KeyboardEvent} event @param {Parameters<typeof sliderKey>[1]} slider @param {(value: number) => void} set */
+/**
+ * Acts on a slider's key.
+ * @param {KeyboardEvent} event @param {Parameters<typeof sliderKey>[1]} slider @param {(value: number) => void} set
+ */
 export function onSliderKey(event, slider, set) {
     const to = sliderKey(event, slider);
     if (to === undefined) return;

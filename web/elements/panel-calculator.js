@@ -196,7 +196,10 @@ class PeftPanelCalculator extends LabElement {
             ${method.options.filter((/** @type {any} */ o) => o.level <= 1 && !counted.includes(o.name)).map(control)}`;
     }
 
-    /** Every assumption, always in view. What the chapter's way of counting fixes shows what it fixes it to, and cannot be chosen. */
+    /**
+     * Every assumption, always in view. What the chapter's way of counting fixes shows what it fixes it to, and cannot be
+     * chosen.
+     */
     #chips() {
         const { memory } = this.result ?? {};
         const chapter = this.assumptions === 'chapter';

@@ -1,4 +1,7 @@
-/** <peft-panel-chapter>: every table and claim of the chapter: the book's figure, ours, how we know, an honest verdict, and a button that runs it. */
+/**
+ * <peft-panel-chapter>: every table and claim of the chapter: the book's figure, ours, how we know, an honest verdict, and a
+ * button that runs it.
+ */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { chapterNumbers, memoryTable, methodsTable } from './calculator-chapter.js';
 import { table } from './calculator-engine.js';
@@ -21,7 +24,10 @@ class PeftPanelChapter extends LabElement {
     static properties = { guide: { state: true }, numbers: { state: true }, problem: { state: true }, copied: { state: true } };
     static styles = [LabElement.styles, css`
         section { border-block-start: 1px solid var(--line); padding-block: 12px; scroll-margin-top: 12px; }
-        .claim { display: grid; gap: 6px 16px; grid-template-columns: minmax(0, 1fr); padding: 10px 0; border-bottom: 1px dotted var(--line); }
+        .claim {
+            display: grid; gap: 6px 16px; grid-template-columns: minmax(0, 1fr); padding: 10px 0;
+            border-bottom: 1px dotted var(--line);
+        }
         @media (min-width: 760px) { .claim { grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); } }
         .verdict {
             display: inline-block; font-weight: 650; font-size: .85rem;

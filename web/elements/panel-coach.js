@@ -1,4 +1,7 @@
-/** <peft-panel-coach>: the coach with the chapter's advice beside it, for pages that embed only this; in the playground's result just the coach. */
+/**
+ * <peft-panel-coach>: the coach with the chapter's advice beside it, for pages that embed only this; in the playground's result
+ * just the coach.
+ */
 import { trainHere } from './alone.js';
 import { define, html, LabElement, nothing, playgroundAround, t } from './base.js';
 import './coach.js';

@@ -15,7 +15,10 @@ const USUAL = /** @type {[string, string]} */ (['lora', 'prompt']);
 class PeftPanelCombine extends LabElement {
     static watch = ['status', 'ready', 'state', 'modules'];
     static styles = [LabElement.styles, css`
-        .two { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); align-items: start; }
+        .two {
+            display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr));
+            align-items: start;
+        }
         .sum { display: flex; flex-wrap: wrap; gap: 6px 12px; align-items: baseline; font-size: 1.2rem; font-weight: 650; }
         .sum small { font-weight: 400; color: var(--muted); }
         label { display: grid; gap: 2px; font-size: 0.85rem; color: var(--muted); }

@@ -23,7 +23,10 @@ const SCORED = 24;
 class PeftPanelCompare extends LabElement {
     static watch = ['status', 'state', 'ready', 'run', 'data'];
     static styles = [LabElement.styles, css`
-        .set { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr)); align-items: start; }
+        .set {
+            display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr));
+            align-items: start;
+        }
         fieldset label { display: flex; gap: 6px; align-items: center; min-height: 28px; }
         legend { font-size: 0.85rem; color: var(--muted); }
         .set > label { display: grid; gap: 2px; font-size: 0.85rem; color: var(--muted); }

@@ -1,4 +1,7 @@
-/** <peft-panel-data>: train on your own text. It is read, checked and counted before anything is trained, and never leaves the tab. */
+/**
+ * <peft-panel-data>: train on your own text. It is read, checked and counted before anything is trained, and never leaves the
+ * tab.
+ */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import './file-button.js';
 import { DATA_LIMITS, decodeText, formatOf, parseData } from '../engine/data.js';

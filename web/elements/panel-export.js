@@ -1,4 +1,7 @@
-/** <peft-panel-export>: adapters in and out, the model, a Python script for a large model, the session, links and code for course pages. */
+/**
+ * <peft-panel-export>: adapters in and out, the model, a Python script for a large model, the session, links and code for
+ * course pages.
+ */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { table } from './calculator-engine.js';
 import { codeBlock } from './clipboard.js';

@@ -265,7 +265,10 @@ class PeftPanelInspect extends LabElement {
         return this.module.options.use_dora ? t('inspect.dora') : 'ΔW = (α/r)·B·A';
     }
 
-    /** The cursor is shared: row and column of ΔW are the row of B and the column of A. @param {View} view @param {CustomEvent} event */
+    /**
+     * The cursor is shared: row and column of ΔW are the row of B and the column of A.
+     * @param {View} view @param {CustomEvent} event
+     */
     #cell(view, event) {
         const name = /** @type {HTMLElement} */ (event.target).dataset.map;
         const { row, col } = event.detail;

@@ -46,7 +46,10 @@ class PeftPanelLessons extends LabElement {
         if (named && this.isConnected && playgroundAround(this)?.lesson?.id !== named.id) this.#choose(named);
     }
 
-    /** In the playground the lesson is played in the bar that stays on the screen, alone here. @param {import('../lib/lessons.js').Lesson} lesson */
+    /**
+     * In the playground the lesson is played in the bar that stays on the screen, alone here.
+     * @param {import('../lib/lessons.js').Lesson} lesson
+     */
     #choose(lesson) {
         const { id } = this.lessons.includes(lesson) ? lesson : { id: '' };
         if (!playgroundAround(this)) {

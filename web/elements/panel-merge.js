@@ -1,4 +1,7 @@
-/** <peft-panel-merge>: the trained change into the weights and out again, with what it does to the logits, the time per token and the files. */
+/**
+ * <peft-panel-merge>: the trained change into the weights and out again, with what it does to the logits, the time per token
+ * and the files.
+ */
 import { byteSize, count, fixed, percent, significant } from '../lib/format.js';
 import { apart } from '../lib/measure.js';
 import { mergeMeasured } from '../lib/merging.js';
@@ -17,7 +20,10 @@ const SLIDE_MS = 380;
 
 class PeftPanelMerge extends LabElement {
     static styles = [LabElement.styles, css`
-        .steps { display: grid; gap: 12px; padding: 0; list-style: none; counter-reset: s; grid-template-columns: minmax(0, 1fr); }
+        .steps {
+            display: grid; gap: 12px; padding: 0; list-style: none; counter-reset: s;
+            grid-template-columns: minmax(0, 1fr);
+        }
         @container (min-width: 860px) { .steps { grid-template-columns: 1.7fr 1.2fr 1fr; } }
         :host { container-type: inline-size; }
         .steps > li {

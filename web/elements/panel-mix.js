@@ -23,7 +23,10 @@ class PeftPanelMix extends LabElement {
     static watch = ['status', 'runs', 'ready', 'state'];
     static styles = [LabElement.styles, css`
         .sources { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); }
-        label { display: grid; grid-template-columns: minmax(0, 1fr); align-content: start; gap: 2px; font-size: 0.85rem; color: var(--muted); }
+        label {
+            display: grid; grid-template-columns: minmax(0, 1fr); align-content: start; gap: 2px;
+            font-size: 0.85rem; color: var(--muted);
+        }
         label select, label input, label textarea { color: var(--text); }
         .sources .card { align-content: start; min-width: 0; }
         #errors td:last-child { min-width: 16em; }

@@ -1,4 +1,7 @@
-/** Panels by name. A panel is a file panel-NAME.js beside this one that defines <peft-panel-NAME>; it is loaded when first opened. */
+/**
+ * Panels by name. A panel is a file panel-NAME.js beside this one that defines <peft-panel-NAME>; it is loaded when first
+ * opened.
+ */
 import { html, nothing, t } from './base.js';
 import { PANELS } from '../lib/store.js';
 import { usePanelTexts } from './texts.js';

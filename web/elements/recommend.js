@@ -1,4 +1,7 @@
-/** Recommendations of the engine ("lora", "rank=8;alpha=16;target_modules=q_proj,v_proj") as settings of a lab, and the buttons that load them. */
+/**
+ * Recommendations of the engine ("lora", "rank=8;alpha=16;target_modules=q_proj,v_proj") as settings of a lab, and the buttons
+ * that load them.
+ */
 import { html, nothing, t } from './base.js';
 import { optionLabel } from './options.js';
 import { bookWords } from '../lib/engine-words.js';

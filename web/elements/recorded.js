@@ -5,5 +5,8 @@ import first from '../content/recorded/first-run.json';
 
 export const recorded = /** @type {Recording} */ (/** @type {unknown} */ (first));
 
-/** Whether the recorded run still stands for the visitor's own: same task, nothing trained. @param {import('../lib/lab.js').Lab} lab */
+/**
+ * Whether the recorded run still stands for the visitor's own: same task, nothing trained.
+ * @param {import('../lib/lab.js').Lab} lab
+ */
 export const showsRecorded = (lab) => !lab.run && lab.runs.length === 0 && lab.state.task === recorded.run.task && !lab.state.prompt;

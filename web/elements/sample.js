@@ -61,7 +61,10 @@ class PeftSample extends LabElement {
         return (status === 'training' || run?.sample.prompt !== sample.prompt ? [] : run?.samples) ?? [];
     }
 
-    /** The text at the cursor: the last one said up to that step; step 0 is before training. @returns {{step: number, text: string} | null} */
+    /**
+     * The text at the cursor: the last one said up to that step; step 0 is before training.
+     * @returns {{step: number, text: string} | null}
+     */
     get #past() {
         const way = this.#way;
         if (this.cursor === null || way.length < 2) return null;
@@ -114,7 +117,10 @@ class PeftSample extends LabElement {
             <div class="row"><span class="small muted grow">${t('sample.same')}</span>${lab.session ? this.#metric() : nothing}</div></section>`;
     }
 
-    /** The steps at which it was asked; pointing at one, or choosing it, moves the cursor of the chart too. @param {{step: number} | null} past */
+    /**
+     * The steps at which it was asked; pointing at one, or choosing it, moves the cursor of the chart too.
+     * @param {{step: number} | null} past
+     */
     #wayList(past) {
         const way = this.#way;
         if (way.length < 2) return nothing;

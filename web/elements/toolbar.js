@@ -10,7 +10,10 @@ class PeftToolbar extends LabElement {
     static styles = [LabElement.styles, css`
         header { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: center; justify-content: flex-end; }
         h1 { font-size: 1.25rem; margin-inline-end: auto; }
-        fieldset { display: flex; border: 1px solid var(--line-strong); border-radius: 99px; overflow: hidden; background: var(--raised); }
+        fieldset {
+            display: flex; border: 1px solid var(--line-strong); border-radius: 99px; overflow: hidden;
+            background: var(--raised);
+        }
         fieldset label {
             position: relative; padding: 6px 13px; font-size: .9rem; cursor: pointer; min-height: 36px;
             display: flex; align-items: center;
@@ -18,7 +21,9 @@ class PeftToolbar extends LabElement {
         fieldset label + label { border-inline-start: 1px solid var(--line); }
         fieldset label.on { background: var(--accent); color: var(--on-accent); font-weight: 600; }
         @media (forced-colors: active) { fieldset label.on { box-shadow: none; border: 3px solid Highlight; border-radius: 99px; } }
-        fieldset label:focus-within { outline: 3px solid var(--accent); outline-offset: -3px; box-shadow: inset 0 0 0 5px var(--raised); }
+        fieldset label:focus-within {
+            outline: 3px solid var(--accent); outline-offset: -3px; box-shadow: inset 0 0 0 5px var(--raised);
+        }
         fieldset input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; cursor: pointer; }
         select { min-height: 36px; padding: 2px 6px; }
         dialog {

@@ -19,7 +19,10 @@ class PeftTrain extends LabElement {
         .primary { flex: 1 1 100%; min-height: 44px; }
         .line { display: flex; justify-content: space-between; gap: 8px; font-size: .88rem; min-height: 1.4em; flex-wrap: wrap; }
         :host([compact]) .card { padding: 8px; border: 0; background: none; }
-        :host([compact]) .card { display: flex; flex-direction: row-reverse; align-items: center; justify-content: space-between; gap: 10px; }
+        :host([compact]) .card {
+            display: flex; flex-direction: row-reverse; align-items: center; justify-content: space-between;
+            gap: 10px;
+        }
         :host([compact]) .buttons { flex-wrap: nowrap; flex: 1; }
         :host([compact]) progress { width: 60px; } :host([compact]) .primary { flex: 1 1 auto; }
         .first { animation: pulse 1.6s ease-in-out 2; }
@@ -106,7 +109,10 @@ class PeftTrain extends LabElement {
         return () => Promise.resolve(work()).catch(() => {});
     }
 
-    /** The steps of a run; before the task with its presets is there, those of the recorded run where they will be the same; 0: not known yet. */
+    /**
+     * The steps of a run; before the task with its presets is there, those of the recorded run where they will be the same; 0:
+     * not known yet.
+     */
     get #steps() {
         const { lab } = this;
         const { method, task, train } = recorded.run;
@@ -128,7 +134,10 @@ class PeftTrain extends LabElement {
         return `${model} ${task} ${method} ${this.lab.train_options.batch_size}`;
     }
 
-    /** Before the first run: a step without its update, timed, so that the button can say how long training takes on this machine. */
+    /**
+     * Before the first run: a step without its update, timed, so that the button can say how long training takes on this
+     * machine.
+     */
     #try() {
         clearTimeout(this.#trial);
         if (this.compact || this.lab.status !== 'ready' || this.lab.run || this.#tried === this.#recipe) return;
