@@ -38,7 +38,8 @@ function takeLock() {
 
 /**
  * @param {import('../lib/lab.js').Lab} lab
- * @returns {Promise<{settings: Record<string, any> | null, open: Promise<OpenRun | null>}>} what an earlier visit left; runs go to the lab
+ * @returns {Promise<{settings: Record<string, any> | null, open: Promise<OpenRun | null>}>} what an earlier visit left; runs go to
+ *   the lab
  */
 export async function startAutosave(lab) {
     if (followed.has(lab)) return { settings: null, open: lab.session ? Promise.resolve(null) : lastSnapshot() };
@@ -68,7 +69,9 @@ function follow(lab, stored, runs) {
     let timer = 0;
     let own = stored;
     let ownKept = Boolean(stored);
-    const told = (/** @type {boolean} */ kept) => { if (!kept) lab.emit('notice', storageFull ? 'notice.storage_full' : 'notice.storage'); };
+    const told = (/** @type {boolean} */ kept) => {
+        if (!kept) lab.emit('notice', storageFull ? 'notice.storage_full' : 'notice.storage');
+    };
     /** Own text first: a run on it is nothing without it. */
     const keepOwn = async () => {
         if (own !== lab.own) {
@@ -88,7 +91,8 @@ function follow(lab, stored, runs) {
     const keepWeights = async (run, bytes) => {
         while (!(await save(placeOf(run), bytes))) {
             await forget(run); // in this tab's memory it is already
-            const [oldest] = storageFull ? [...weighty].sort((a, b) => Number(a.pinned ?? false) - Number(b.pinned ?? false) || a.id - b.id) : [];
+            const byWorth = [...weighty].sort((a, b) => Number(a.pinned ?? false) - Number(b.pinned ?? false) || a.id - b.id);
+            const [oldest] = storageFull ? byWorth : [];
             if (!oldest) return lab.emit('notice', t('notice.weights_unsaved', { run: run.id, size: byteSize(bytes.length) }));
             await forget(oldest);
             lab.emit('notice', t('notice.weights_forgotten', { run: oldest.id, size: byteSize(oldest.weights ?? 0) }));
@@ -100,7 +104,10 @@ function follow(lab, stored, runs) {
         const lost = lab.state.task === OWN && !(await keepOwn()); // then the next visit begins with a task of ours
         const kept = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped').slice(-KEPT_RUNS);
         for (const run of weighty) if (!kept.includes(run)) await forget(run);
-        const written = kept.map((run) => { const { weights, ...rest } = withoutLarge(run); return weighty.has(run) ? { ...rest, weights } : rest; });
+        const written = kept.map((run) => {
+            const { weights, ...rest } = withoutLarge(run);
+            return weighty.has(run) ? { ...rest, weights } : rest;
+        });
         told(await save('session', { v: 1, state: { ...lab.state, ...(lost && { task: 'pirate' }) }, runs: written }));
     };
     const soon = () => { timer ||= window.setTimeout(write, SAVE_MS); };

@@ -10,7 +10,8 @@ import { byteSize, count, fixed } from '../lib/format.js';
 /**
  * @typedef {object} ChapterNumbers
  * @property {any[]} methods the chapter's rows with `counted` (the engine's count under the same assumption)
- * @property {any[]} memory the chapter's rows with full precision weights, LoRA as the chapter's column works out, and our consistent estimates
+ * @property {any[]} memory the chapter's rows with full precision weights, LoRA as the chapter's column works out, and our
+ *   consistent estimates
  */
 
 /** @param {import('../lib/lab.js').Lab} lab @returns {Promise<ChapterNumbers>} */

@@ -23,7 +23,8 @@ const lora = (/** @type {Record<string, any>} */ options, /** @type {Record<stri
  */
 export const CLAIMS = Object.freeze(/** @type {Claim[]} */ ([
     { id: 'quick', section: 'quick', verdict: 'see', panel: 'choose' },
-    { id: 'experiments', section: 'quick', verdict: 'differs', runs: [{ method: 'prompt', options: { num_virtual_tokens: 20 } }, lora({})] },
+    { id: 'experiments', section: 'quick', verdict: 'differs',
+        runs: [{ method: 'prompt', options: { num_virtual_tokens: 20 } }, lora({})] },
     { id: 'tree', section: 'tree', verdict: 'see', panel: 'choose' },
     { id: 'params', section: 'params', verdict: 'assumes', panel: 'calculator' },
     { id: 'adapters50', section: 'params', verdict: 'assumes', panel: 'calculator' },

@@ -98,7 +98,9 @@ class PeftChapterQuality extends LabElement {
                 <td class="num">${this.value(fixed(row.loss), 'recorded')}</td>
                 <td class="num">${fixed(row.low)} – ${fixed(row.high)}</td>
                 <td class="num">${percent(100 * row.score)}</td></tr>`)}</tbody></table></div>
-            <p class="small muted">${t('chapter.sweep.how', { command: sweep.command, base: fixed(sweep.base.loss), seeds: rows[0].seeds })}</p>`;
+            <p class="small muted">${t('chapter.sweep.how', {
+                command: sweep.command, base: fixed(sweep.base.loss), seeds: rows[0].seeds,
+            })}</p>`;
     }
 
     #yours() {
@@ -119,7 +121,8 @@ class PeftChapterQuality extends LabElement {
         const sketch = /** @type {Point[]} */ (CHAPTER_SKETCH.map((p) => ({ ...p, label: '', kind: 'chapter' })));
         const points = [...sketch, ...benchmark()];
         const name = (/** @type {Point} */ p) => `${t(`method.${p.method}`)} ${bookWords(p.label).text}`.trim();
-        return html`<peft-chart .label=${t('chapter.quality.title')} .height=${300} .summary=${t('chapter.quality.summary')} .plot=${plot(points)}
+        return html`<peft-chart .label=${t('chapter.quality.title')} .height=${300} .summary=${t('chapter.quality.summary')}
+            .plot=${plot(points)}
                 .table=${{
                     columns: [t('calc.col.method'), t('chapter.axis.x'), t('chapter.axis.y'), t('chapter.col.from')],
                     rows: points.map((p) => [name(p), p.percent, p.quality, t(`badge.${p.kind}`)]),

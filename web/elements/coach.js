@@ -33,7 +33,8 @@ export function coachRequest(run) {
     const every = Math.max(1, Math.ceil(run.losses.length / MOST_POINTS));
     const history = run.losses.filter(({ step }, i) => i % every === 0 || held.has(step) || i === run.losses.length - 1)
         .map(({ step, loss }) => ({ step, loss: finite(loss), ...(held.has(step) && { val_loss: held.get(step) }) }));
-    const ended = run.status === 'done' || run.status === 'stopped'; // a stopped run is judged by what it did, one under way by its plan too
+    // A stopped run is judged by what it did, one under way by its plan too.
+    const ended = run.status === 'done' || run.status === 'stopped';
     return { history, method: run.method, options: run.options, steps: ended ? history.at(-1)?.step : run.train.steps, lr: run.train.lr };
 }
 
@@ -117,7 +118,8 @@ class PeftCoach extends LabElement {
 
     /** @param {{option: string, from: string, to: string}} suggestion */
     #change({ option, from, to }) {
-        const name = hasText(`settings.${option}`) ? t(`settings.${option}`) : optionLabel(/** @type {any} */ ({ name: option, label: option }));
+        const name = hasText(`settings.${option}`) ? t(`settings.${option}`)
+            : optionLabel(/** @type {any} */ ({ name: option, label: option }));
         const short = (/** @type {string} */ text) => text.replaceAll('_proj', '').replaceAll(',', ', ');
         return { option: name, from: short(from), to: short(to) };
     }
@@ -129,8 +131,12 @@ class PeftCoach extends LabElement {
     #back(run) {
         const { lab } = this;
         const low = bestValidation(run);
-        if (!['done', 'stopped'].includes(run.status) || !low || low.step === 0 || low.step === run.validations.at(-1)?.step) return nothing;
-        if (!run.best) return html`<p class="small">${t(run.best_kept === false ? 'coach.back.memory' : 'coach.back.gone', { step: low.step })}</p>`;
+        const last = run.validations.at(-1)?.step;
+        if (!['done', 'stopped'].includes(run.status) || !low || low.step === 0 || low.step === last) return nothing;
+        if (!run.best) {
+            const why = run.best_kept === false ? 'coach.back.memory' : 'coach.back.gone';
+            return html`<p class="small">${t(why, { step: low.step })}</p>`;
+        }
         const go = async () => {
             const made = await lab.back(run).catch(() => null); // failures are shown by the page
             if (!made) return;

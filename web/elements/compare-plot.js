@@ -11,7 +11,8 @@ import { methodColor, methodSymbol } from './look.js';
  * @param {Point[]} all @param {number} base @returns {{points: Point[], top: string} | null} null: nothing was gained
  */
 export function gains(all, base) {
-    const full = all.find(({ method }) => method === 'full') ?? [...all].sort((a, b) => Math.abs(b.mean - base) - Math.abs(a.mean - base))[0];
+    const full = all.find(({ method }) => method === 'full')
+        ?? [...all].sort((a, b) => Math.abs(b.mean - base) - Math.abs(a.mean - base))[0];
     if (!full || full.mean === base) return null;
     const share = (/** @type {number} */ value) => (100 * (value - base)) / (full.mean - base);
     return {
@@ -38,7 +39,8 @@ const PLACES = [-1, 1].flatMap((down) => /** @type {Place[]} */ ([
 ]));
 
 /**
- * Where every label stands: beside its mark, on the first of four places that is inside the plot and covers neither a mark nor an earlier label.
+ * Where every label stands: beside its mark, on the first of four places that is inside the plot and covers neither a mark nor an
+ * earlier label.
  * @param {Mark[]} marks @param {number} width of the plot @returns {(Place | null)[]} null: there is no room for it
  */
 export function placeLabels(marks, width) {

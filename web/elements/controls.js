@@ -21,7 +21,8 @@ class PeftControls extends LabElement {
         .pair { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 10px; align-items: center; }
         .option p { margin-top: 2px; } .option .row { min-height: 28px; flex-wrap: nowrap; }
         .option label { font-weight: 600; font-size: .92rem; }
-        .option .row.sites { gap: 4px; flex-wrap: wrap; } .site { padding: 2px 9px; min-height: 32px; border-radius: 99px; font-size: .88rem; }
+        .option .row.sites { gap: 4px; flex-wrap: wrap; }
+        .site { padding: 2px 9px; min-height: 32px; border-radius: 99px; font-size: .88rem; }
         select, input[type="text"] { width: 100%; }
         .examples { max-height: 240px; overflow: auto; font-size: .88rem; padding: 0; list-style: none; display: grid; gap: 8px; }
         .examples li {
@@ -130,7 +131,8 @@ class PeftControls extends LabElement {
             ${shown.map(control)}
             ${this.#hidden('model') || lab.index.models.length < 2 ? nothing
                 : html`<div class="option"><label for="model">${t('settings.model')}</label>
-                <select id="model" ?disabled=${this.#off('model')} @change=${(/** @type {any} */ e) => lab.set({ model: e.target.value })}>
+                <select id="model" ?disabled=${this.#off('model')}
+                    @change=${(/** @type {any} */ e) => lab.set({ model: e.target.value })}>
                 ${lab.index.models.map(({ name }) => html`<option value=${name} ?selected=${name === lab.state.model}>${name}</option>`)}
                 </select></div>`}</div></details>`;
     }

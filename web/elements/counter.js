@@ -24,7 +24,7 @@ class PeftCounter extends LabElement {
         .side { display: grid; gap: 2px; align-content: start; }
         .big { font-size: 1.35rem; font-weight: 700; }
         .run:not(.on) { display: none; } .run.on + span { position: absolute; clip-path: inset(50%); }
-        .card { min-height: 94px; box-sizing: border-box; } @container (max-width: 999px) { .side.large { min-height: 62px; } }
+        .card { min-height: 100px; box-sizing: border-box; } @container (max-width: 999px) { .side.large { min-height: 62px; } }
         .line { display: flex; flex-wrap: wrap; gap: 4px 8px; align-items: baseline; }
         .bar {
             height: 8px; border-radius: 4px;

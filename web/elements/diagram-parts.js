@@ -4,7 +4,10 @@
  */
 
 /** @typedef {{name: string, shape: number[], count: number}} Part one trained tensor (of one layer) */
-/** @typedef {{key: string, label: string, base: boolean, parts: Part[], kind: 'weight' | 'detour' | 'factor' | 'bottleneck' | ''}} Block */
+/**
+ * @typedef {{key: string, label: string, base: boolean, parts: Part[],
+ *   kind: 'weight' | 'detour' | 'factor' | 'bottleneck' | ''}} Block
+ */
 
 const SITES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
@@ -53,7 +56,8 @@ export function partsOf(description) {
             perLayer.set(place, (perLayer.get(place) ?? 0) + count);
             const block = blocks.get(place) ?? { parts: /** @type {Part[]} */ ([]), kind: kindOf(name), layer, method: module.method };
             blocks.set(place, block);
-            if (layer === block.layer) block.parts.push({ name: name.replace(/^.*\.(?=[^.]+\.[^.]+$)/, '').replace('.weight', ''), shape, count });
+            if (layer !== block.layer) continue;
+            block.parts.push({ name: name.replace(/^.*\.(?=[^.]+\.[^.]+$)/, '').replace('.weight', ''), shape, count });
         }
     }
     const sum = (/** @type {string} */ key) => modules.reduce((/** @type {number} */ n, /** @type {any} */ m) => n + (m[key] ?? 0), 0);

@@ -14,7 +14,8 @@ const SHORTER = { attention_bottleneck: 22, ffn_bottleneck: 28 };
 /** Blocks of a layer: place, label, x, y, width (heights are alike). */
 const LAYER = /** @type {const} */ ([
     ['norm1', 'norm', 28, 104, 284, 18],
-    ['q_proj', 'Q', 28, 128, 66, 40], ['k_proj', 'K', 101, 128, 66, 40], ['v_proj', 'V', 174, 128, 66, 40], ['o_proj', 'O', 247, 128, 66, 40],
+    ['q_proj', 'Q', 28, 128, 66, 40], ['k_proj', 'K', 101, 128, 66, 40],
+    ['v_proj', 'V', 174, 128, 66, 40], ['o_proj', 'O', 247, 128, 66, 40],
     ['attention_bottleneck', 'bottleneck', 70, 174, 200, 22],
     ['norm2', 'norm', 28, 202, 284, 18],
     ['gate_proj', 'gate', 28, 226, 90, 40], ['up_proj', 'up', 125, 226, 90, 40], ['down_proj', 'down', 222, 226, 91, 40],
@@ -71,7 +72,7 @@ class PeftDiagram extends LabElement {
         });
         const key = (/** @type {string} */ name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${
             methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`;
-        const quiet = parts.merged || !parts.blocks.size || !playgroundAround(this) || lab.state.hide.includes('inspect');
+        const quiet = parts.merged || [...parts.blocks.keys()].every((place) => place === 'rows') || !playgroundAround(this) || lab.state.hide.includes('inspect');
         return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>
             <div style="--mc: ${methodColor(parts.method)}" class=${lab.status === 'training' ? 'training' : ''}>
             ${this.#drawing(parts, summary)}
@@ -101,8 +102,9 @@ class PeftDiagram extends LabElement {
         const memory = Math.min(parts.memory, 12);
         // Learned rows before the text are prompts, those in the layers prefixes.
         const rowsOf = (/** @type {string} */ method) => `--mc: ${methodColor(method)}`;
-        const high = parts.blocks.has('attention_bottleneck') ? 0 : SHORTER.attention_bottleneck; // what stands below attention moves up by this
-        const low = high + (parts.blocks.has('ffn_bottleneck') ? 0 : SHORTER.ffn_bottleneck); // and what stands below the layers by this
+        // What stands below attention moves up by `high`, and what stands below the layers by `low`.
+        const high = parts.blocks.has('attention_bottleneck') ? 0 : SHORTER.attention_bottleneck;
+        const low = high + (parts.blocks.has('ffn_bottleneck') ? 0 : SHORTER.ffn_bottleneck);
         return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT - low}" role="group" aria-label=${summary}>
             <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
                     <rect width="6" height="6" style="fill: var(--raised)"></rect>
@@ -113,7 +115,8 @@ class PeftDiagram extends LabElement {
                         svg`<rect class="row" x=${28 + i * 11} y="6" width="9" height="18" rx="2"></rect>`)}
                     <text class="dim" x="28" y="37">${t('diagram.virtual', { n: parts.virtual })}</text></g>`
                 : nothing}
-            <text x=${parts.virtual ? 34 + rows * 11 : 170} y="20" text-anchor=${parts.virtual ? 'start' : 'middle'}>${t('diagram.text')} …</text>
+            <text x=${parts.virtual ? 34 + rows * 11 : 170} y="20"
+                text-anchor=${parts.virtual ? 'start' : 'middle'}>${t('diagram.text')} …</text>
             <path class="flow" d=${[
                 `M170 ${parts.virtual ? 40 : 26} V48 M170 72 V86 M170 168 V${202 - high}`,
                 `M170 ${266 - high} V${316 - low} M170 ${336 - low} V${346 - low}`,

@@ -69,7 +69,8 @@ class PeftHeatmap extends LabElement {
     `];
     static properties = {
         label: { attribute: false }, values: { attribute: false }, rows: { type: Number }, cols: { type: Number }, max: { type: Number },
-        cell: { attribute: false }, band: {}, side: { type: Number }, plain: { type: Boolean }, open: { state: true }, focused: { state: true },
+        cell: { attribute: false }, band: {}, side: { type: Number }, plain: { type: Boolean },
+        open: { state: true }, focused: { state: true },
     };
 
     constructor() {
@@ -153,13 +154,15 @@ class PeftHeatmap extends LabElement {
         const { rows, cols, cell, values } = this;
         if (!values) return nothing;
         const size = Math.max(1, Math.min(CELL_MAX, Math.round(this.side / Math.max(rows, cols, 1))));
-        const probes = ['negative', 'neutral', 'positive'].map((name) => html`<span class="probe ${name}" style=${`color: var(--${name})`}></span>`);
+        const probes = ['negative', 'neutral', 'positive'].map((name) =>
+            html`<span class="probe ${name}" style=${`color: var(--${name})`}></span>`);
         const legend = html`<div class="legend num" aria-hidden="true">
             <span>−${significant(this.scale)}</span><span class="ramp"></span>
             <span>+${significant(this.scale)}</span></div>`;
         const about = t(this.plain ? 'heatmap.plain' : 'heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) });
         if (this.plain) {
-            return html`<figure aria-label=${this.label}><figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
+            return html`<figure aria-label=${this.label}>
+                <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
                 <div class="map" role="img" aria-label=${about} style=${`width:${cols * size + 2}px`}>
                     <canvas aria-hidden="true"></canvas></div>
                 <div class="small muted num" aria-hidden="true">±${significant(this.scale)}</div>${probes}</figure>`;
@@ -170,7 +173,8 @@ class PeftHeatmap extends LabElement {
         const box = `left:${x}%;top:${y}%;width:${w}%;height:${h}%`;
         return html`<figure aria-label=${this.label}>
             <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
-            <div class="map" role="application" tabindex="0" style=${`width:${cols * size + 2}px`} aria-roledescription=${t('heatmap.role')}
+            <div class="map" role="application" tabindex="0" style=${`width:${cols * size + 2}px`}
+                aria-roledescription=${t('heatmap.role')}
                 aria-label=${about} aria-describedby="cell"
                 @keydown=${this.#key} @pointermove=${this.#point} @pointerdown=${this.#point}
                 @focus=${() => { this.focused = true; if (!this.cell) this.#move(0, 0); }}

@@ -277,10 +277,13 @@ export class PeftLesson extends LabElement {
                     : nothing}</div>` : nothing}
             ${met && step.show ? html`<dl class="facts">${step.show.map((path) => this.#fact(path, known))}</dl>` : nothing}</div>
             <div class="stack">${step.check ? this.#check(step.check, met) : nothing}
-            <div class="row"><button type="button" ?disabled=${this.at === 0} @click=${() => this.go(this.at - 1)}>${t('lessons.back')}</button>
+            <div class="row"><button type="button" ?disabled=${this.at === 0}
+                @click=${() => this.go(this.at - 1)}>${t('lessons.back')}</button>
                 <button type="button" class=${open ? 'primary' : ''} ?disabled=${!open}
                     @click=${() => this.go(this.at + 1)}>${t(this.at + 1 === steps.length ? 'lessons.finish' : 'lessons.next')}</button>
-                ${open ? nothing : html`<button type="button" class="link" @click=${() => this.go(this.at + 1)}>${t('lessons.skip')}</button>`}
+                ${open ? nothing
+                    : html`<button type="button" class="link"
+                        @click=${() => this.go(this.at + 1)}>${t('lessons.skip')}</button>`}
                 <span class="small muted">${met || busy ? nothing : step.do ? t('lessons.waiting') : nothing}</span></div></div></div>`;
     }
 

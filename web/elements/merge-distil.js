@@ -37,8 +37,10 @@ class PeftMergeDistil extends LabElement {
     /** Finished runs that cannot be merged, of the model in use. */
     get teachers() {
         const { lab } = this;
-        const fixedOnes = new Set((lab.engine?.methods ?? []).filter((/** @type {any} */ m) => !m.can_merge).map((/** @type {any} */ m) => m.name));
-        return lab.runs.filter((run) => run.adapter && fixedOnes.has(run.method) && run.model === lab.state.model && run.task === lab.state.task);
+        const fixedOnes = new Set((lab.engine?.methods ?? [])
+            .filter((/** @type {any} */ m) => !m.can_merge).map((/** @type {any} */ m) => m.name));
+        return lab.runs.filter((run) =>
+            run.adapter && fixedOnes.has(run.method) && run.model === lab.state.model && run.task === lab.state.task);
     }
 
     async #distil() {
@@ -74,7 +76,8 @@ class PeftMergeDistil extends LabElement {
         /** @param {string} key @param {number} value @param {number} max @param {(v: number) => void} set */
         const number = (key, value, max, set) => html`<label>${t(key)}<input type="number" min="1" max=${max} .value=${String(value)}
             ?disabled=${this.work.running} @change=${(/** @type {Event} */ e) => set(wholeNumber(e, 1, max))}></label>`;
-        const choice = (/** @type {import('../lib/runs.js').Run} */ { id, method }) => html`<option value=${id} ?selected=${id === this.chosen}>${
+        const choice = (/** @type {import('../lib/runs.js').Run} */ { id, method }) => html`<option value=${id}
+            ?selected=${id === this.chosen}>${
             methodShape(method)} ${t(`method.${method}`)}, ${t('runs.name', { n: id })}</option>`;
         return html`<div class="stack"><p>${t('merge.distil.about')}</p>
             ${teachers.length === 0 ? html`<p class="muted small">${t('merge.distil.none')}</p>` : html`<div class="row">

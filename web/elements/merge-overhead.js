@@ -77,10 +77,10 @@ class PeftMergeOverhead extends LabElement {
                     @click=${this.#measure}>${t('merge.others.do', { n: this.rounds })}</button>`}</div>
             ${this.work.bar()}
             <div class="scroll" tabindex="0" role="region" aria-label=${t('merge.others')}><table>
-                <thead><tr>
-                    <th scope="col">${t('compare.col.method')}</th><th scope="col">${t('merge.others.can')}</th>
-                    ${rows.size ? ['base', 'with', 'more', 'start'].map((key) =>
-                        html`<th scope="col" class="num">${t(`merge.others.${key}`)}</th>`) : nothing}</tr></thead>
+            <thead><tr>
+                <th scope="col">${t('compare.col.method')}</th><th scope="col">${t('merge.others.can')}</th>
+                ${rows.size ? ['base', 'with', 'more', 'start'].map((key) =>
+                    html`<th scope="col" class="num">${t(`merge.others.${key}`)}</th>`) : nothing}</tr></thead>
             <tbody>${METHODS.map((method) => {
                 const row = rows.get(method);
                 return html`<tr><th scope="row"><span aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)}</th>
@@ -90,7 +90,8 @@ class PeftMergeOverhead extends LabElement {
                         <td class="num">${this.#more(row.start, row.base.start)}</td>`
                         : rows.size ? html`<td colspan="4"></td>` : nothing}</tr>`;
             })}</tbody></table></div>
-            ${rows.size ? html`<p class="small muted">${t('merge.others.legend', { n: this.rounds })} ${badge('measured')}</p>` : nothing}</div>`;
+            ${rows.size ? html`<p class="small muted">${t('merge.others.legend', { n: this.rounds })} ${badge('measured')}</p>`
+                : nothing}</div>`;
     }
 }
 define('peft-merge-overhead', PeftMergeOverhead);

@@ -48,7 +48,8 @@ class PeftMethods extends LabElement {
         const off = lab.status === 'training' || lock.includes('method');
         return html`<div class="head"><fieldset>
             <legend>${t('method.legend')}</legend>
-            ${methodsOf(lab).map((name) => html`<label class="${name === method ? 'on' : ''} ${off ? 'off' : ''}" style="--mc: ${methodColor(name)}">
+            ${methodsOf(lab).map((name) => html`<label class="${name === method ? 'on' : ''} ${off ? 'off' : ''}"
+                style="--mc: ${methodColor(name)}">
                 <input type="radio" name="method" .value=${name} .checked=${name === method} ?disabled=${off}
                     @change=${() => lab.set({ method: name })}>
                 <span class="shape" aria-hidden="true">${methodShape(name)}</span>${t(`method.${name}`)}</label>`)}

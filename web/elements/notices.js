@@ -40,7 +40,8 @@ class PeftNotices extends LabElement {
             const item = type === 'failure'
                 ? { text: detail.message, hint: detail.hint ?? '', code: detail.code, bad: true }
                 : { text: String(detail), hint: '', code: '', bad: false };
-            if (!this.items.some((other) => other.text === item.text)) this.items = [...this.items, { ...item, corrections: [] }].slice(-4);
+            if (this.items.some((other) => other.text === item.text)) return;
+            this.items = [...this.items, { ...item, corrections: [] }].slice(-4);
         }
     }
 
@@ -50,7 +51,8 @@ class PeftNotices extends LabElement {
         const before = this.items.find((item) => item.corrections.length)?.corrections ?? [];
         const same = (/** @type {Correction} */ one) => before.some((other) => JSON.stringify(other) === JSON.stringify(one));
         const corrections = [...before, ...more.filter((one) => !same(one))];
-        this.items = [...this.items.filter((item) => !item.corrections.length), { text: '', hint: '', code: '', bad: false, corrections }].slice(-4);
+        const item = { text: '', hint: '', code: '', bad: false, corrections };
+        this.items = [...this.items.filter((other) => !other.corrections.length), item].slice(-4);
     }
 
     /** @param {Item} item */
@@ -59,7 +61,8 @@ class PeftNotices extends LabElement {
             return html`${wrong({ ...item, message: item.text })} ${item.bad && this.lab.runs.length ? t('failure.safe') : ''}`;
         }
         if (!hasText('correct.title')) return nothing; // its words are on their way
-        return html`${t('correct.title')} ${item.corrections.map((one) => html`<span class="one">${corrected(one)}</span> `)}${t('correct.on')}`;
+        const all = item.corrections.map((one) => html`<span class="one">${corrected(one)}</span> `);
+        return html`${t('correct.title')} ${all}${t('correct.on')}`;
     }
 
     render() {

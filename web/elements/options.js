@@ -8,7 +8,10 @@ import { formatPattern, parsePattern } from '../lib/store.js';
  * @typedef {{name: string, type: string, label: string, help?: string, level: number, min?: number, max?: number, step?: number,
  *   choices?: string[], default: any}} Option
  */
-/** @typedef {{option: Option, value: any, changed: boolean, disabled: boolean, set: (value: any) => void, sites?: string[], id: string}} Control */
+/**
+ * @typedef {{option: Option, value: any, changed: boolean, disabled: boolean, set: (value: any) => void, sites?: string[],
+ *   id: string}} Control
+ */
 
 /** Sliders run over the useful part of a range; the box beside takes every legal value. */
 const SLIDER_MAX = /** @type {Record<string, number>} */ ({
@@ -65,14 +68,16 @@ function numberControl({ option, value, disabled, set, id }) {
     const top = Math.min(max, SLIDER_MAX[name] ?? max);
     const bottom = type === 'int' ? min : Math.max(0, Math.floor(min * 100) / 100);
     const step = option.step ?? (type === 'int' ? 1 : (top - bottom) / 100);
-    // Counts double more often than they grow by one: a big step is an eighth of the slider, a fine one a tenth of a step where fractions exist.
+    // Counts double more often than they grow by one: a big step is an eighth of the slider, a fine one a tenth of a step where
+    // fractions exist.
     const whole = type === 'int';
     const fine = whole ? 1 : step / 10;
     const big = whole ? Math.max(step, Math.round(top / 8)) : 10 * step;
     const slider = { value: Number(value), min: bottom, max: top, step, fine, big };
     const take = (/** @type {any} */ e) => {
         const typed = Number(e.target.value);
-        if (e.target.value !== '' && Number.isFinite(typed)) set(Math.min(max, Math.max(min, type === 'int' ? Math.round(typed) : typed)));
+        if (e.target.value === '' || !Number.isFinite(typed)) return;
+        set(Math.min(max, Math.max(min, type === 'int' ? Math.round(typed) : typed)));
     };
     return html`<div class="pair"><input type="range" aria-labelledby="${id}-l" aria-describedby="${id}-h"
         min=${bottom} max=${top} step=${step} .value=${String(value)} ?disabled=${disabled}
@@ -101,8 +106,10 @@ function inner(control) {
     if (option.type === 'int' || option.type === 'real') return numberControl(control);
     if (option.type === 'targets') return targetsControl(control);
     if (option.type === 'choice') {
-        return html`<select id=${id} aria-describedby="${id}-h" ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.value)}>
-            ${option.choices?.map((choice) => html`<option value=${choice} ?selected=${choice === String(value)}>${choice}</option>`)}</select>`;
+        return html`<select id=${id} aria-describedby="${id}-h" ?disabled=${disabled}
+            @change=${(/** @type {any} */ e) => set(e.target.value)}>
+            ${option.choices?.map((choice) =>
+                html`<option value=${choice} ?selected=${choice === String(value)}>${choice}</option>`)}</select>`;
     }
     const pattern = option.type === 'pattern';
     const shown = pattern ? formatPattern(value ?? {}) : String(value ?? '');

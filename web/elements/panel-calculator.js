@@ -215,7 +215,8 @@ class PeftPanelCalculator extends LabElement {
                 const v = Math.round(Number(e.target.value));
                 if (v >= 1) this.#set({ [name]: Math.min(max, v) });
             }}></label>`;
-        return html`<div class="row chips" role="group" aria-label=${t('calc.assumptions')}><strong class="small">${t('calc.assumptions')}</strong>
+        return html`<div class="row chips" role="group" aria-label=${t('calc.assumptions')}>
+            <strong class="small">${t('calc.assumptions')}</strong>
             ${pick('dtype', DTYPES, chapter, chapter && memory ? memory.dtype : this.dtype)}
             ${pick('optimizer', OPTIMIZERS, chapter && memory?.optimizer === 0)}
             ${numberOf('batch', 4096)}${numberOf('seq', 131072)}
@@ -264,7 +265,8 @@ class PeftPanelCalculator extends LabElement {
                 t('calc.flops', { percent: percent(counts.flops_per_token.extra_percent) })}</p>
             <h3>${t('calc.memory')}</h3>${memoryBar(this, memory, this.method === 'full' ? null : full)}
             <p class="small">${t('calc.inference', { size: byteSize(memory.inference), cache: byteSize(memory.kv_cache) })}</p>
-            <details><summary>${t('calc.assumed')}</summary><ul class="small">${notes.map((note) => html`<li>${said(note)}</li>`)}</ul></details>
+            <details><summary>${t('calc.assumed')}</summary>
+                <ul class="small">${notes.map((note) => html`<li>${said(note)}</li>`)}</ul></details>
             ${this.#terms()}</div>`;
     }
 
@@ -294,7 +296,8 @@ class PeftPanelCalculator extends LabElement {
             ['lora', { rank: 8, target_modules: ['q_proj', 'v_proj'] }],
             ['adapter', { variant: 'houlsby', bottleneck_size: 64 }], ['full', {}],
         ]);
-        return html`<div class="stack"><h2>${t('calc.title')}</h2><p class="warn" role="alert">${t('calc.blocked')} ${wrong(this.blocked)}</p>
+        return html`<div class="stack"><h2>${t('calc.title')}</h2>
+            <p class="warn" role="alert">${t('calc.blocked')} ${wrong(this.blocked)}</p>
             <table><caption>${t('calc.blocked.table')}</caption>
             <thead><tr><th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('calc.col.exact')}</th></tr></thead>
             <tbody>${rows.map(([name, options]) => html`<tr><th scope="row">${t(`method.${name}`)}</th>

@@ -68,7 +68,8 @@ class PeftPanelChapter extends LabElement {
 
     /** @param {import('./chapter-data.js').Claim} claim */
     #claim({ id, verdict, runs = [], panel }) {
-        return html`<div class="claim" data-claim=${id}><div><p>${t(`chapter.claim.${id}`)}</p><p class="small">${this.value('', 'chapter')}</p></div>
+        return html`<div class="claim" data-claim=${id}>
+            <div><p>${t(`chapter.claim.${id}`)}</p><p class="small">${this.value('', 'chapter')}</p></div>
             <div class="stack">
                 <p><span class="verdict ${verdict}">${MARKS[verdict]} ${t(`chapter.verdict.${verdict}`)}</span>
                 ${t(`chapter.ours.${id}`)}</p>
@@ -113,9 +114,9 @@ class PeftPanelChapter extends LabElement {
         };
         return html`<p>${t('chapter.tasks.about')}</p>
             <div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.tasks')}><table>
-                <thead><tr>
-                    <th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th>
-                    <th scope="col">${t('chapter.col.first')}</th><th scope="col">${t('chapter.col.second')}</th></tr></thead>
+            <thead><tr>
+                <th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th>
+                <th scope="col">${t('chapter.col.first')}</th><th scope="col">${t('chapter.col.second')}</th></tr></thead>
             <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr>
                 <th scope="row">${book(row.heading)}<br><span class="small">${t(`task.${row.task}`)}</span></th>
                 <td>${book(row.best)} ${this.value('', 'chapter')}
@@ -185,7 +186,8 @@ class PeftPanelChapter extends LabElement {
             <nav aria-label=${t('chapter.sections')}>
                 ${SECTIONS.map((name) => html`<button type="button" class="link"
                     @click=${() => jump(name)}>${t(`chapter.section.${name}`)}</button>`)}</nav>
-            ${SECTIONS.map((name) => html`<section id="s-${name}" class="stack"><h3>${t(`chapter.section.${name}`)}</h3>${this.#head(name)}
+            ${SECTIONS.map((name) => html`<section id="s-${name}" class="stack"><h3>${t(`chapter.section.${name}`)}</h3>
+                ${this.#head(name)}
                 ${CLAIMS.filter((claim) => claim.section === name).map((claim) => this.#claim(claim))}</section>`)}
             <p><em>${t('chapter.insight')}</em> ${this.value('', 'chapter')}</p></div>`;
     }

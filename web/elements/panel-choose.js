@@ -41,7 +41,9 @@ class PeftPanelChoose extends LabElement {
             tbody tr { display: grid; padding-block: 8px; border-bottom: 1px solid var(--line); }
             tbody :is(td, th) { border: 0; padding: 2px 0; min-width: 0; } tbody ul { padding-inline-start: 20px; }
         }
-        @media (forced-colors: active) { .tree .on rect { stroke: Highlight; } .tree text { fill: CanvasText; } .tree rect { fill: Canvas; } }
+        @media (forced-colors: active) {
+            .tree .on rect { stroke: Highlight; } .tree text { fill: CanvasText; } .tree rect { fill: Canvas; }
+        }
     `];
 
     constructor() {
@@ -99,7 +101,8 @@ class PeftPanelChoose extends LabElement {
 
     /** @param {any} session @param {any} advice @param {string} shape '' for the loaded model */
     async #count(session, advice, shape) {
-        const config = shape ? { shape } : this.lab.description?.model && { config: this.lab.description.model.config ?? this.lab.description.model };
+        const { model } = this.lab.description ?? {};
+        const config = shape ? { shape } : model && { config: model.config ?? model };
         return config ? session.countFor({ ...config, method: advice.method, options: advice.options }).catch(() => null) : null;
     }
 
@@ -154,7 +157,8 @@ class PeftPanelChoose extends LabElement {
                 <th scope="col">${t('choose.col.try')}</th></tr></thead>
             <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr>
                 <th scope="row">${book(row.heading)}<br><span class="small">${text(row)}</span></th>
-                <td>${book(row.best)}<ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td>
+                <td>${book(row.best)}
+                    <ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td>
                 <td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
     }
 
@@ -164,7 +168,8 @@ class PeftPanelChoose extends LabElement {
             <div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
             <thead><tr>
                 <th scope="col">${t(`choose.${name}.when`)}</th>
-                ${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}<th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
+                ${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}
+                <th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
             <tbody>${rows.map((row) => html`<tr>
                 <td>${book(row.when)}</td>
                 ${why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div></details>`;

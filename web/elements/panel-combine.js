@@ -170,7 +170,8 @@ class PeftPanelCombine extends LabElement {
     #settings() {
         const { lab, methods } = this;
         const busy = this.work.running;
-        const known = (lab.engine?.methods ?? []).map((/** @type {any} */ m) => m.name).filter((/** @type {string} */ name) => name !== 'full');
+        const known = (lab.engine?.methods ?? []).map((/** @type {any} */ m) => m.name)
+            .filter((/** @type {string} */ name) => name !== 'full');
         /**
          * @param {string} id @param {string} key @param {number} value @param {number} min @param {number} max
          * @param {(v: number) => void} set

@@ -168,7 +168,8 @@ class PeftPanelCompare extends LabElement {
         if (!result) return;
         const name = `compare-${result.task}`;
         if (kind === 'json') offer(`${name}.json`, JSON.stringify(result, null, 1), 'application/json');
-        if (kind === 'svg') offer(`${name}.svg`, /** @type {any} */ (this.renderRoot.querySelector('peft-chart')).toSvg(), 'image/svg+xml');
+        const chart = /** @type {any} */ (this.renderRoot.querySelector('peft-chart'));
+        if (kind === 'svg') offer(`${name}.svg`, chart.toSvg(), 'image/svg+xml');
         if (kind === 'csv') {
             const columns = [
                 'model', 'task', 'method', 'size', 'seed', 'steps', 'lr', 'trained_numbers',
@@ -185,7 +186,8 @@ class PeftPanelCompare extends LabElement {
     render() {
         const { lab, result } = this;
         const waiting = (/** @type {import('../lib/sweep.js').SweepRun} */ { method, size, seed, status }) => html`<li class=${status}><span
-            aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)} ${size} · ${seed}: ${t(`compare.status.${status}`)}</li>`;
+            aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)} ${size} · ${seed}: ${
+            t(`compare.status.${status}`)}</li>`;
         return html`<section class="stack"><h2>${t('compare.title')}</h2><p class="muted small">${t('compare.about')}</p>
             ${lab.engine ? this.#settings() : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
             ${this.work.bar()}
@@ -202,10 +204,12 @@ class PeftPanelCompare extends LabElement {
         const pick = (/** @type {string} */ method, /** @type {boolean} */ on) => {
             this.methods = on ? [...this.methods, method] : this.methods.filter((m) => m !== method);
         };
-        const method = (/** @type {string} */ name) => html`<label><input type="checkbox" name=${name} .checked=${this.methods.includes(name)}
+        const method = (/** @type {string} */ name) => html`<label><input type="checkbox" name=${name}
+            .checked=${this.methods.includes(name)}
             @change=${(/** @type {any} */ e) => pick(name, e.target.checked)}><span aria-hidden="true">${methodShape(name)}</span> ${
             t(`method.${name}`)}</label>`;
-        const size = (/** @type {any} */ value) => html`<label><input type="radio" name="sizes" value=${value} .checked=${this.sizes === value}
+        const size = (/** @type {any} */ value) => html`<label><input type="radio" name="sizes" value=${value}
+            .checked=${this.sizes === value}
             @change=${() => { this.sizes = value; }}> ${t(`compare.sizes.${value}`)}</label>`;
         const field = (/** @type {'seeds' | 'steps'} */ name, /** @type {number} */ min, /** @type {number} */ max) => html`<label>${
             t(`compare.${name}`)}<input id=${name} type="number" min=${min} max=${max} .value=${String(this[name])} ?disabled=${busy}
@@ -252,7 +256,8 @@ class PeftPanelCompare extends LabElement {
             <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })}
                 .summary=${this.#summary()} .height=${360}
                 .plot=${shown.length ? scatterPlot({
-                    points: shown, better, base, label, tick: of === 'loss' && !gain ? number : percentTick, sketch: gain ? result.total : 0,
+                    points: shown, better, base, label, tick: of === 'loss' && !gain ? number : percentTick,
+                    sketch: gain ? result.total : 0,
                 }) : null} .table=${{ columns, rows }}></peft-chart>
             ${this.sketch && !gain ? html`<p class="small" id="no-sketch" role="status">${t('compare.sketch.wait')}</p>` : nothing}
             ${gain ? html`<p class="small">${t('compare.sketch.about', { method: t(`method.${gain}`) })} ${badge('chapter')}</p>` : nothing}
@@ -289,7 +294,8 @@ class PeftPanelCompare extends LabElement {
                 <th scope="col">${t('compare.col.method')}</th><th scope="col" class="num">${t('compare.axis.x')}</th>
                 <th scope="col" class="num">${t(`compare.of.${of}`)}${examples}</th>
                 <th scope="col" class="num">${t('compare.col.spread')}</th>
-                <th scope="col" class="num">${t('compare.col.seeds')}</th><th scope="col" class="num">${t('compare.col.time')}</th></tr></thead>
+                <th scope="col" class="num">${t('compare.col.seeds')}</th>
+                <th scope="col" class="num">${t('compare.col.time')}</th></tr></thead>
             <tbody>${all.map((p) => html`<tr>
                 <th scope="row"><span aria-hidden="true">${methodShape(p.method)}</span> ${t(`method.${p.method}`)} ${p.size} ${
                     front.has(p) ? mark : nothing}</th>
@@ -298,7 +304,8 @@ class PeftPanelCompare extends LabElement {
                 <td class="num">${p.seconds ? duration(p.seconds) : t('compare.no_time')}</td></tr>`)}
                 ${result.base[of] === null ? nothing
                     : html`<tr><th scope="row">${t('compare.base')}</th><td class="num">0</td>
-                        <td class="num">${show(/** @type {number} */ (result.base[of]))}</td><td></td><td></td><td></td></tr>`}</tbody></table></div>
+                        <td class="num">${show(/** @type {number} */ (result.base[of]))}</td>
+                        <td></td><td></td><td></td></tr>`}</tbody></table></div>
             ${failed.length ? html`<ul class="small">${failed.map((run) =>
                 html`<li>${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${run.message}</li>`)}</ul>` : nothing}
             <p class="small muted">${t('compare.pareto.about')} ${badge(kind)}</p>`;

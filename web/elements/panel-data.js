@@ -99,7 +99,8 @@ class PeftPanelData extends LabElement {
             checkSize(new Blob([text]).size);
             const parsed = parseData(text, format, name);
             this.parsed = parsed;
-            // A split of its own: what is loaded for training stays as it is. Asked for without the session's memory, so workers never get it.
+            // A split of its own: what is loaded for training stays as it is. Asked for without the session's memory, so workers
+            // never get it.
             const request = { split: 'check', examples: parsed.examples, maxLength: 0 };
             const stats = await this.lab.work((session) => session.request('setData', request, {
                 onEvent: (event) => { this.progress = event.done / event.total; },
@@ -205,7 +206,8 @@ class PeftPanelData extends LabElement {
 
     #preview() {
         if (!this.parsed) return nothing;
-        const cut = (/** @type {string} */ text) => (text.length > PREVIEW_CHARACTERS ? `${text.slice(0, PREVIEW_CHARACTERS)} …` : text);
+        const cut = (/** @type {string} */ text) =>
+            (text.length > PREVIEW_CHARACTERS ? `${text.slice(0, PREVIEW_CHARACTERS)} …` : text);
         const { examples } = this.parsed;
         // In an example white space counts, also that of this template.
         const shown = examples.slice(0, PREVIEW).map(({ line, text, prompt, completion }) => html`<p class="example"><span
@@ -238,7 +240,8 @@ ${text === undefined ? html`${cut(prompt ?? '')}<mark>${cut(completion ?? '')}</
             ${training && this.parsed && !this.stats ? html`<p class="small">${t('data.waits')}</p>` : nothing}
             ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
             ${this.#statistics()}${this.#problems()}${this.#preview()}
-            <div class="row"><button type="button" class="primary" ?disabled=${!ready} @click=${() => this.#use(true)}>${t('data.train')}</button>
+            <div class="row"><button type="button" class="primary" ?disabled=${!ready}
+                @click=${() => this.#use(true)}>${t('data.train')}</button>
                 <button type="button" ?disabled=${!ready} @click=${() => this.#use()}>${t('data.use')}</button>
                 ${this.used ? html`<span role="status">${t('data.used', { name: this.used })}</span>` : nothing}</div></div>`;
     }

@@ -102,7 +102,8 @@ class PeftPanelInspect extends LabElement {
     /** Layer and matrix that are shown: what was picked where it exists, else the first. */
     get place() {
         const { places, chosen } = this;
-        return places.find((p) => p.layer === chosen.layer && p.site === chosen.site) ?? places.find((p) => p.site === chosen.site) ?? places[0];
+        return places.find((p) => p.layer === chosen.layer && p.site === chosen.site)
+            ?? places.find((p) => p.site === chosen.site) ?? places[0];
     }
 
     updated() {
@@ -199,7 +200,9 @@ class PeftPanelInspect extends LabElement {
     render() {
         const { lab, module, view } = this;
         const head = html`<h2>${t('inspect.title')}</h2><p class="muted small">${t('inspect.about')}</p>${trainHere(this)}`;
-        if (!lab.session || !module) return html`<section class="stack">${head}<p role="status">${t(`status.${lab.status}`)}</p></section>`;
+        if (!lab.session || !module) {
+            return html`<section class="stack">${head}<p role="status">${t(`status.${lab.status}`)}</p></section>`;
+        }
         const trained = Boolean(lab.run);
         return html`<section class="stack">${head}
             ${trained ? nothing : html`<p class="note">${t('inspect.untrained', { method: t(`method.${module.method}`) })}</p>`}
@@ -273,7 +276,10 @@ class PeftPanelInspect extends LabElement {
         const name = /** @type {HTMLElement} */ (event.target).dataset.map;
         const { row, col } = event.detail;
         const { cell } = this;
-        this.cell = !view.spectrum ? { row, col } : name === 'B' ? { row, col: cell.col } : name === 'A' ? { row: cell.row, col } : { row, col };
+        this.cell = {
+            row: view.spectrum && name === 'A' ? cell.row : row,
+            col: view.spectrum && name === 'B' ? cell.col : col,
+        };
     }
 
     /** @param {View} view */
@@ -283,7 +289,10 @@ class PeftPanelInspect extends LabElement {
             const map = view.maps.find((m) => m.name === name);
             return map ? map.values[row * map.cols + col] : NaN;
         };
-        const numbers = { row: row + 1, col: col + 1, w: significant(at('W'), 4), d: significant(at('ΔW'), 4), sum: significant(at('W + ΔW'), 4) };
+        const numbers = {
+            row: row + 1, col: col + 1,
+            w: significant(at('W'), 4), d: significant(at('ΔW'), 4), sum: significant(at('W + ΔW'), 4),
+        };
         const text = t('inspect.equation', numbers);
         const { options, method } = this.module;
         if (method !== 'lora' || options.use_dora) return text;
@@ -337,12 +346,14 @@ class PeftPanelInspect extends LabElement {
     #overviewTable() {
         const { place, overview } = this;
         return html`<div class="stack"><h3>${t('inspect.overview')}</h3>
-            <div class="scroll" tabindex="0" role="region" aria-label=${t('inspect.overview')} style="max-height: 340px; overflow-y: auto"><table>
+            <div class="scroll" tabindex="0" role="region" aria-label=${t('inspect.overview')}
+                style="max-height: 340px; overflow-y: auto"><table>
             <thead><tr>
                 <th scope="col" class="num">${t('inspect.layer')}</th><th scope="col">${t('inspect.matrix')}</th>
                 <th scope="col" class="num">${t('inspect.relative.short')}</th>
                 <th scope="col" class="num">${t('inspect.effective')}</th></tr></thead>
-            <tbody>${overview.map(({ layer, site, spectrum }) => html`<tr class=${place?.layer === layer && place.site === site ? 'chosen' : ''}>
+            <tbody>${overview.map(({ layer, site, spectrum }) => html`<tr
+                class=${place?.layer === layer && place.site === site ? 'chosen' : ''}>
                 <td class="num">${count(layer + 1)}</td>
                 <td><button class="link" @click=${() => this.#choose({ layer, site })}>${site}<span
                     class="sr"> ${t('inspect.layer')} ${layer + 1}</span></button></td>

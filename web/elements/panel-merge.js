@@ -36,7 +36,8 @@ class PeftPanelMerge extends LabElement {
         .steps > li:nth-child(3) { transition-delay: 0.24s; }
         .steps > li.lit { border-color: var(--good); box-shadow: inset 0 3px 0 var(--good); }
         .maps { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
-        .term { display: inline-flex; gap: 10px; align-items: center; } .sign { font-size: 1.3rem; } .steps peft-heatmap { position: relative; }
+        .term { display: inline-flex; gap: 10px; align-items: center; } .sign { font-size: 1.3rem; }
+        .steps peft-heatmap { position: relative; }
         .big { font-size: 1.2rem; font-weight: 700; }
         .gone { text-decoration: line-through; color: var(--muted); }
         table { max-width: 760px; }
@@ -106,7 +107,8 @@ class PeftPanelMerge extends LabElement {
         const { lab } = this;
         const words = t('merge.measuring.turns', { n: ROUNDS });
         const report = await this.work.run(ROUNDS + 1, words, ({ tick, check }) => lab.during('busy', async () => {
-            const made = await mergeMeasured(/** @type {any} */ (lab.session), lab.sample.prompt, { rounds: ROUNDS, tick: () => tick(), check });
+            const session = /** @type {any} */ (lab.session);
+            const made = await mergeMeasured(session, lab.sample.prompt, { rounds: ROUNDS, tick: () => tick(), check });
             lab.merged = made;
             await lab.describe();
             lab.emit('merge', made);

@@ -168,7 +168,8 @@ class PeftPlayground extends LabElement {
             this.panelTag = tag;
             await this.updateComplete;
             const place = /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('#panel'));
-            place?.scrollIntoView({ block: 'nearest', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
+            const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+            place?.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
         } catch (error) {
             this.panelTag = '';
             this.lab.emit('notice', String(error));

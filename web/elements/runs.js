@@ -73,7 +73,8 @@ class PeftRuns extends LabElement {
     #heldOut({ losses, validations }) {
         const held = validations.at(-1);
         if (!held) return '–';
-        return held.step === (losses.at(-1)?.step ?? 0) ? fixed(held.loss, 3) : t('runs.held', { loss: fixed(held.loss, 3), step: held.step });
+        const at = losses.at(-1)?.step ?? 0;
+        return held.step === at ? fixed(held.loss, 3) : t('runs.held', { loss: fixed(held.loss, 3), step: held.step });
     }
 
     /** @param {number} at */

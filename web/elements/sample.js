@@ -84,7 +84,8 @@ class PeftSample extends LabElement {
     #scored({ score, base_score: before }) {
         const name = metricWords(this.lab.task?.metric.name ?? '');
         const value = percent(100 * (score ?? 0));
-        return before === undefined ? t('metric.value', { name, value }) : t('metric.both', { name, value, before: percent(100 * before) });
+        return before === undefined ? t('metric.value', { name, value })
+            : t('metric.both', { name, value, before: percent(100 * before) });
     }
 
     render() {

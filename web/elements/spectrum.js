@@ -33,7 +33,9 @@ export function spectrumPlot({ values, rank, method, full }) {
                     y1: floor / 1.5, y2: 'value', fill: methodColor(method),
                 }),
                 Plot.dot(nothing, { x: 'i', y: floor, r: 2.5, stroke: 'var(--muted)' }),
-                line.length ? Plot.line(line, { x: 'i', y: 'value', stroke: methodColor('full'), strokeWidth: 2, strokeDasharray: '5 3' }) : null,
+                line.length ? Plot.line(line, {
+                    x: 'i', y: 'value', stroke: methodColor('full'), strokeWidth: 2, strokeDasharray: '5 3',
+                }) : null,
                 line.length
                     ? Plot.text([line[Math.min(line.length - 1, Math.floor(line.length * 0.6))]], {
                         x: 'i', y: 'value', text: () => t('method.full'), dy: -10, fill: methodColor('full'),

@@ -30,7 +30,10 @@ class PeftTrain extends LabElement {
     `];
     static watch = ['status', 'state', 'ready', 'run', 'step', 'validation', 'data', 'counts'];
     static later = true;
-    static properties = { compact: { type: Boolean, reflect: true }, steps: { type: Number }, stopping: { state: true }, pace: { state: true } };
+    static properties = {
+        compact: { type: Boolean, reflect: true }, steps: { type: Number },
+        stopping: { state: true }, pace: { state: true },
+    };
 
     #began = 0;
     #first = 0;
@@ -173,7 +176,8 @@ class PeftTrain extends LabElement {
                 : status === 'paused' ? html`<button class="primary" @click=${this.#do(() => lab.resume())}>${t('train.resume')}</button>`
                     : html`<button class="primary ${fresh ? 'first' : ''}" id="train" ?disabled=${!ready}
                         @click=${this.#do(() => lab.train())}>${start}</button>`}
-            ${training || this.compact ? nothing : html`<button ?disabled=${!ready} @click=${this.#do(() => lab.step())}>${t('train.step')}</button>`}
+            ${training || this.compact ? nothing
+                : html`<button ?disabled=${!ready} @click=${this.#do(() => lab.step())}>${t('train.step')}</button>`}
             ${training || status === 'paused'
                 ? html`<button @click=${() => this.#stop()} ?disabled=${this.stopping}>${t('train.stop')}</button>` : nothing}
             ${training || this.compact ? nothing

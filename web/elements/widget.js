@@ -86,7 +86,8 @@ function synchronise(model, lab, signal) {
             const now = (isOption(trait) ? lab.state.options : lab.state)[TRAITS[trait]];
             if (!changed.has(trait)) values[trait] = asTrait(model.get(trait), now);
         }
-        const fresh = Object.entries(values).filter(([name, value]) => has(name) && JSON.stringify(value) !== JSON.stringify(model.get(name)));
+        const fresh = Object.entries(values)
+            .filter(([name, value]) => has(name) && JSON.stringify(value) !== JSON.stringify(model.get(name)));
         if (fresh.length === 0 || signal.aborted) return;
         writing = true;
         try {
@@ -160,7 +161,8 @@ export async function render({ model, el }) {
     element.setAttribute('data-lm-suppress-shortcuts', 'true'); // JupyterLab: keys pressed in here are no commands for the notebook
     const leave = new AbortController();
     el.replaceChildren(element);
-    // JupyterLab refuses line breaks in a cell's output, and with them the Enter that ends typing in a field; heard inside, it never gets there.
+    // JupyterLab refuses line breaks in a cell's output, and with them the Enter that ends typing in a field; heard inside, it
+    // never gets there.
     element.shadowRoot?.addEventListener('beforeinput', (event) => event.stopPropagation());
     if (model) synchronise(model, getLab(session), leave.signal);
     return () => {

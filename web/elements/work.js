@@ -5,7 +5,8 @@ import { hasText } from '../lib/i18n.js';
 import { html, nothing, t } from './base.js';
 
 /** A task's name for people. @param {string} name @param {string} [fallback] */
-export const taskTitle = (name, fallback = name) => (name === 'own-data' ? t('task.own') : hasText(`task.${name}`) ? t(`task.${name}`) : fallback);
+export const taskTitle = (name, fallback = name) =>
+    (name === 'own-data' ? t('task.own') : hasText(`task.${name}`) ? t(`task.${name}`) : fallback);
 
 /**
  * @typedef {object} Hand
