@@ -72,7 +72,8 @@ class PeftDiagram extends LabElement {
         });
         const key = (/** @type {string} */ name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${
             methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`;
-        const quiet = parts.merged || [...parts.blocks.keys()].every((place) => place === 'rows') || !playgroundAround(this) || lab.state.hide.includes('inspect');
+        const onlyRows = [...parts.blocks.keys()].every((place) => place === 'rows');
+        const quiet = parts.merged || onlyRows || !playgroundAround(this) || lab.state.hide.includes('inspect');
         return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>
             <div style="--mc: ${methodColor(parts.method)}" class=${lab.status === 'training' ? 'training' : ''}>
             ${this.#drawing(parts, summary)}
