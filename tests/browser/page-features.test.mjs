@@ -303,6 +303,21 @@ test('the first screen: what comes next and what the coach says are in sight, an
   assertClean();
 });
 
+test('a way back stands only beside a value that differs; a block can be clicked only where the drawing says so', async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&task=pirate&m=lora&level=explorer');
+  const preset = await inside(page, 'lab.preset.options.rank');
+  const back = page.locator('peft-controls [data-name="rank"] button.link');
+  await lab(page, `void lab.set({ options: { rank: ${preset / 2} } })`);
+  await back.waitFor();
+  await lab(page, `void lab.set({ options: { rank: ${preset} } })`); // as a loaded run sets it
+  await eventually(() => back.count(), 0);
+  const hint = page.locator('peft-diagram .read', { hasText: 'Click a lit block' });
+  await hint.waitFor();
+  await lab(page, 'void lab.set({ method: "prompt" })');
+  await eventually(() => hint.count(), 0, 'the rows of a prompt open nothing');
+  assertClean();
+});
+
 test('the proof: recorded with its command, and checked again in this tab, with the recorded bits', { timeout: 180_000 }, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&task=pirate&m=prompt');
   await page.locator('footer button', { hasText: 'See the proof' }).click();

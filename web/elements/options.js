@@ -121,13 +121,15 @@ function inner(control) {
 export function optionControl(control) {
     const { option, value, changed, disabled, set, id } = control;
     const help = optionHelp(option);
+    // A loaded run sets every option; the way back is offered where it leads somewhere else.
+    const back = changed && !disabled && JSON.stringify(value) !== JSON.stringify(option.default);
     return html`<div class="option" data-name=${option.name}>
         <div class="row"><label id="${id}-l" for=${id} class="grow">${optionLabel(option)}</label>
             ${option.type === 'bool'
                 ? html`<input type="checkbox" id=${id} aria-describedby="${id}-h"
                     .checked=${Boolean(value)} ?disabled=${disabled} @change=${(/** @type {any} */ e) => set(e.target.checked)}>`
                 : nothing}
-            ${changed && !disabled
+            ${back
                 ? html`<button type="button" class="link small" title=${t('settings.back')}
                     @click=${() => set(undefined)}>${t('settings.default', { value: optionValue(option.default) })}</button>`
                 : nothing}</div>

@@ -17,7 +17,7 @@ class PeftRuns extends LabElement {
         .diff { display: flex; flex-wrap: wrap; gap: 2px 10px; font-size: .85rem; }
         .diff s { color: var(--muted); text-decoration-thickness: 1px; }
         tr.loaded { background: var(--accent-soft); }
-        td .row { flex-wrap: nowrap; } td button { min-height: 32px; padding: 2px 8px; font-size: .85rem; }
+        td:first-child { white-space: nowrap; } td .row { flex-wrap: nowrap; } td button { min-height: 32px; padding: 2px 8px; font-size: .85rem; }
         @media (max-width: 700px) {
             thead { display: none; }
             tr { display: grid; grid-template-columns: 1fr auto; padding: 8px 0; border-bottom: 1px solid var(--line); }
