@@ -138,13 +138,18 @@ int32_t pl_data_loss(pl_session *s, const char *split, int32_t from, int32_t to)
 int32_t pl_train_begin(pl_session *s, const char *json, int32_t length);
 /* One whole step in this session: {"step":n (steps done),"loss":mean nats,"lr":…,"grad_norm":…,"tokens":…,"labels":…}. */
 int32_t pl_train_step(pl_session *s);
-/* The same step spread over workers: every worker computes some shards, all get all shards' bytes (in shard order) and apply the same update. */
+/* The same step spread over workers: every worker computes some shards and keeps them, hands copies to the others, and applies the same update to its own
+   and theirs. */
 /* How much work each shard of the coming step is, [number, …] in any unit, so that workers can be given equal shares. */
 int32_t pl_train_shard_costs(pl_session *s);
-int32_t pl_train_shard(pl_session *s, int32_t shard); /* -> bytes of this shard's gradient and loss */
-int32_t pl_train_apply(pl_session *s, const uint8_t *shards,
-                       int32_t size); /* all shards, concatenated in order -> as pl_train_step */
-int32_t pl_train_end(pl_session *s);  /* drops gradients and optimiser state; modules stay */
+int32_t pl_train_shard(pl_session *s, int32_t shard); /* computes and keeps one */
+/* A kept shard: pl_train_kept_size bytes (loss, labels, tokens, gradients), or NULL; valid until pl_train_apply. */
+const uint8_t *pl_train_kept(const pl_session *s, int32_t shard);
+int32_t pl_train_kept_size(const pl_session *s);
+/* shards[count] came from other workers as bytes[size], in that order; all others are kept here -> as pl_train_step */
+int32_t pl_train_apply(pl_session *s, const int32_t *shards, int32_t count, const uint8_t *bytes,
+                       int32_t size);
+int32_t pl_train_end(pl_session *s); /* drops gradients and optimiser state; modules stay */
 /* Modules, optimiser state, step, options: a safetensors file with a JSON header. Restoring needs the same base model and data (checked by fingerprint).
    pl_restore -> {"modules":[as in pl_describe],"run":{…}|null} */
 int32_t pl_snapshot(pl_session *s);

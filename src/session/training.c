@@ -174,22 +174,21 @@ int32_t pl_train_step(pl_session *s) {
     return session_end(s, status);
 }
 
-/* A shard's message: pl_shard, then the gradients of all trainable modules. */
 int32_t pl_train_shard(pl_session *s, int32_t shard) {
-    pl_shard part;
     session_begin(s);
     pl_status status = need_run(s);
     if (status == PL_OK)
-        status = pl_trainer_shard(s->trainer, shard, &part, &s->error);
-    if (status != PL_OK)
-        return session_end(s, status);
-    pl_text_bytes(&s->result, (const char *)&part, sizeof part);
+        status = pl_trainer_keep_shard(s->trainer, shard, &s->error);
+    return session_end(s, status);
+}
+
+const uint8_t *pl_train_kept(const pl_session *s, int32_t shard) {
     const pl_trainer *t = s->trainer;
-    for (int32_t i = 0; i < t->module_count; i++)
-        if (t->modules[i]->gradients)
-            pl_text_bytes(&s->result, (const char *)t->modules[i]->gradients,
-                          (size_t)t->modules[i]->layout.extent * sizeof(real));
-    return session_end(s, PL_OK);
+    return t && shard >= 0 && shard < t->shard_count ? (const uint8_t *)t->kept[shard] : NULL;
+}
+
+int32_t pl_train_kept_size(const pl_session *s) {
+    return s->trainer ? (int32_t)pl_trainer_shard_bytes(s->trainer) : 0;
 }
 
 int32_t pl_train_shard_costs(pl_session *s) {
@@ -207,32 +206,13 @@ int32_t pl_train_shard_costs(pl_session *s) {
     return session_end(s, PL_OK);
 }
 
-static pl_status train_apply(pl_session *s, const uint8_t *shards, int32_t size, pl_step_report *report) {
-    PL_TRY(need_run(s));
-    pl_trainer *t = s->trainer;
-    size_t stride = sizeof(pl_shard) + (size_t)t->size * sizeof(real);
-    if ((size_t)size != stride * (size_t)t->shard_count)
-        return pl_fail(&s->error, PL_ERR_MISMATCH,
-                       "%d bytes of gradients, %lld expected: %d shards of this run", size,
-                       (long long)(stride * (size_t)t->shard_count), t->shard_count);
-    pl_shard sum = {0};
-    pl_trainer_sum_begin(t);
-    for (int32_t i = 0; i < t->shard_count; i++) {
-        pl_shard part;
-        memcpy(&part, shards + stride * (size_t)i, sizeof part);
-        /* The buffer from outside is 8-byte aligned (malloc) and so is every shard in it: sizes are multiples of 64 bytes plus 16. */
-        pl_trainer_sum_add(t, (const real *)(const void *)(shards + stride * (size_t)i + sizeof part));
-        sum.loss_sum += part.loss_sum;
-        sum.labels += part.labels;
-        sum.tokens += part.tokens;
-    }
-    return pl_trainer_update(t, &sum, report, &s->error);
-}
-
-int32_t pl_train_apply(pl_session *s, const uint8_t *shards, int32_t size) {
+int32_t pl_train_apply(pl_session *s, const int32_t *shards, int32_t count, const uint8_t *bytes,
+                       int32_t size) {
     pl_step_report report;
     session_begin(s);
-    pl_status status = train_apply(s, shards, size, &report);
+    pl_status status = need_run(s);
+    if (status == PL_OK)
+        status = pl_trainer_apply(s->trainer, shards, count, bytes, (size_t)size, &report, &s->error);
     if (status == PL_OK)
         write_report(&s->result, &report);
     return session_end(s, status);

@@ -133,6 +133,7 @@ void pl_trainer_free(pl_trainer *t) {
     if (!t)
         return;
     pl_memory *memory = t->memory;
+    pl_trainer_free_kept(t);
     pl_workspace_free(t->workspace);
     pl_batch_buffer_free(memory, &t->buffer);
     pl_memory_free(memory, t->total);
@@ -236,13 +237,8 @@ void pl_trainer_copy_gradients(const pl_trainer *t, real *gradients) {
     }
 }
 
-void pl_trainer_sum_begin(pl_trainer *t) { memset(t->total, 0, (size_t)t->size * sizeof(real)); }
-
-void pl_trainer_sum_add(pl_trainer *t, const real *gradients) {
-    if (gradients) {
-        pl_add(gradients, t->total, (size_t)t->size);
-        return;
-    }
+/* Adds the modules' gradient blocks to the step's sum. */
+static void add_gradients(pl_trainer *t) {
     real *total = t->total;
     for (int32_t i = 0; i < t->module_count; i++) {
         if (!trains(t->modules[i]))
@@ -304,6 +300,7 @@ pl_status pl_trainer_update(pl_trainer *t, const pl_shard *sum, pl_step_report *
         pl_module_refresh(t->model, t->modules[i]);
     }
     pl_stack_prepare(t->modules, t->module_count, t->model);
+    pl_trainer_release_kept(t);
     t->step++;
     *report = (pl_step_report){.step = t->step,
                                .loss = loss,
@@ -316,11 +313,11 @@ pl_status pl_trainer_update(pl_trainer *t, const pl_shard *sum, pl_step_report *
 
 pl_status pl_trainer_step(pl_trainer *t, pl_step_report *report, pl_error *error) {
     pl_shard sum = {0};
-    pl_trainer_sum_begin(t);
+    memset(t->total, 0, (size_t)t->size * sizeof(real));
     for (int32_t shard = 0; shard < t->shard_count; shard++) {
         pl_shard part;
         PL_TRY(pl_trainer_shard(t, shard, &part, error));
-        pl_trainer_sum_add(t, NULL);
+        add_gradients(t);
         sum.loss_sum += part.loss_sum;
         sum.labels += part.labels;
         sum.tokens += part.tokens;

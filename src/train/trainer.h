@@ -1,6 +1,5 @@
 /* The training loop as a state machine: one call, one step. A step's sequences are cut into a fixed number of shards; each shard's gradient is computed
- * from zero and the shards are added in order. So the result depends on `shards` (part of the run), never on how many workers
- * computed them, and a PEFT gradient is a few thousand floats: that is all workers have to exchange. */
+ * from zero and the shards are added in order. So the result depends on `shards` (part of the run), never on how many workers computed them. */
 #ifndef PL_TRAIN_TRAINER_H
 #define PL_TRAIN_TRAINER_H
 
@@ -33,6 +32,12 @@ typedef struct pl_step_report {
     int32_t labels, tokens;
 } pl_step_report;
 
+/* What one shard contributes to a step. The gradients follow it in memory when shards travel between workers. */
+typedef struct pl_shard {
+    double loss_sum; /* nats over the shard's targets */
+    int32_t labels, tokens;
+} pl_shard;
+
 typedef struct pl_trainer {
     pl_memory *memory;
     pl_model *model;
@@ -52,6 +57,10 @@ typedef struct pl_trainer {
     pl_workspace *workspace;
     pl_batch_buffer buffer;
     int32_t *order, order_epoch; /* data order of the current epoch */
+    pl_shard
+        *kept[PL_SHARDS_MAX]; /* of a step shared with other workers (shared_step.c): by shard, or NULL */
+    pl_shard *spare[PL_SHARDS_MAX]; /* blocks for the next ones */
+    int32_t spare_count;
 } pl_trainer;
 
 /* Plans everything a step needs; steps allocate nothing. The modules must stay alive and unchanged in number while the trainer lives.
@@ -61,27 +70,30 @@ pl_status pl_trainer_create(pl_memory *memory, pl_model *model, pl_module *const
                             pl_trainer **trainer, pl_error *error);
 void pl_trainer_free(pl_trainer *trainer);
 
-/* What one shard contributes to a step. The gradients follow it in memory when shards travel between workers. */
-typedef struct pl_shard {
-    double loss_sum; /* nats over the shard's targets */
-    int32_t labels, tokens;
-} pl_shard;
-
 /* Computes shard (0 .. shard_count-1) of the coming step: gradients of the mean loss over ALL targets of the step end up in the modules' gradient blocks.
    Does not change weights, so shards can be computed anywhere in any order. */
 pl_status pl_trainer_shard(pl_trainer *trainer, int32_t shard, pl_shard *result, pl_error *error);
 /* How much work each shard of the coming step is, in multiply-adds of a forward pass through the base model: costs[shard_count].
    For sharing shards out to workers; sequences differ in length, so equal numbers of shards can be unequal work. */
 pl_status pl_trainer_shard_costs(pl_trainer *trainer, double *costs, pl_error *error);
-/* Copies the modules' gradient blocks to gradients[size], or adds them to trainer->total. */
+/* Copies the modules' gradient blocks, one behind the other, to gradients[size]. */
 void pl_trainer_copy_gradients(const pl_trainer *trainer, real *gradients);
-/* Starts a sum over shards; then one call per shard in shard order. */
-void pl_trainer_sum_begin(pl_trainer *trainer);
-void pl_trainer_sum_add(pl_trainer *trainer, const real *gradients); /* NULL: the modules' own blocks */
 
 /* Clips, updates every trained tensor, advances the step. A loss or norm that is not finite is PL_ERR_NUMERIC and changes nothing. */
 pl_status pl_trainer_update(pl_trainer *trainer, const pl_shard *sum, pl_step_report *report,
                             pl_error *error);
+
+/* ---- a step shared by workers (shared_step.c) ---- */
+
+/* Computes a shard of the coming step, as pl_trainer_shard, and keeps it in trainer->kept[shard] until the step is applied: pl_shard, then gradients[size].
+   The first steps allocate the blocks, later ones use them again. */
+pl_status pl_trainer_keep_shard(pl_trainer *trainer, int32_t shard, pl_error *error);
+size_t pl_trainer_shard_bytes(const pl_trainer *trainer); /* of one kept shard */
+/* Sum and update: `count` shards, named in shards[count], come from elsewhere as bytes[count * shard_bytes] (8-byte aligned); the others are kept here. */
+pl_status pl_trainer_apply(pl_trainer *trainer, const int32_t *shards, int32_t count, const uint8_t *bytes,
+                           size_t size, pl_step_report *report, pl_error *error);
+void pl_trainer_release_kept(pl_trainer *trainer); /* their step is over: the blocks are spare */
+void pl_trainer_free_kept(pl_trainer *trainer);
 
 /* One whole step in this process: all shards, sum, update. */
 pl_status pl_trainer_step(pl_trainer *trainer, pl_step_report *report, pl_error *error);

@@ -218,6 +218,80 @@ TEST(adapters_go_out_and_come_back) {
     }
 }
 
+static pl_session *sharing(const char *method) {
+    pl_session *s = ready(method);
+    CHECK_INT(ask(pl_train_begin, s, "{\"steps\":6,\"batch_size\":4,\"shards\":4,\"lr\":0.01}"), 0);
+    return s;
+}
+
+/* Computes `count` shards; a copy of their bytes, one behind the other. */
+static uint8_t *computed(pl_session *s, const int32_t *shards, int32_t count) {
+    int32_t size = pl_train_kept_size(s);
+    uint8_t *bytes = malloc((size_t)size * (size_t)count);
+    for (int32_t i = 0; i < count; i++) {
+        CHECK_INT(pl_train_shard(s, shards[i]), 0);
+        memcpy(bytes + (size_t)size * (size_t)i, pl_train_kept(s, shards[i]), (size_t)size);
+    }
+    return bytes;
+}
+
+static void check_same_result(const pl_session *a, const pl_session *b) {
+    CHECK_INT(pl_result_size(a), pl_result_size(b));
+    CHECK_INT(memcmp(pl_result(a), pl_result(b), (size_t)pl_result_size(a)), 0);
+}
+
+TEST(a_step_shared_by_two_sessions_is_the_step_of_one) {
+    static const int32_t of_a[] = {3, 0}, of_b[] = {1, 2};
+    for (int32_t m = 0; m < METHOD_COUNT; m++) {
+        pl_session *alone = sharing(METHODS[m]), *a = sharing(METHODS[m]), *b = sharing(METHODS[m]);
+        int32_t two = 2 * pl_train_kept_size(a);
+        for (int32_t step = 0; step < 3; step++) {
+            uint8_t *from_a = computed(a, of_a, 2), *from_b = computed(b, of_b, 2);
+            CHECK_INT(pl_train_apply(a, of_b, 2, from_b, two), 0);
+            CHECK_INT(pl_train_apply(b, of_a, 2, from_a, two), 0);
+            CHECK_INT(pl_train_step(alone), 0);
+            check_same_result(alone, a);
+            check_same_result(alone, b);
+            free(from_a);
+            free(from_b);
+        }
+        CHECK_INT(pl_snapshot(alone), 0);
+        CHECK_INT(pl_snapshot(b), 0);
+        check_same_result(alone, b);
+        pl_session_free(alone);
+        pl_session_free(a);
+        pl_session_free(b);
+    }
+}
+
+TEST(a_shared_step_needs_every_shard_and_whole_ones) {
+    static const int32_t mine[] = {0, 2}, theirs[] = {1, 3}, outside[] = {1, 4};
+    pl_session *s = sharing("lora"), *other = sharing("lora");
+    int32_t size = pl_train_kept_size(s);
+    uint8_t *bytes = computed(other, theirs, 2);
+    free(computed(s, mine, 2));
+    CHECK(pl_train_apply(s, theirs, 1, bytes, size) != 0);
+    CHECK(strstr(pl_last_error(s), "shard 3 of 4 is missing") != NULL);
+    CHECK(pl_train_apply(s, theirs, 2, bytes, 2 * size - 1) != 0);
+    CHECK(pl_train_apply(s, theirs, -1, bytes, -size) != 0);
+    CHECK(pl_train_apply(s, outside, 2, bytes, 2 * size) != 0);
+    CHECK(pl_train_shard(s, 4) != 0);
+    CHECK_INT(pl_train_apply(s, theirs, 2, bytes, 2 * size), 0); /* nothing was lost */
+    CHECK(strstr((const char *)pl_result(s), "\"step\":1") != NULL);
+    CHECK(pl_train_kept(s, 0) == NULL);
+    free(computed(s, mine, 2));
+    CHECK_INT(pl_train_step(s), 0); /* goes on alone, */
+    CHECK(pl_train_kept(s, 0) == NULL);
+    CHECK(pl_train_apply(s, theirs, 2, bytes, 2 * size) != 0); /* and what it kept before is of no step */
+    CHECK_INT(pl_train_end(s), 0);
+    CHECK(pl_train_kept(s, 0) == NULL);
+    CHECK_INT(pl_train_kept_size(s), 0);
+    CHECK(pl_train_shard(s, 0) != 0);
+    free(bytes);
+    pl_session_free(s);
+    pl_session_free(other);
+}
+
 TEST(a_snapshot_restores_and_a_damaged_one_changes_nothing) {
     pl_session *s = ready("lora");
     CHECK_INT(add_module(s, "prompt"), 0);
@@ -284,6 +358,8 @@ static int32_t life(pl_session *s) {
         status = add_module(s, "lora");
     if (status == 0)
         status = train(s, 2);
+    if (status == 0)
+        status = pl_train_shard(s, 1);
     if (status == 0)
         status = pl_snapshot(s);
     if (status == 0)

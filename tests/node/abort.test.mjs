@@ -123,7 +123,7 @@ for (const inThread of [true, false]) {
         return run;
     };
 
-    // While a held-out loss is measured nobody waits for the replica: its end is noticed between two steps, as it also is when this thread gets no time.
+    // While a held-out loss is measured the replica's end fails nothing, its share is done here: it is told between two steps, as also when this thread gets no time.
     for (const [moment, more] of /** @type {[string, object][]} */ ([['in a step', {}], ['between two steps', { eval_every: 1, eval_split: 'many' }]])) {
         test(`a replica that dies ${moment} of an engine in ${where} ends the training, not the session`, async () => {
             const { workers, createWorker } = keepingWorkers();

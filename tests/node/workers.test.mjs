@@ -5,7 +5,8 @@ import { test } from 'node:test';
 
 import { Core } from '../../web/engine/core.js';
 import { compile, instantiate } from '../../web/engine/loader.js';
-import { shareShards } from '../../web/engine/training.js';
+import { evaluate, losses } from '../../web/engine/evaluate.js';
+import { computeShards, shareShards } from '../../web/engine/shared-step.js';
 import { PeftLab } from '../../web/engine/index.js';
 import { GOLDEN, STORIES, weightHash } from './lib/session.mjs';
 
@@ -42,7 +43,8 @@ test('the cost of a shard follows its tokens, in the order of the step', async (
     assert.throws(() => core.json('pl_train_shard_costs'), /begin one first/);
     core.ask('pl_train_begin', [], { steps: 2, batch_size: 4, shards: 4 });
     const costs = core.json('pl_train_shard_costs');
-    const sizes = [0, 1, 2, 3].map((shard) => new DataView(core.bytes('pl_train_shard', shard).buffer).getInt32(12, true)); // tokens, after loss and labels
+    const tokens = (/** @type {number} */ shard) => new DataView(computeShards(core, [shard]).bytes.buffer).getInt32(12, true); // after loss and labels
+    const sizes = [0, 1, 2, 3].map(tokens);
     assert.deepEqual([...sizes].sort((a, b) => a - b), [4, 8, 12, 16]);
     const bySize = (/** @type {number} */ size) => costs[sizes.indexOf(size)];
     assert.ok(bySize(8) > 2 * bySize(4) && bySize(8) < 2.4 * bySize(4), costs.join(' ')); // labels (one less than tokens) and attention bend the line a little
@@ -78,4 +80,68 @@ test('sequences of very different lengths: the same weights for any number of wo
         session.close();
     }
     assert.deepEqual(hashes, [hashes[0], hashes[0], hashes[0]]);
+});
+
+test('full fine-tuning, whose gradients are the largest: the same weights for any number of workers', async () => {
+    const examples = [3, 9, 5, 7, 4].map((count, i) => ({ prompt: 'The', completion: ' bird'.repeat(count), line: i + 1 }));
+    const hashes = [];
+    for (const workers of [1, 2, 3]) {
+        const session = await PeftLab.load(STORIES);
+        await session.addModule('full');
+        await session.setData('train', examples);
+        await session.train({ steps: 4, batch_size: 4, shards: 4, lr: 1e-3, workers });
+        hashes.push(await weightHash(session));
+        session.close();
+    }
+    assert.deepEqual(hashes, [hashes[0], hashes[0], hashes[0]]);
+});
+
+test('the held-out loss is the same number whoever measures it', async () => {
+    const held = Array.from({ length: 23 }, (_, i) => ({ prompt: 'The', completion: ' bird'.repeat(1 + (i * 7) % 13), line: i + 1 }));
+    for (const limit of [undefined, 1, 10]) {
+        const found = [];
+        for (const workers of [1, 2, 3]) {
+            const session = await PeftLab.load(STORIES);
+            await session.addModule('lora', { rank: 2 });
+            await session.setData('train', held.slice(0, 4));
+            await session.setData('validation', held);
+            /** @type {any[]} */
+            const seen = [];
+            const eval_limit = limit;
+            await session.train({ steps: 4, batch_size: 4, shards: 4, lr: 1e-2, workers, eval_every: 2, eval_limit, onValidation: (report) => seen.push(report) });
+            found.push(seen);
+            session.close();
+        }
+        assert.deepEqual(found[0].map(({ step, examples }) => [step, examples]), [[2, limit ?? 23], [4, limit ?? 23]]);
+        assert.deepEqual(found[1], found[0]);
+        assert.deepEqual(found[2], found[0]);
+    }
+});
+
+test('a replica with other data under the name leaves its share; one that fails as well', async () => {
+    const core = await withLengths([4, 8, 12, 16, 5, 9]);
+    const context = /** @type {any} */ ({ unit() {}, emit() {}, check() {}, breathe: async () => {} });
+    const alone = await evaluate(core, { split: 'train' }, context);
+    for (const other of [await withLengths([4, 8, 12, 16, 5, 10]), await withLengths([])]) {
+        let asked = 0;
+        const replica = /** @type {any} */ ({ request: async (/** @type {string} */ _command, /** @type {any} */ args) => { asked++; return losses(other, args, context); } });
+        const lost = /** @type {any} */ ({ request: async () => { throw new Error('gone'); } });
+        assert.deepEqual(await evaluate(core, { split: 'train' }, context, [replica]), alone);
+        assert.deepEqual(await evaluate(core, { split: 'train' }, context, [lost, replica]), alone);
+        assert.equal(asked, 2);
+        other.free();
+    }
+    core.free();
+});
+
+test('weights of a run that workers share cannot be set from outside: they would drift apart', async () => {
+    const session = await PeftLab.load(STORIES);
+    const { id, tensors: [{ name }] } = await session.addModule('lora', { rank: 2 });
+    await session.setData('train', [{ prompt: 'The', completion: ' bird' }, { prompt: 'A', completion: ' cat' }]);
+    await session.train({ steps: 4, batch_size: 2, shards: 2, workers: 2, until: 2 });
+    const values = await session.tensor(id, name);
+    await assert.rejects(session.setTensor(id, name, values), /while workers share the open run/);
+    assert.equal((await session.resume()).done, true);
+    await session.setTensor(id, name, values);
+    session.close();
 });

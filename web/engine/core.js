@@ -8,10 +8,13 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** @typedef {import('./loader.js').EngineExports} EngineExports */
+/** @typedef {{shards: number[], bytes: Uint8Array}} Part shards of a training step and their bytes, one behind the other */
 
 export class Core {
     #x;
     #session;
+    /** What the last shards from elsewhere came in. @type {ArrayBufferLike | null} */
+    #spare = null;
 
     /** @param {EngineExports} exports */
     constructor(exports) {
@@ -191,6 +194,47 @@ export class Core {
     addTokens(split, tokens, labelFrom, bytes) {
         this.call('pl_data_add_tokens', split, tokens, tokens.length, labelFrom, bytes);
     }
+
+    // ---- a training step shared with other engines ----
+
+    /** @param {number[]} shards computed here @returns {Part} a copy to hand over */
+    keptShards(shards) {
+        const size = this.#raw('pl_train_kept_size');
+        const bytes = this.#room(size * shards.length);
+        shards.forEach((shard, i) => {
+            const at = this.#raw('pl_train_kept', shard);
+            if (!at) throw new PeftLabError('internal', `shard ${shard} was not computed here`);
+            bytes.set(new Uint8Array(this.#x.memory.buffer, at, size), i * size);
+        });
+        return { shards, bytes };
+    }
+
+    /** @param {Part[]} parts all shards that were not computed here @returns {any} the step's report */
+    applyShards(parts) {
+        const shards = Int32Array.from(parts.flatMap((part) => part.shards));
+        const bytes = parts.length === 1 ? parts[0].bytes : concatenated(parts.map((part) => part.bytes));
+        const report = this.json('pl_train_apply', shards, shards.length, bytes, bytes.length);
+        this.#spare = bytes.buffer;
+        return report;
+    }
+
+    /** Room for a copy: where two engines move their copies to each other, the one that came last step goes back with this step's. @param {number} size */
+    #room(size) {
+        const buffer = this.#spare && this.#spare.byteLength >= size ? this.#spare : new ArrayBuffer(size);
+        this.#spare = null;
+        return new Uint8Array(buffer, 0, size);
+    }
+}
+
+/** @param {Uint8Array[]} pieces */
+function concatenated(pieces) {
+    const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+        bytes.set(piece, at);
+        at += piece.length;
+    }
+    return bytes;
 }
 
 /** @param {Uint8Array} bytes a fresh copy, offset 0 */

@@ -6,7 +6,8 @@ import { Core } from './core.js';
 import { PeftLabError } from './errors.js';
 import { compile, instantiate } from './loader.js';
 import { Remote } from './protocol.js';
-import { evaluate } from './evaluate.js';
+import { evaluate, losses } from './evaluate.js';
+import { computeShards } from './shared-step.js';
 import { trainRun } from './training.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
@@ -23,6 +24,8 @@ export class Service {
     peers = [];
     /** A replica died since the training call in progress began, maybe between two steps: the call ends with this. @type {PeftLabError | null} */
     lost = null;
+    /** The replicas have done the last step, or were dropped. @type {Promise<unknown> | null} */
+    settled = null;
     /** When the run was last saved, or begun. */
     snapshotAt = 0;
 
@@ -109,7 +112,10 @@ const COMMANDS = {
     importAdapter: (s, { name, config, weights }) => s.core.json('pl_module_import', name ?? null, config, config.length, weights, weights.length),
     exportAdapter: (s, { id }) => ({ config: s.core.bytes('pl_module_export_config', id), weights: s.core.bytes('pl_module_export_weights', id) }),
     tensor: (s, { id, name }) => s.core.tensor(id, name),
-    setTensor: (s, { id, name, values }) => s.core.setTensor(id, name, values),
+    setTensor: (s, { id, name, values }) => {
+        if (s.peers.length) throw new PeftLabError('state', 'A tensor cannot be set while workers share the open run.', { hint: 'End the run first.' });
+        s.core.setTensor(id, name, values);
+    },
     gradient: (s, { id, name }) => s.core.gradient(id, name),
     gradients: (s, { split, from, to }) => s.core.json('pl_gradients', split, from, to),
     matrix: (s, { id, layer, site, what }) => s.core.matrix(id, layer, site, what),
@@ -156,8 +162,9 @@ const COMMANDS = {
         s.snapshotAt = performance.now();
         return s.core.json('pl_restore', bytes, bytes.length);
     },
-    shards: (s, { shards }) => shards.map((/** @type {number} */ shard) => s.core.bytes('pl_train_shard', shard)),
-    applyShards: (s, { bytes }) => s.core.json('pl_train_apply', bytes, bytes.length),
+    shards: (s, { shards }) => computeShards(s.core, shards),
+    applyShards: (s, { parts }) => s.core.applyShards(parts),
+    losses: (s, args, context) => losses(s.core, args, context),
 
     count: (s, request) => s.core.ask('pl_count', [], request),
     memoryEstimate: (s, request) => s.core.ask('pl_estimate_memory', [], request),

@@ -1,9 +1,7 @@
-/**
- * The training loop around the C state machine: steps, periodic validation, snapshots, and (when replicas are attached) data-parallel steps. Shards are
- * added in shard order by every replica, so the weights are the same bits for any number of workers.
- */
+/** The training loop around the C state machine: steps, periodic validation, snapshots; replicas, where there are any, share the steps and validations. */
 import { PeftLabError } from './errors.js';
 import { evaluate, spreadOf } from './evaluate.js';
+import { sharedStep } from './shared-step.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
 /** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} Report */
@@ -39,13 +37,13 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
             context.check();
             if (service.lost) throw service.lost;
             context.unit('training step', spread);
-            const report = service.peers.length ? await parallelStep(service, context.usual('training step', spread)) : core.json('pl_train_step');
+            const report = service.peers.length ? await sharedStep(service, context.usual('training step', spread)) : core.json('pl_train_step');
             step = report.step;
             tokens += report.tokens;
             bundle.add(report);
             if (validates && (step === run.steps || (eval_every && step % eval_every === 0))) {
                 bundle.flush();
-                const result = await evaluate(core, { split: eval_split, limit: eval_limit }, quiet(context));
+                const result = await evaluate(core, { split: eval_split, limit: eval_limit }, quiet(context), service.peers);
                 context.emit({ type: 'validation', step, ...result });
                 if (result.loss < best) {
                     best = result.loss;
@@ -63,6 +61,7 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
         }
     } finally {
         bundle.flush();
+        await service.settled;
     }
     return { step, steps: run.steps, done: step === run.steps, ms: performance.now() - began, tokens };
 }
@@ -102,48 +101,4 @@ function quiet(context) {
     return /** @type {Context} */ (/** @type {unknown} */ ({
         emit() {}, breathe: () => context.breathe(), check: () => context.check(), unit: (/** @type {string} */ what, /** @type {number} */ spread) => context.unit(what, spread),
     }));
-}
-
-/**
- * Which worker computes which shards: the costliest first, each to the worker with the least work so far (at most 4/3 of the best time; Graham 1969).
- * Sequences differ in length, so the same number of shards for each would leave one worker waiting for another.
- * @param {number[]} costs of the shards @param {number} workers @returns {number[][]} shards of each worker
- */
-export function shareShards(costs, workers) {
-    const shares = Array.from({ length: workers }, () => ({ work: 0, shards: /** @type {number[]} */ ([]) }));
-    const order = costs.map((_, shard) => shard).sort((a, b) => costs[b] - costs[a] || a - b);
-    for (const shard of order) {
-        const least = shares.reduce((best, share) => (share.work < best.work ? share : best));
-        least.work += costs[shard];
-        least.shards.push(shard);
-    }
-    return shares.map(({ shards }) => shards);
-}
-
-/**
- * One step shared with the replicas. Once it has begun it is finished on all of them: an abort between would leave replicas apart.
- * @param {import('./service.js').Service} service
- * @param {number} expect how long a step may well take, ms; 0: unknown
- * @returns {Promise<Report>}
- */
-async function parallelStep(service, expect) {
-    const { core, peers } = service;
-    const [mine, ...theirs] = shareShards(core.json('pl_train_shard_costs'), peers.length + 1);
-    const asked = Promise.all(peers.map((peer, i) => (theirs[i].length ? peer.request('shards', { shards: theirs[i] }, { expect }) : [])));
-    asked.catch(() => {}); // where this engine's own part fails, nobody comes to wait; a rejection without a handler would end the worker, in Node the process
-    /** @type {Uint8Array[]} */
-    const parts = [];
-    for (const shard of mine) parts[shard] = core.bytes('pl_train_shard', shard);
-    (await asked).forEach((answer, i) => theirs[i].forEach((shard, k) => { parts[shard] = answer[k]; }));
-    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-        bytes.set(part, at);
-        at += part.length;
-    }
-    // A step that this engine has done counts; a replica that may not have done it is of no use any more, and the call ends before the next step.
-    const applied = Promise.all(peers.map((peer) => peer.request('applyShards', { bytes }, { expect }))).catch(({ message }) => service.dropPeers(message));
-    const report = core.json('pl_train_apply', bytes, bytes.length);
-    await applied;
-    return report;
 }
