@@ -318,6 +318,17 @@ test('a way back stands only beside a value that differs; a block can be clicked
   assertClean();
 });
 
+test('a lesson on a phone: the way on is in sight, however long the text is', async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&panel=lessons', { viewport: { width: 390, height: 700 }, hasTouch: true, isMobile: true });
+  await page.locator('peft-panel-lessons').getByRole('button', { name: 'Start' }).first().click();
+  const lesson = page.locator('peft-lesson');
+  await lesson.locator('.facts').waitFor();
+  const next = lesson.getByRole('button', { name: 'Next' });
+  const [button, bar] = await Promise.all([next.boundingBox(), page.locator('.bottom').boundingBox()]);
+  assert.ok(button && bar && button.y > 0 && button.y + button.height <= bar.y, `${button?.y} above ${bar?.y}`);
+  assertClean();
+});
+
 test('the proof: recorded with its command, and checked again in this tab, with the recorded bits', { timeout: 180_000 }, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&task=pirate&m=prompt');
   await page.locator('footer button', { hasText: 'See the proof' }).click();

@@ -46,12 +46,18 @@ export class PeftLesson extends LabElement {
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
         progress { max-width: 240px; }
         h3:focus { outline: none; }
-        .body { display: grid; gap: 4px 24px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
+        :host { container-type: inline-size; }
+        .body { display: grid; gap: 4px 24px; grid-template-columns: minmax(0, 1fr); }
+        @container (min-width: 740px) {
+            .body { grid-template: auto 1fr / minmax(0, 3fr) minmax(0, 2fr); }
+            .body > :first-child { grid-row: 1 / span 2; } .go { align-self: start; }
+        }
         .body > .stack { align-content: start; }
         :host([docked]) .lesson {
             padding: 8px 14px; background: var(--bg); max-height: min(44vh, 400px); overflow-y: auto;
             box-shadow: 0 -4px 14px rgb(0 0 0 / .16);
         }
+        :host([docked]) .go { position: sticky; inset-block-end: -8px; padding-block: 6px; background: var(--bg); } /* the way on is in sight however long the text is */
         :host([docked]) h3 { font-size: 1rem; }
         .head { display: flex; gap: 8px; align-items: center; } .head > h3 { flex: 1; }
         .fold { min-width: 36px; padding-inline: 8px; flex: none; }
@@ -276,15 +282,15 @@ export class PeftLesson extends LabElement {
                     })}</span>`
                     : nothing}</div>` : nothing}
             ${met && step.show ? html`<dl class="facts">${step.show.map((path) => this.#fact(path, known))}</dl>` : nothing}</div>
-            <div class="stack">${step.check ? this.#check(step.check, met) : nothing}
-            <div class="row"><button type="button" ?disabled=${this.at === 0}
+            ${step.check ? html`<div class="stack">${this.#check(step.check, met)}</div>` : nothing}
+            <div class="row go"><button type="button" ?disabled=${this.at === 0}
                 @click=${() => this.go(this.at - 1)}>${t('lessons.back')}</button>
                 <button type="button" class=${open ? 'primary' : ''} ?disabled=${!open}
                     @click=${() => this.go(this.at + 1)}>${t(this.at + 1 === steps.length ? 'lessons.finish' : 'lessons.next')}</button>
                 ${open ? nothing
                     : html`<button type="button" class="link"
                         @click=${() => this.go(this.at + 1)}>${t('lessons.skip')}</button>`}
-                <span class="small muted">${met || busy ? nothing : step.do ? t('lessons.waiting') : nothing}</span></div></div></div>`;
+                <span class="small muted">${met || busy ? nothing : step.do ? t('lessons.waiting') : nothing}</span></div></div>`;
     }
 
     /** @param {Record<string, any>} set */

@@ -31,7 +31,9 @@ class PeftMethods extends LabElement {
         input { position: absolute; inset: 0; width: 100%; height: 100%; cursor: inherit; }
         input, input:disabled { opacity: 0; }
         label:focus-within { outline: 3px solid var(--accent); outline-offset: 2px; }
-        p { font-size: .9rem; flex: 1 1 400px; } /* beside the methods where there is room for two lines of it */
+        /* Beside the methods where there is room for two lines of it. */
+        .about { display: flex; flex: 1 1 500px; flex-wrap: wrap; gap: 6px 14px; align-items: center; }
+        p { font-size: .9rem; flex: 1 1 280px; }
         .head { display: flex; gap: 6px 14px; align-items: center; flex-wrap: wrap; }
         fieldset { min-width: 0; max-width: 100%; }
         @media (max-width: 700px) {
@@ -53,7 +55,8 @@ class PeftMethods extends LabElement {
                 <input type="radio" name="method" .value=${name} .checked=${name === method} ?disabled=${off}
                     @change=${() => lab.set({ method: name })}>
                 <span class="shape" aria-hidden="true">${methodShape(name)}</span>${t(`method.${name}`)}</label>`)}
-        </fieldset><p class="muted">${t(`method.${method}.about`)}</p>${panelButton(lab, 'choose')}</div>`;
+        </fieldset>
+            <div class="about"><p class="muted">${t(`method.${method}.about`)}</p>${panelButton(lab, 'choose')}</div></div>`;
     }
 }
 define('peft-methods', PeftMethods);

@@ -167,6 +167,7 @@ class PeftPlayground extends LabElement {
             this.#panel = Object.assign(document.createElement(tag), { lab: this.lab });
             this.panelTag = tag;
             await this.updateComplete;
+            await /** @type {any} */ (this.#panel).updateComplete; // with what it shows at once, so that more of it comes into view
             const place = /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('#panel'));
             const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
             place?.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
