@@ -51,7 +51,10 @@ for (const [look, options] of LOOKS) {
         const picture = { path: join(here, `${name}-${look}.jpg`), type: /** @type {const} */ ('jpeg'), quality: 72 };
         // the phone's bar would stand in the middle of a long panel
         if (panel) await panel.screenshot({ ...picture, style: '.bottom { visibility: hidden }' });
-        else if (look !== 'phone') await page.screenshot({ ...picture, fullPage: true });
+        // what stays at the window's edge would stand in the middle of the whole page
+        else if (look !== 'phone') {
+            await page.screenshot({ ...picture, fullPage: true, style: '.next, .left > peft-train { position: static !important }' });
+        }
         else {
             // A window as tall as the page: the bar stays at the bottom.
             const height = await page.evaluate(() => document.documentElement.scrollHeight);
