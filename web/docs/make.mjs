@@ -54,8 +54,7 @@ for (const [look, options] of LOOKS) {
         // what stays at the window's edge would stand in the middle of the whole page
         else if (look !== 'phone') {
             await page.screenshot({ ...picture, fullPage: true, style: '.next, .left > peft-train { position: static !important }' });
-        }
-        else {
+        } else {
             // A window as tall as the page: the bar stays at the bottom.
             const height = await page.evaluate(() => document.documentElement.scrollHeight);
             await page.setViewportSize({ width: options.viewport.width, height });
