@@ -19,10 +19,10 @@ const pl_coach_rule PL_COACH_RULES[] = {
      "A loss is not a number, or the training loss (mean of the last points) is above 1.3 times its best "
      "plus 0.3 nats.",
      "The steps are too large: divide the learning rate by 3."},
-    {PL_COACH_TOO_EARLY, "Fewer than 6 points of the training loss, or fewer than 2 validations.",
+    {PL_COACH_TOO_EARLY, "Fewer than 6 points of the training loss, or fewer than 2 held-out losses.",
      "Train a little longer, then ask again."},
     {PL_COACH_OVERFITTING,
-     "The validation loss is 2 % or more above its best while the training loss has fallen since; or it is "
+     "The held-out loss is 2 % or more above its best while the training loss has fallen since; or it is "
      "25 % above the training loss and "
      "has not improved by 0.5 % in the last third.",
      "\"Decrease rank to 4\", \"Add dropout\", \"Reduce training epochs\"."},
@@ -36,7 +36,7 @@ const pl_coach_rule PL_COACH_RULES[] = {
      "steps."},
     {PL_COACH_PLATEAU, "The training loss has fallen by less than 0.5 % in the last third.",
      "More of the same brings nothing; for a better result give the method more capacity."},
-    {PL_COACH_GOOD, "None of the above: training and validation loss fell together.",
+    {PL_COACH_GOOD, "None of the above: training and held-out loss fell together.",
      "Keep it. \"Validate performance\", then merge."},
 };
 const int32_t PL_COACH_RULE_COUNT = (int32_t)(sizeof PL_COACH_RULES / sizeof *PL_COACH_RULES);
@@ -140,20 +140,20 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
         return;
     case PL_COACH_TOO_EARLY:
         (void)snprintf(out->why, sizeof out->why,
-                       "There are %d points and %d validations; %d and %d are needed.", in->count,
-                       c->validations, (int)POINTS_MIN, (int)VALIDATIONS_MIN);
+                       "Training losses so far: %d (%d are needed); held-out losses: %d (%d are needed).",
+                       in->count, (int)POINTS_MIN, c->validations, (int)VALIDATIONS_MIN);
         return;
     case PL_COACH_OVERFITTING:
         (void)snprintf(out->why, sizeof out->why,
-                       "The validation loss was best at step %d (%.3f) and is %.3f now, while the training "
+                       "The held-out loss was best at step %d (%.3f) and is %.3f now, while the training "
                        "loss is %.3f: the module learns "
                        "the training examples by heart.",
                        out->best_step, c->best_val, c->last_val, out->now);
         return;
     case PL_COACH_UNFINISHED:
         (void)snprintf(out->why, sizeof out->why,
-                       "The run is at step %d of %d; the training loss went from %.3f to %.3f, validation is "
-                       "%.0f %% above it.",
+                       "The run is at step %d of %d; the training loss went from %.3f to %.3f, the held-out "
+                       "loss is %.0f %% above it.",
                        last_step(in), in->steps, out->start, out->now, 100.0 * out->gap);
         return;
     case PL_COACH_UNDERFITTING:
@@ -164,7 +164,7 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
     }
     (void)snprintf(out->why, sizeof out->why,
                    "The training loss went from %.3f to %.3f (%.0f %% less), by %.1f %% in the last third of "
-                   "the run; validation is %.0f %% above it.",
+                   "the run; the held-out loss is %.0f %% above it.",
                    out->start, out->now, fallen, 100.0 * out->recent, 100.0 * out->gap);
 }
 
