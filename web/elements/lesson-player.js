@@ -57,7 +57,8 @@ export class PeftLesson extends LabElement {
             padding: 8px 14px; background: var(--bg); max-height: min(44vh, 400px); overflow-y: auto;
             box-shadow: 0 -4px 14px rgb(0 0 0 / .16);
         }
-        :host([docked]) .go { position: sticky; inset-block-end: -8px; padding-block: 6px; background: var(--bg); } /* the way on is in sight however long the text is */
+        /* The way on is in sight however long the text is. */
+        :host([docked]) .go { position: sticky; inset-block-end: -8px; padding-block: 6px; background: var(--bg); }
         :host([docked]) h3 { font-size: 1rem; }
         .head { display: flex; gap: 8px; align-items: center; } .head > h3 { flex: 1; }
         .fold { min-width: 36px; padding-inline: 8px; flex: none; }
