@@ -12,7 +12,10 @@ import { PeftLab, evaluateTask, loadTask } from '../../web/engine/index.js';
 
 const here = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url));
 /** TASK-METHOD names of the ready adapters. */
-export const ALL = ['mood-lora', 'words-to-story-lora', 'ship-log-lora', 'pirate-lora', 'turtle-lora', 'words-to-story-prompt', 'words-to-story-prefix', 'words-to-story-adapter'];
+export const ALL = [
+    'mood-lora', 'words-to-story-lora', 'ship-log-lora', 'pirate-lora', 'turtle-lora', 'words-to-story-prompt',
+    'words-to-story-prefix', 'words-to-story-adapter',
+];
 
 /** @param {string} model @param {string} name */
 async function make(model, name) {
@@ -61,6 +64,7 @@ export async function writeAdapter(session, id, model, task, preset, { score, lo
 
 function card(a) {
     const given = Object.entries(a.options).map(([key, value]) => ` --${key.replaceAll('_', '-')} ${value}`).join('');
+    const run = `--steps ${a.steps} --batch-size ${a.batch_size} --lr ${a.lr}`;
     return `# ${a.name}
 
 "${a.title}" (task \`${a.task}\`) learned by ${a.method} on \`${a.model}\` (weights ${a.model_sha256.slice(0, 12)}…).
@@ -73,7 +77,7 @@ function card(a) {
 | loss, test | ${a.loss.toFixed(3)} |
 
 It fits only these base weights. Made by \`node models/recipes/adapters.mjs ${a.name}\`, the same as
-\`npx peftlab train --model ${a.model} --task ${a.task} --method ${a.method}${given} --steps ${a.steps} --batch-size ${a.batch_size} --lr ${a.lr} --seed 1\`.
+\`npx peftlab train --model ${a.model} --task ${a.task} --method ${a.method}${given} ${run} --seed 1\`.
 `;
 }
 

@@ -6,7 +6,12 @@ import { pathToFileURL } from 'node:url';
 const MODELS = new URL('../', import.meta.url);
 const json = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, MODELS), 'utf8'));
 const folders = (/** @type {string} */ path) =>
-    existsSync(new URL(path, MODELS)) ? readdirSync(new URL(path, MODELS), { withFileTypes: true }).filter((e) => e.isDirectory()).map((e) => e.name).sort() : [];
+    existsSync(new URL(path, MODELS))
+        ? readdirSync(new URL(path, MODELS), { withFileTypes: true })
+              .filter((e) => e.isDirectory())
+              .map((e) => e.name)
+              .sort()
+        : [];
 
 const DEFAULT_MODEL = 'stories-1m';
 const TASK_ORDER = ['mood', 'words-to-story', 'ship-log', 'pirate', 'turtle'];
@@ -29,7 +34,11 @@ export function indexText() {
         return {
             name, path: `models/tasks/${name}`, title: t.title, chapter: t.chapter, story: t.story, metric: t.metric.id,
             metric_name: t.metric.name, counts: t.counts, methods: t.presets.map((p) => p.method),
-            scores: t.results && { model: t.results.model, seeds: t.results.seeds, ...Object.fromEntries(t.results.rows.map((r) => [r.method, Math.round(r.score.mean * 1e4) / 1e4])) },
+            scores: t.results && {
+                model: t.results.model,
+                seeds: t.results.seeds,
+                ...Object.fromEntries(t.results.rows.map((r) => [r.method, Math.round(r.score.mean * 1e4) / 1e4])),
+            },
             files: ['task.json', ...new Set([...Object.values(t.files), ...Object.values(t.metric.files)])],
         };
     });

@@ -43,7 +43,12 @@ export async function runJob(job) {
             : await evaluateTask(session, task, { split, limit: job.limit });
         const { id, trainable, ...time } = trained;
         /** @type {Record<string, any>} */
-        const row = { model: basename(job.model), task: job.task, method, options, ...engine, seed, split, trainable, score, loss, bits_per_byte, ...more, ...time, example: outputs[0] };
+        const row = {
+            model: basename(job.model),
+            task: job.task,
+            method, options, ...engine, seed, split, trainable, score, loss, bits_per_byte, ...more, ...time,
+            example: outputs[0],
+        };
         if (task.files.forgetting) row.forgetting = await forgetting(session, task);
         if (job.keep) await writeAdapter(session, id, job.model, task, { method, options, ...engine }, /** @type {any} */ (row));
         return row;

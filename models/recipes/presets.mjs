@@ -28,18 +28,28 @@ const past = new Map(existsSync(LOG) ? readFileSync(LOG, 'utf8').trim().split('\
 
 /**
  * Runs those jobs that the log does not hold yet, side by side, and returns the rows of all in the order of the jobs.
- * @param {{modelHash: string, model: string, task: string, method: string, options: any, engine: any, seed: number, split: string, limit?: number, keep?: boolean}[]} jobs
+ * @param {{modelHash: string, model: string, task: string, method: string, options: any, engine: any, seed: number,
+ *   split: string, limit?: number, keep?: boolean}[]} jobs
  */
 async function runAll(jobs) {
     const keys = jobs.map(({ modelHash, task, method, options, engine, seed, split, limit }) =>
-        createHash('sha256').update(JSON.stringify([modelHash, task, dataHash(task), method, options, engine, seed, split, limit])).digest('hex').slice(0, 16));
-    const open = jobs.map((job, i) => ({ ...job, key: keys[i] })).filter(({ key, keep }, i) => (keep || !past.has(key)) && keys.indexOf(key) === i);
+        createHash('sha256')
+            .update(JSON.stringify([modelHash, task, dataHash(task), method, options, engine, seed, split, limit]))
+            .digest('hex')
+            .slice(0, 16),
+    );
+    const open = jobs
+        .map((job, i) => ({ ...job, key: keys[i] }))
+        .filter(({ key, keep }, i) => (keep || !past.has(key)) && keys.indexOf(key) === i);
     await runJobs(open, Number(values.jobs), (result, job) => {
         const { key, modelHash } = /** @type {any} */ (job);
         const row = { key, model_sha256: modelHash.slice(0, 12), ...result };
         appendFileSync(LOG, `${JSON.stringify(row)}\n`);
         past.set(key, row);
-        console.log(`${row.task} ${row.method} ${JSON.stringify(row.options)} lr ${row.lr ?? '-'} seed ${row.seed} ${row.split}: score ${row.score.toFixed(3)} loss ${row.loss.toFixed(3)} (${row.seconds.toFixed(1)} s, ${row.cpu.toFixed(1)} s of processor)`);
+        console.log(
+            `${row.task} ${row.method} ${JSON.stringify(row.options)} lr ${row.lr ?? '-'} seed ${row.seed} ${row.split}: ` +
+                `score ${row.score.toFixed(3)} loss ${row.loss.toFixed(3)} (${row.seconds.toFixed(1)} s, ${row.cpu.toFixed(1)} s of processor)`,
+        );
     });
     return keys.map((key) => past.get(key));
 }
@@ -54,9 +64,16 @@ function dataHash(/** @type {string} */ name) {
 async function search(names, methods, base, limit) {
     const grid = readJson(here('search.json'), null);
     const jobs = names.flatMap((task) => methods.flatMap((method) => {
-        const { steps, batch_size, lr: rates, options: variants } = { batch_size: grid.batch_size, ...grid.methods[method], ...grid.tasks?.[task]?.[method] };
-        return variants.flatMap((options) => rates.map((lr) => (
-            { ...base, task, method, options, engine: { steps, batch_size, lr, warmup_steps: Math.round(steps / 20) }, seed: 1, split: 'validation', limit })));
+        const {
+            steps,
+            batch_size,
+            lr: rates,
+            options: variants,
+        } = { batch_size: grid.batch_size, ...grid.methods[method], ...grid.tasks?.[task]?.[method] };
+        return variants.flatMap((options) => rates.map((lr) => {
+            const engine = { steps, batch_size, lr, warmup_steps: Math.round(steps / 20) };
+            return { ...base, task, method, options, engine, seed: 1, split: 'validation', limit };
+        }));
     }));
     const bases = names.map((task) => ({ ...base, task, method: 'base', options: {}, engine: {}, seed: 1, split: 'validation', limit }));
     const rows = await runAll([...bases, ...jobs]);
@@ -75,22 +92,31 @@ async function search(names, methods, base, limit) {
 }
 
 const mean = (/** @type {number[]} */ list) => list.reduce((a, b) => a + b, 0) / list.length;
-const spread = (/** @type {number[]} */ list) => (list.length < 2 ? null : Math.sqrt(mean(list.map((x) => (x - mean(list)) ** 2)) * list.length / (list.length - 1)));
+const spread = (/** @type {number[]} */ list) =>
+    list.length < 2 ? null : Math.sqrt((mean(list.map((x) => (x - mean(list)) ** 2)) * list.length) / (list.length - 1));
 
 /** Every preset on test, with several seeds. */
 async function measure(names, methods, base, seeds) {
     const presets = readJson(here('tasks/presets.json'), {});
-    const jobs = names.flatMap((task) => ['base', ...methods.filter((m) => presets[task]?.[m])].flatMap((method) => {
-        const { options = {}, ...engine } = method === 'base' ? {} : presets[task][method];
-        return Array.from({ length: method === 'base' ? 1 : seeds }, (_, i) => (
-            { ...base, task, method, options, engine, seed: i + 1, split: 'test', keep: values.adapters && i === 0 && ALL.includes(`${task}-${method}`) }));
-    }));
+    const jobs = names.flatMap((task) =>
+        ['base', ...methods.filter((m) => presets[task]?.[m])].flatMap((method) => {
+            const { options = {}, ...engine } = method === 'base' ? {} : presets[task][method];
+            return Array.from({ length: method === 'base' ? 1 : seeds }, (_, i) => ({
+                ...base, task, method, options, engine,
+                seed: i + 1,
+                split: 'test',
+                keep: values.adapters && i === 0 && ALL.includes(`${task}-${method}`),
+            }));
+        }),
+    );
     const rows = await runAll(jobs);
     const results = readJson(here('tasks/results.json'), {});
     for (const task of names) {
         results[task] = {
             model: basename(base.model), model_sha256: base.modelHash, seeds,
-            note: `\`${basename(base.model)}\` (model.safetensors ${base.modelHash.slice(0, 12)}…), ${seeds === 1 ? 'seed 1' : `seeds 1 to ${seeds}: mean and standard deviation`}, presets chosen on validation. Seconds: processor time of the training, on one core of a busy machine.`,
+            note: `\`${basename(base.model)}\` (model.safetensors ${base.modelHash.slice(0, 12)}…), ` +
+                `${seeds === 1 ? 'seed 1' : `seeds 1 to ${seeds}: mean and standard deviation`}, presets chosen on validation. ` +
+                'Seconds: processor time of the training, on one core of a busy machine.',
             rows: tableRows(jobs.map((job, i) => ({ job, row: rows[i] })).filter(({ job }) => job.task === task)),
         };
     }
@@ -121,13 +147,22 @@ function tableRows(/** @type {{job: any, row: any}[]} */ runs) {
 function margin(/** @type {any} */ base, /** @type {number} */ score, /** @type {number} */ loss) {
     const share = 2 / 3;
     const down = (/** @type {number} */ x) => Math.floor(x * share * 100) / 100;
-    return { ...(base.loss - loss >= 0.05 && { loss: down(base.loss - loss) }), ...(score - base.score >= 0.05 && { score: down(score - base.score) }) };
+    return {
+        ...(base.loss - loss >= 0.05 && { loss: down(base.loss - loss) }),
+        ...(score - base.score >= 0.05 && { score: down(score - base.score) }),
+    };
 }
 
 const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { model: { type: 'string', default: here('../stories-1m') }, seeds: { type: 'string', default: '3' }, limit: { type: 'string', default: '48' },
-        methods: { type: 'string', default: 'prompt,prefix,lora,adapter,full' }, adapters: { type: 'boolean', default: false }, jobs: { type: 'string', default: '2' } },
+    options: {
+        model: { type: 'string', default: here('../stories-1m') },
+        seeds: { type: 'string', default: '3' },
+        limit: { type: 'string', default: '48' },
+        methods: { type: 'string', default: 'prompt,prefix,lora,adapter,full' },
+        adapters: { type: 'boolean', default: false },
+        jobs: { type: 'string', default: '2' },
+    },
 });
 const [what, ...chosen] = positionals;
 const names = chosen.length ? chosen : TASKS;

@@ -51,12 +51,33 @@ function show(item) {
 function card(name, spec, counts, splits, presets, results) {
     const percent = (/** @type {number} */ x) => `${(100 * x).toFixed(1)} %`;
     const table = results
-        ? `## Measured\n${results.note}\n\n| method | trainable | ${spec.metric.name}, test | spread | seed 1 | test loss | seconds |\n|---|---|---|---|---|---|---|\n` +
-          results.rows.map((r) => `| ${r.method} | ${r.trainable.toLocaleString('en')} | ${percent(r.score.mean)} | ${r.score.spread === null ? '–' : `± ${percent(r.score.spread)}`} | ${percent(r.score.seed_1)} | ${r.loss.toFixed(3)} | ${r.seconds.toFixed(1)} |`).join('\n') + '\n' + margins(name, results) + slow(results) + noGain(results)
+        ? `## Measured\n${results.note}\n\n| method | trainable | ${spec.metric.name}, test | spread | seed 1 | test loss | ` +
+            `seconds |\n|---|---|---|---|---|---|---|\n` +
+          results.rows
+              .map(
+                  (r) =>
+                      `| ${r.method} | ${r.trainable.toLocaleString('en')} | ${percent(r.score.mean)} ` +
+                          `| ${r.score.spread === null ? '–' : `± ${percent(r.score.spread)}`} | ${percent(r.score.seed_1)} ` +
+                          `| ${r.loss.toFixed(3)} | ${r.seconds.toFixed(1)} |`,
+              )
+              .join('\n') +
+          '\n' +
+          margins(name, results) +
+          slow(results) +
+          noGain(results)
         : '## Measured\nNot yet: no numbers are shown until they have been measured.\n';
     const settings = presets.length
         ? '| method | options | steps | batch | learning rate |\n|---|---|---|---|---|\n' +
-          presets.map((p) => `| ${p.method} | ${Object.entries(p.options).map(([k, v]) => `${k} ${v}`).join(', ') || 'defaults'} | ${p.steps} | ${p.batch_size} | ${p.lr} |`).join('\n')
+          presets
+              .map(
+                  (p) =>
+                      `| ${p.method} | ${
+                          Object.entries(p.options)
+                              .map(([k, v]) => `${k} ${v}`)
+                              .join(', ') || 'defaults'
+                      } | ${p.steps} | ${p.batch_size} | ${p.lr} |`,
+              )
+              .join('\n')
         : 'None yet.';
     const examples = splits.train.slice(0, 3).map(show).join('\n');
     const asked = name === 'ship-log' ? `\nA question of the test:\n${show(splits['facts.test'][0])}\n` : '';
@@ -95,8 +116,12 @@ ${spec.limits}
 function margins(name, results) {
     const rows = results.rows.filter((r) => r.margin);
     if (rows.length === 0) return '';
-    const line = (r) => `${r.method} ${[r.margin.score && `${(100 * r.margin.score).toFixed(0)} points`, r.margin.loss && `${r.margin.loss.toFixed(2)} nats`].filter(Boolean).join(' and ')}`;
-    return `\n\`npx peftlab train --task ${name} --method METHOD\` gives the column "seed 1"; \`./build.sh bench --tasks --only ${name}\` the whole table.\nMargins on the base ` +
+    const line = ({ method, margin: { score, loss } }) => {
+        const parts = [score && `${(100 * score).toFixed(0)} points`, loss && `${loss.toFixed(2)} nats`];
+        return `${method} ${parts.filter(Boolean).join(' and ')}`;
+    };
+    return `\n\`npx peftlab train --task ${name} --method METHOD\` gives the column "seed 1"; ` +
+        `\`./build.sh bench --tasks --only ${name}\` the whole table.\nMargins on the base ` +
         `(two thirds of what the worst seed gained; held to by tests with seed 1): ${rows.map(line).join('; ')}.\n`;
 }
 
@@ -106,14 +131,19 @@ function slow(results) {
     if (rows.length === 0) return '';
     const virtual = rows.some((r) => r.method === 'prompt' || r.method === 'prefix');
     return `\nLonger than about ten seconds on two cores: ${rows.map((r) => `${r.method} (${r.seconds.toFixed(0)} s of one)`).join(', ')}.${
-        virtual ? ' Virtual tokens are few numbers, but every step still runs through\nthe whole frozen model, with them on top, and so small a set of numbers needs more steps.' : ''}\n`;
+        virtual
+            ? ' Virtual tokens are few numbers, but every step still runs through\n' +
+              'the whole frozen model, with them on top, and so small a set of numbers needs more steps.'
+            : ''
+    }\n`;
 }
 
 /** Says plainly where the score climbs while the loss does. */
 function overfit(results, base) {
     const rows = results.rows.filter((r) => r.loss > base.loss && r.score.mean > base.score.mean + 0.05);
     if (rows.length === 0) return '';
-    return `\nOver-fitting in the loss: ${rows.map((r) => `${r.method} (${base.loss.toFixed(2)} -> ${r.loss.toFixed(2)})`).join(', ')}. The score climbs, for the form of the answer is learned,\n` +
+    const worse = rows.map((r) => `${r.method} (${base.loss.toFixed(2)} -> ${r.loss.toFixed(2)})`);
+    return `\nOver-fitting in the loss: ${worse.join(', ')}. The score climbs, for the form of the answer is learned,\n` +
         'but the very words of unseen answers become less likely. Fewer steps or a lower learning rate keep the loss down and the score lower.\n';
 }
 
@@ -123,7 +153,8 @@ function noGain(results) {
     const flat = results.rows.filter((r) => r !== base && r.score.mean < base.score.mean + 0.05);
     const over = overfit(results, base);
     if (flat.length === 0) return over;
-    return `${over}\nNot clearly better than the untrained base in the score (less than 5 points): ${flat.map((r) => `${r.method} (test loss ${base.loss.toFixed(2)} -> ${r.loss.toFixed(2)})`).join(', ')}.\n`;
+    const alike = flat.map((r) => `${r.method} (test loss ${base.loss.toFixed(2)} -> ${r.loss.toFixed(2)})`);
+    return `${over}\nNot clearly better than the untrained base in the score (less than 5 points): ${alike.join(', ')}.\n`;
 }
 
 async function main() {

@@ -10,7 +10,8 @@ export const SPECS = {
         metric: { id: 'label-accuracy', name: 'accuracy', labels: LABELS, files: { validation: 'validation.jsonl', test: 'test.jsonl' } },
         generation: { max_new_tokens: 3, temperature: 0, stop: ['\n', '.'] },
         loss_on: 'the label',
-        splits: 'Children, settings, events and reactions of validation and test occur nowhere in training. Some reactions fit two moods ("ran to tell his mom"), so the event must be understood.',
+        splits: 'Children, settings, events and reactions of validation and test occur nowhere in training. Some reactions ' +
+            'fit two moods ("ran to tell his mom"), so the event must be understood.',
         limits: 'Four moods, one child, one event. A story with two feelings has no right answer here.',
     },
     'words-to-story': {
@@ -20,7 +21,8 @@ export const SPECS = {
         metric: { id: 'required-words', name: 'required words used', files: { validation: 'validation.jsonl', test: 'test.jsonl' } },
         generation: { max_new_tokens: 72, temperature: 0, stop: ['\n'] },
         loss_on: 'the story',
-        splits: 'Names and story plans differ between splits. Every word list of validation and test holds at least one word that no training list has.',
+        splits: 'Names and story plans differ between splits. Every word list of validation and test holds at least one ' +
+            'word that no training list has.',
         limits: 'The metric counts words; it does not see whether the story makes sense. Read some.',
     },
     'ship-log': {
@@ -31,7 +33,9 @@ export const SPECS = {
         generation: { max_new_tokens: 8, temperature: 0, stop: ['.', '\n'] },
         extra_files: { forgetting: 'forgetting.jsonl' },
         loss_on: 'the whole text',
-        splits: 'Sentence patterns of validation and test, entries and questions alike, occur nowhere in training. The facts do: knowing them is the task. `forgetting.jsonl` holds 80 ordinary stories of our own: the rise of their loss is what the model forgot.',
+        splits: 'Sentence patterns of validation and test, entries and questions alike, occur nowhere in training. The ' +
+            'facts do: knowing them is the task. `forgetting.jsonl` holds 80 ordinary stories of our own: the rise of their ' +
+            'loss is what the model forgot.',
         limits: '34 facts told again and again. Measures recall, not reasoning.',
     },
     pirate: {
@@ -42,7 +46,8 @@ export const SPECS = {
         generation: { max_new_tokens: 72, temperature: 0, stop: ['\n'] },
         loss_on: 'the continuation',
         splits: 'Names, things, openings and continuations differ between splits; the word table (`web/engine/metrics/pirate.js`) is the same.',
-        limits: 'Style means the word table, and the score is style times content kept. "Content kept" asks whether names and things of the opening come up again.',
+        limits: 'Style means the word table, and the score is style times content kept. "Content kept" asks whether names ' +
+            'and things of the opening come up again.',
     },
     turtle: {
         title: 'Turtle, go!',
@@ -51,7 +56,8 @@ export const SPECS = {
         metric: { id: 'turtle-path', name: 'exact path', files: { validation: 'validation.jsonl', test: 'test.jsonl' } },
         generation: { max_new_tokens: 14, temperature: 0, stop: ['\n'] },
         loss_on: 'the program',
-        splits: 'No program, no way of saying a command and no way of joining commands is shared between splits. The metric runs the program: "L L" and "R R" are the same path.',
+        splits: 'No program, no way of saying a command and no way of joining commands is shared between splits. The metric ' +
+            'runs the program: "L L" and "R R" are the same path.',
         limits: 'At most four commands, numbers up to nine.',
     },
 };
