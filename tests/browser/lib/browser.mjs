@@ -193,6 +193,7 @@ export async function screenshot(page, name, { fullPage = false } = {}) {
  * @property {string} name
  * @property {(url: string) => Promise<void>} open
  * @property {(expression: string) => Promise<any>} evaluate awaits the expression in the page; its value must be JSON
+ * @property {(keys: string) => Promise<void>} press a key as a person presses it: Tab, Enter, Control+V
  * @property {() => Promise<void>} close
  */
 
@@ -207,6 +208,7 @@ async function chromiumDriver() {
       ({ page } = await browser.open(url));
     },
     evaluate: (expression) => /** @type {import('playwright-core').Page} */ (page).evaluate(expression),
+    press: (keys) => /** @type {import('playwright-core').Page} */ (page).keyboard.press(keys),
     close: () => browser.close(),
   };
 }

@@ -11,6 +11,11 @@ export async function launchFirefox(executablePath) {
       await page.goto(url, { timeout: 60_000 });
     },
     evaluate: (expression) => page.evaluate(expression),
+    async press(keys) {
+      const names = /** @type {any[]} */ (keys.split('+').map((name) => (name.length === 1 ? name.toLowerCase() : name)));
+      for (const name of names) await page.keyboard.down(name);
+      for (const name of names.reverse()) await page.keyboard.up(name);
+    },
     close: () => browser.close(),
   };
 }

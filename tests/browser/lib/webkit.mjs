@@ -6,6 +6,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** Keys that are no characters, as WebDriver names them. @type {Record<string, string>} */
+const KEYS = { Tab: '\uE004', Enter: '\uE007', Shift: '\uE008', Control: '\uE009', ArrowLeft: '\uE012', ArrowRight: '\uE014' };
+
 /** @returns {Promise<number>} */
 function freePort() {
   return new Promise((resolve, reject) => {
@@ -76,6 +79,11 @@ export async function launchWebKit(browser) {
       const { value, error } = await call('POST', `${session}/execute/async`, { script, args: [] });
       if (error) throw new Error(error);
       return value;
+    },
+    async press(keys) {
+      const values = keys.split('+').map((name) => KEYS[name] ?? name.toLowerCase());
+      const moves = [...values.map((value) => ({ type: 'keyDown', value })), ...values.reverse().map((value) => ({ type: 'keyUp', value }))];
+      await call('POST', `${session}/actions`, { actions: [{ type: 'key', id: 'keyboard', actions: moves }] });
     },
     async close() {
       await call('DELETE', session).catch(() => {});
