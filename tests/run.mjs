@@ -122,7 +122,9 @@ async function fuzz() {
     const seeds = `tests/fuzz/seeds/${name.slice(5)}`;
     const dir = existsSync(seeds) ? seeds : `tests/fuzz/seeds/${name}`;
     const files = existsSync(dir) ? readdirSync(dir).map((seed) => join(dir, seed)) : [];
-    let { code, output } = files.length ? await run(`build/${mode}/fuzz/${name}`, files, { quiet: true, seconds: 300 }) : { code: 1, output: `no seeds in ${dir}\n` };
+    let { code, output } = files.length
+      ? await run(`build/${mode}/fuzz/${name}`, files, { quiet: true, seconds: 300 })
+      : { code: 1, output: `no seeds in ${dir}\n` };
     if (code === 0 && mode === 'fuzz') {
       const found = `build/fuzz/corpus/${name}`; // what longer runs found is kept between runs
       mkdirSync(found, { recursive: true });
@@ -148,7 +150,9 @@ async function wasm() {
   const imports = WebAssembly.Module.imports(module).map((entry) => `${entry.module}.${entry.name}`);
   const foreign = imports.filter((name) => name !== 'env.emscripten_notify_memory_growth');
   const { gzipSync } = await import('node:zlib');
-  console.log(`${file}: ${statSync(file).size} bytes, ${gzipSync(readFileSync(file), { level: 9 }).length} gzip; imports: ${imports.join(', ') || 'none'}`);
+  console.log(
+    `${file}: ${statSync(file).size} bytes, ${gzipSync(readFileSync(file), { level: 9 }).length} gzip; imports: ${imports.join(', ') || 'none'}`,
+  );
   if (foreign.length) console.log(`not ok wasm: unexpected imports ${foreign.join(', ')} (printf, files or exit in the engine?)`);
   return foreign.length ? { passed: 0, failed: 1 } : { passed: 1, failed: 0 };
 }
@@ -206,7 +210,10 @@ for (const [name, part] of Object.entries(parts)) {
     console.log(`not ok ${name}: no test ran`);
     count.failed = 1;
   }
-  report.push(`${name.padEnd(8)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} failed ${((Date.now() - start) / 1000).toFixed(1).padStart(7)} s`);
+  report.push(
+    `${name.padEnd(8)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} ` +
+      `failed ${((Date.now() - start) / 1000).toFixed(1).padStart(7)} s`,
+  );
   sum.passed += count.passed;
   sum.failed += count.failed;
 }

@@ -33,7 +33,11 @@ const JS_LAYERS = {
 };
 
 /** @param {string} folder @returns {{folders: string[], npm: boolean | string[]}} */
-const jsRule = (folder) => JS_LAYERS[/** @type {keyof typeof JS_LAYERS} */ (folder)] ?? { folders: ['engine', 'lib', 'content', 'styles', 'elements', '.'], npm: true };
+const jsRule = (folder) =>
+  JS_LAYERS[/** @type {keyof typeof JS_LAYERS} */ (folder)] ?? {
+    folders: ['engine', 'lib', 'content', 'styles', 'elements', '.'],
+    npm: true,
+  };
 
 export const cLayers = {
   name: 'C includes point to lower layers only',
@@ -79,7 +83,8 @@ export const jsLayers = {
   /** @param {Map<string, string>} files @returns {string[]} */
   check(files) {
     const problems = [];
-    const importing = /(?:^|[\s;])(?:import|export)\s*(?:[\w*{}\s,$]+\sfrom\s*)?["']([^"'\n]+)["']|(?<!@type \{|[.{|]\s*)\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
+    const importing =
+      /(?:^|[\s;])(?:import|export)\s*(?:[\w*{}\s,$]+\sfrom\s*)?["']([^"'\n]+)["']|(?<!@type \{|[.{|]\s*)\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
     for (const [path, raw] of files) {
       if (!/^web\/.*\.m?js$/.test(path) || /^web\/((?!cli\/|engine\/).*\.mjs|vite\.config\.js)$/.test(path)) continue;
       const text = raw.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' ')); // JSDoc types may import
@@ -92,7 +97,8 @@ export const jsLayers = {
         if (target.startsWith('node:')) {
           if (['lib', 'elements', 'content'].includes(folder)) problems.push(`${where}: ${folder} runs in a page and may not import ${target}`);
         } else if (!target.startsWith('.')) {
-          if (Array.isArray(rule.npm) ? !rule.npm.includes(target) : !rule.npm) problems.push(`${where}: web/${folder} may not import the package ${target}`);
+          if (Array.isArray(rule.npm) ? !rule.npm.includes(target) : !rule.npm)
+            problems.push(`${where}: web/${folder} may not import the package ${target}`);
         } else {
           const to = posix.normalize(posix.join(posix.dirname(path), target)).split('/');
           const toFolder = to.length > 2 ? to[1] : '.';

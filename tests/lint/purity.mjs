@@ -24,14 +24,23 @@ export const intrinsics = {
   name: 'only src/simd knows vector instructions',
   /** @param {Map<string, string>} files @returns {string[]} */
   check(files) {
-    return cSources(files, 'src/').flatMap(([path, text]) => path.startsWith('src/simd/') ? [] :
-      places(path, stripC(text), /wasm_simd128|\bwasm_[fiuv]\d+x\d+\w*|\b_mm\d*_\w+|\bvector_size\b|__builtin_shuffle\w*|\b(?:imm|xmm|arm_ne)\w*\.h/g, 'a vector instruction'));
+    return cSources(files, 'src/').flatMap(([path, text]) =>
+      path.startsWith('src/simd/')
+        ? []
+        : places(
+            path,
+            stripC(text),
+            /wasm_simd128|\bwasm_[fiuv]\d+x\d+\w*|\b_mm\d*_\w+|\bvector_size\b|__builtin_shuffle\w*|\b(?:imm|xmm|arm_ne)\w*\.h/g,
+            'a vector instruction',
+          ),
+    );
   },
   bad: { 'src/kernels/gemm.c': 'x = wasm_f32x4_add(a, b);\n' },
   good: { 'src/simd/simd.h': 'x = wasm_f32x4_add(a, b);\n', 'src/kernels/gemm.c': '/* wasm_f32x4_add */ y = f32x4_add(a, b);\n' },
 };
 
-const SIDE_EFFECTS = /(?<![\w.>])(?:v?f?printf|puts|putchar|fputs|perror|exit|_Exit|abort|getenv|time|clock|clock_gettime|s?rand|fopen|fread|fwrite|assert)\s*\(/g;
+const SIDE_EFFECTS =
+  /(?<![\w.>])(?:v?f?printf|puts|putchar|fputs|perror|exit|_Exit|abort|getenv|time|clock|clock_gettime|s?rand|fopen|fread|fwrite|assert)\s*\(/g;
 /**
  * Memory comes from src/base, so that it is counted and can be refused. Exceptions: the JSON reader (its library allocates by
  * itself), and session.c for the session object and for the buffers it hands to its caller.
@@ -86,7 +95,8 @@ export const globals = {
       if (path.startsWith('src/cli/')) continue;
       for (const piece of topLevel(text)) {
         const isFunction = piece.body !== null && /\)$/.test(piece.head) && !piece.head.includes('=');
-        if (!isFunction && isMutable(piece.head, piece.tail)) problems.push(`${path}:${piece.line}: mutable ${piece.head.replace(/\s+/g, ' ').slice(0, 60)}`);
+        if (!isFunction && isMutable(piece.head, piece.tail))
+          problems.push(`${path}:${piece.line}: mutable ${piece.head.replace(/\s+/g, ' ').slice(0, 60)}`);
       }
       const code = stripDirectives(text);
       for (const match of code.matchAll(/^[ \t]+static\s+([^;={]*)/gm))
@@ -102,8 +112,10 @@ export const globals = {
   },
   good: {
     'src/base/a.c':
-      'typedef struct a { int x; } a;\nenum { N = 3 };\nstruct b;\nstruct c { int y; };\nint f(int (*g)(int), const char *s);\nstatic const char *const names[] = {"a", "b"};\n' +
-      'const a pl_a = {.x = 1};\n_Static_assert(sizeof(int) == 4, "x");\nint f(int (*g)(int), const char *s) {\n    static const int t[2] = {1, 2};\n    return t[0];\n}\n' +
+      'typedef struct a { int x; } a;\nenum { N = 3 };\nstruct b;\nstruct c { int y; };\n' +
+        'int f(int (*g)(int), const char *s);\nstatic const char *const names[] = {"a", "b"};\n' +
+      'const a pl_a = {.x = 1};\n_Static_assert(sizeof(int) == 4, "x");\n' +
+      'int f(int (*g)(int), const char *s) {\n    static const int t[2] = {1, 2};\n    return t[0];\n}\n' +
       'void g(void) __attribute__((format(printf, 1, 2)));\n',
   },
 };

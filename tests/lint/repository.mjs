@@ -48,7 +48,8 @@ export const leftOvers = {
   good: { 'src/base/a.c': '/* done */\n' },
 };
 
-const FREE = /^(MIT|ISC|0BSD|BSD-2-Clause|BSD-3-Clause|Apache-2\.0|Unlicense|CC0-1\.0|BlueOak-1\.0\.0|\(MIT (AND|OR) [\w.-]+\)|\(MIT OR Apache-2\.0\))$/;
+const FREE =
+  /^(MIT|ISC|0BSD|BSD-2-Clause|BSD-3-Clause|Apache-2\.0|Unlicense|CC0-1\.0|BlueOak-1\.0\.0|\(MIT (AND|OR) [\w.-]+\)|\(MIT OR Apache-2\.0\))$/;
 
 export const licences = {
   name: 'what ships has a permissive licence, and the lockfile names no host',

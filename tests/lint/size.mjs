@@ -29,13 +29,15 @@ export const functionSize = {
       for (const piece of topLevel(text)) {
         const lines = piece.lastLine - piece.line + 1;
         const isFunction = piece.body !== null && /\)$/.test(piece.head) && !piece.head.includes('=');
-        if (isFunction && lines > FUNCTION_LINES) problems.push(`${path}:${piece.line}: ${lines} lines in ${piece.head.replace(/\s+/g, ' ').slice(-60)}`);
+        if (isFunction && lines > FUNCTION_LINES)
+          problems.push(`${path}:${piece.line}: ${lines} lines in ${piece.head.replace(/\s+/g, ' ').slice(-60)}`);
       }
     }
     return problems;
   },
   bad: { 'src/base/a.c': `static int f(int x) {\n${'    x++; /* } */\n'.repeat(60)}    return x;\n}\n` },
   good: {
-    'src/base/a.c': `#define M(x) \\\n  { \\\nstatic const int t[] = {\n${'  1,\n'.repeat(100)}};\nint f(int x) {\n${'    x += "{"[0];\n'.repeat(50)}    return x;\n}\n`,
+    'src/base/a.c': `#define M(x) \\\n  { \\\nstatic const int t[] = {\n${'  1,\n'.repeat(100)}};\n` +
+      `int f(int x) {\n${'    x += "{"[0];\n'.repeat(50)}    return x;\n}\n`,
   },
 };

@@ -72,7 +72,13 @@ export function topLevel(text) {
     } else if (c === ';' && depth === 0 && round === 0) {
       const head = code.slice(start, open < 0 ? i : open);
       const body = open < 0 ? null : code.slice(open + 1, close);
-      pieces.push({ head: head.trim(), body, tail: open < 0 ? '' : code.slice(close + 1, i).trim(), line: lineAt(code, i), lastLine: lineAt(code, i) });
+      pieces.push({
+        head: head.trim(),
+        body,
+        tail: open < 0 ? '' : code.slice(close + 1, i).trim(),
+        line: lineAt(code, i),
+        lastLine: lineAt(code, i),
+      });
       start = i + 1;
       open = -1;
     }

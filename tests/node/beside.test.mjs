@@ -45,7 +45,8 @@ test('sizes: three of each method, and the strength of a LoRA stays the same at 
   assert.equal(runs[0].train.steps, recipe(lab, 'lora').train.steps);
 });
 
-test('the estimate of a sweep counts what is measured: the model alone and every run, more where more is scored and longer answers are written', () => {
+test('the estimate of a sweep counts what is measured: the model alone and every run, more where more is scored and longer ' +
+  'answers are written', () => {
   const runs = plan(lab, { methods: ['lora'], sizes: 'one', seeds: 2, steps: 5 });
   const { task } = lab;
   const one = measuringWork(task, runs[0].train.batch_size, 24);
@@ -56,7 +57,13 @@ test('the estimate of a sweep counts what is measured: the model alone and every
 });
 
 test('labels of a chart: none covers a mark or another label, none leaves the plot; two at one place stand apart', () => {
-  const marks = [{ x: 380, y: 50, text: 'Full' }, { x: 380, y: 50, text: 'Full (chapter)' }, { x: 60, y: 50, text: 'LoRA 8' }, { x: 90, y: 42, text: 'Prefix' }, { x: 5, y: 90, text: 'Prompt' }];
+  const marks = [
+    { x: 380, y: 50, text: 'Full' },
+    { x: 380, y: 50, text: 'Full (chapter)' },
+    { x: 60, y: 50, text: 'LoRA 8' },
+    { x: 90, y: 42, text: 'Prefix' },
+    { x: 5, y: 90, text: 'Prompt' },
+  ];
   const places = placeLabels(marks, 400);
   assert.deepEqual(places.slice(0, 2).map(({ anchor, dy }) => [anchor, Math.sign(dy)]), [['end', -1], ['end', 1]]);
   assert.deepEqual([places[2].anchor, places[4].anchor], ['end', 'start'], 'away from the mark beside it; inside the plot');
@@ -64,8 +71,20 @@ test('labels of a chart: none covers a mark or another label, none leaves the pl
 });
 
 test('ready adapters bear the title of their task in the language of the page', () => {
-  const fake = { state: { model: 'm' }, runs: [], index: { adapters: [{ name: 'mood-lora', method: 'lora', model: 'm', task: 'mood', title: 'How does it feel?' }] }, adapterPlace: () => '' };
-  assert.deepEqual(sources(fake, () => '', (task) => ({ mood: 'Wie fühlt es sich an?' })[task]).map(({ name }) => name), ['Wie fühlt es sich an? (mood-lora)']);
+  const fake = {
+    state: { model: 'm' },
+    runs: [],
+    index: { adapters: [{ name: 'mood-lora', method: 'lora', model: 'm', task: 'mood', title: 'How does it feel?' }] },
+    adapterPlace: () => '',
+  };
+  assert.deepEqual(
+    sources(
+      fake,
+      () => '',
+      (task) => ({ mood: 'Wie fühlt es sich an?' })[task],
+    ).map(({ name }) => name),
+    ['Wie fühlt es sich an? (mood-lora)'],
+  );
 });
 
 test('own text: a lab aside has it, and can be compared and combined on it', async () => {
@@ -93,7 +112,10 @@ test('distilling brings a LoRA nearer to its teacher than the bare model is; mix
   assert.ok(made.student.kl < made.base.kl, JSON.stringify([made.student, made.base]));
   own.close();
 
-  lab.adopt([{ ...teacher, id: 50, method: 'lora', options: made.module.options, adapter: made.adapter }, { ...teacher, id: 51, method: 'lora', options: made.module.options, adapter: made.adapter }]);
+  lab.adopt([
+    { ...teacher, id: 50, method: 'lora', options: made.module.options, adapter: made.adapter },
+    { ...teacher, id: 51, method: 'lora', options: made.module.options, adapter: made.adapter },
+  ]);
   const all = sources(lab, (run) => `run ${run.id}`, (task) => task);
   assert.equal(all.length, 2);
   const mixer = new Mixer(await aside(lab));

@@ -21,7 +21,10 @@ async function done(...args) {
     return { out, err };
 }
 
-await writeFile(at('data.jsonl'), Array.from({ length: 30 }, (_, i) => JSON.stringify({ prompt: `Cat ${i} says`, completion: ' arr, me hearty.' })).join('\n'));
+await writeFile(
+    at('data.jsonl'),
+    Array.from({ length: 30 }, (_, i) => JSON.stringify({ prompt: `Cat ${i} says`, completion: ' arr, me hearty.' })).join('\n'),
+);
 const TRAIN = ['train', '--model', MODEL, '--task', at('data.jsonl'), '--batch-size', '2', '--no-metrics'];
 
 /** Every path below a folder, with what is in it. @param {string} dir @returns {Promise<string[]>} */
@@ -99,13 +102,25 @@ test('a snapshot goes on as it was begun: its own heading, every validation with
     const first = (await done(...begun, '--until', '13', '--snapshot', snapshot)).out;
     assert.match(first, /step {5}4 {2}loss \d\.\d+ {2}validation \d/);
     assert.doesNotMatch(first, /NaN/);
-    const [head] = (await done(...TRAIN, '--resume', snapshot, '--until', '14', '--snapshot', at('next'), '--json')).out.split('\n').map((line) => line && JSON.parse(line));
+    const [head] = (await done(...TRAIN, '--resume', snapshot, '--until', '14', '--snapshot', at('next'), '--json')).out
+        .split('\n')
+        .map((line) => line && JSON.parse(line));
     assert.deepEqual([head.steps, head.lr, head.batch_size, head.resumed_at, head.options.rank], [60, 0.003, 2, 13, 4]);
     const rest = (await done(...begun, '--resume', snapshot, '--exclude-modules', 'k_proj')).out;
     assert.match(rest, /going on at step 13 of 60\n[\s\S]*step {4}60 {2}loss \d/);
     assert.doesNotMatch(rest, /NaN/);
     const before = await tree(folder);
-    for (const [name, value] of [['steps', '61'], ['lr', '0.004'], ['batch-size', '3'], ['seed', '2'], ['rank', '8'], ['method', 'prompt'], ['combine', 'prompt'], ['exclude-modules', 'v_proj'], ['layers-to-transform', '0']]) {
+    for (const [name, value] of [
+        ['steps', '61'],
+        ['lr', '0.004'],
+        ['batch-size', '3'],
+        ['seed', '2'],
+        ['rank', '8'],
+        ['method', 'prompt'],
+        ['combine', 'prompt'],
+        ['exclude-modules', 'v_proj'],
+        ['layers-to-transform', '0'],
+    ]) {
         const { code, out, err } = await cli([...TRAIN, '--resume', snapshot, '--out', at('never'), `--${name}`, value]);
         assert.deepEqual([code, out], [2, ''], name);
         assert.match(err, new RegExp(`^peftlab: --${name} differs from the run in [^\\n]*\\n$`));
@@ -120,18 +135,23 @@ test('a reader that leaves early does not cost the files that were asked for', a
 });
 
 test('a data file: every tenth example is held out of training, all are measured on', async () => {
-    const count = (/** @type {import('../../web/engine/tasks.js').Task} */ task) => Object.entries(task.splits).map(([split, { length }]) => [split, length]);
+    const count = (/** @type {import('../../web/engine/tasks.js').Task} */ task) =>
+        Object.entries(task.splits).map(([split, { length }]) => [split, length]);
     assert.deepEqual(count(await findTask(at('data.jsonl'))), [['train', 27], ['validation', 3]]);
     assert.deepEqual(count(await findTask(at('data.jsonl'), { measuring: true })), [['test', 30]]);
     assert.match((await done('eval', '--model', MODEL, '--task', at('data.jsonl'))).out, /\(test\)\n$/);
 });
 
 test('combine: an option that the type ignores is refused; the double scaling of peft up to 0.20', async () => {
-    const mix = (/** @type {string[]} */ ...more) => ['combine', '--model', MODEL, '--adapter', at('b'), '--out', at('mixed'), ...more]; // rank 8, alpha 16
+    // rank 8, alpha 16
+    const mix = (/** @type {string[]} */ ...more) => ['combine', '--model', MODEL, '--adapter', at('b'), '--out', at('mixed'), ...more];
     const error = async (/** @type {string[]} */ ...more) => JSON.parse((await done(...mix('--type', 'svd', '--json', ...more))).out).relative_error;
     assert.ok(await error() < 1e-5);
     assert.ok(Math.abs(await error('--compat-double') - 1) < 1e-5, 'alpha / r = 2 once more: twice the change, as far from it as it is long');
-    for (const [type, name, value] of [['cat', 'density', '0.3'], ['cat', 'svd-rank', '3'], ['linear', 'majority-sign-method', 'total'], ['ties', 'seed', '1'], ['linear', 'compat-double', 'true']]) {
+    for (const [type, name, value] of [
+        ['cat', 'density', '0.3'], ['cat', 'svd-rank', '3'], ['linear', 'majority-sign-method', 'total'], ['ties', 'seed', '1'],
+        ['linear', 'compat-double', 'true'],
+    ]) {
         const { code, err } = await cli(mix('--type', type, `--${name}`, value));
         assert.equal(code, 2, err);
         assert.match(err, new RegExp(`--${name} means nothing to --type ${type}; it belongs to `));

@@ -1,5 +1,5 @@
-// The command line in hostile hands: each wrong request is one sentence and exit code 2, with nothing on stdout and nothing written; Ctrl-C and a closed
-// pipe end cleanly.
+// The command line in hostile hands: each wrong request is one sentence and exit code 2, with nothing on stdout and
+// nothing written; Ctrl-C and a closed pipe end cleanly.
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,10 @@ await writeFile(at('one.jsonl'), '{"prompt":"a","completion":" b"}\n');
 await writeFile(at('empty.jsonl'), '');
 await writeFile(at('garbage.jsonl'), GARBAGE);
 await writeFile(at('array.json'), '[]');
-await writeFile(at('huge.json'), '{"vocab_size":2000000000,"hidden_size":2000000000,"intermediate_size":2,"num_hidden_layers":2,"num_attention_heads":2}');
+await writeFile(
+    at('huge.json'),
+    '{"vocab_size":2000000000,"hidden_size":2000000000,"intermediate_size":2,"num_hidden_layers":2,"num_attention_heads":2}',
+);
 await writeFile(at('report.docx'), 'PK');
 await mkdir(at('folder.jsonl'));
 const TRAIN = ['train', '--model', MODEL, '--steps', '2', '--batch-size', '2', '--rank', '2', '--no-metrics'];
@@ -28,23 +31,44 @@ const GENERATE = ['generate', '--model', MODEL, '--prompt', 'hi'];
 
 /** @type {[string[], RegExp][]} */
 const WRONG = [
-    [[...TRAIN, '--task', at('empty.jsonl')], /no usable example/], [[...TRAIN, '--task', at('garbage.jsonl')], /line 1.*UTF-8/], [[...TRAIN, '--task', at('folder.jsonl')], /no task or data file/],
+    [[...TRAIN, '--task', at('empty.jsonl')], /no usable example/],
+    [[...TRAIN, '--task', at('garbage.jsonl')], /line 1.*UTF-8/],
+    [[...TRAIN, '--task', at('folder.jsonl')], /no task or data file/],
     [[...TRAIN, '--task', '/dev/zero'], /no task or data file/], [[...TRAIN, '--task', ''], /--task/],
-    [[...ONE, '--seed', '-1'], /seed.*-1/], [[...ONE, '--seed', '99999999999999999999'], /seed/], [[...ONE, '--workers', '0'], /--workers 0/], [[...ONE, '--workers', '100000'], /--workers 100000/],
-    [[...ONE, '--lr', 'NaN'], /--lr/], [[...ONE, '--lr', 'Infinity'], /--lr/], [[...ONE, '--lr', '1e999'], /--lr/], [[...ONE, '--lr', '-1'], /lr.*-1/], [[...ONE, '--max-length', '4294967297'], /--max-length/],
-    [[...ONE, '--batch-size', '1000000000'], /batch_size/], [[...ONE, '--until', '1'], /--snapshot/], [[...ONE, '--snapshot-every', '0'], /--snapshot-every/],
-    [[...ONE, '--snapshot', at('none/file')], /no folder/], [[...ONE, '--resume', at('nothing')], /no snapshot file/], [[...ONE, '--resume', folder], /no snapshot file/], [[...ONE, '--resume', at('garbage.jsonl')], /snapshot/],
-    [[...ONE, '--out', at('one.jsonl')], /is a file/], [[...ONE, '--rank-pattern', '{bad'], /--rank-pattern/], [[...ONE, '--combine', 'prompt:x'], /--combine/], [[...ONE, 'stray'], /"stray"/],
-    [['generate', '--model', MODEL, '--prompt'], /--prompt/], [['generate', '--model', MODEL, '--prompt', 'a'.repeat(60000)], /60001 tokens.*512/], [[...GENERATE, '--max-new-tokens', '-1'], /max_new_tokens/],
+    [[...ONE, '--seed', '-1'], /seed.*-1/], [[...ONE, '--seed', '99999999999999999999'], /seed/],
+    [[...ONE, '--workers', '0'], /--workers 0/], [[...ONE, '--workers', '100000'], /--workers 100000/],
+    [[...ONE, '--lr', 'NaN'], /--lr/], [[...ONE, '--lr', 'Infinity'], /--lr/], [[...ONE, '--lr', '1e999'], /--lr/],
+    [[...ONE, '--lr', '-1'], /lr.*-1/], [[...ONE, '--max-length', '4294967297'], /--max-length/],
+    [[...ONE, '--batch-size', '1000000000'], /batch_size/], [[...ONE, '--until', '1'], /--snapshot/],
+    [[...ONE, '--snapshot-every', '0'], /--snapshot-every/],
+    [[...ONE, '--snapshot', at('none/file')], /no folder/], [[...ONE, '--resume', at('nothing')], /no snapshot file/],
+    [[...ONE, '--resume', folder], /no snapshot file/], [[...ONE, '--resume', at('garbage.jsonl')], /snapshot/],
+    [[...ONE, '--out', at('one.jsonl')], /is a file/], [[...ONE, '--rank-pattern', '{bad'], /--rank-pattern/],
+    [[...ONE, '--combine', 'prompt:x'], /--combine/], [[...ONE, 'stray'], /"stray"/],
+    [['generate', '--model', MODEL, '--prompt'], /--prompt/],
+    [['generate', '--model', MODEL, '--prompt', 'a'.repeat(60000)], /60001 tokens.*512/],
+    [[...GENERATE, '--max-new-tokens', '-1'], /max_new_tokens/],
     [[...GENERATE, '--temperature', '-1'], /temperature/], [[...GENERATE, '--adapter', `${folder}:NaN`], /adapter folder/],
     [['logits', '--model', MODEL, '--tokens', ''], /whole numbers/], [['logits', '--model', MODEL, '--tokens', '4294967297'], /4294967297/],
-    [['count', '--method', 'lora', '--rank', '-1'], /rank -1/], [['count', '--method', 'lora', '--shape', at('garbage.jsonl')], /not JSON/], [['count', '--method', 'lora', '--shape', at('huge.json')], /vocab_size/],
-    [['count', '--method', 'lora', '--shape', at('array.json')], /config/], [['memory', '--seq', '99999999999999'], /seq/], [['eval', '--model', MODEL, '--task', at('one.jsonl'), '--limit', '-1'], /--limit/],
-    [[...TRAIN, '--task', at('report.docx')], /\.docx files are not read.*\.txt/], [[...TRAIN, '--task', at('array.json')], /no usable example/], [[...GENERATE, '--adapter', 'pirate-lora:abc'], /weight.*"abc"/],
-    [['eval', '--model', MODEL, '--task', 'pirate', '--split', 'nosuch'], /"nosuch"; it has train, validation, test/], [['eval', '--model', MODEL, '--taks', 'pirate'], /did you mean --task\?/],
-    [['recipe', '--method', 'lora', '--rank', '-5'], /rank -5/], [['recipe', '--method', 'lora', '--num-virtual-tokens', '4'], /num_virtual_tokens/], [['recipe', '--method', 'lora', '--shape', 'nosuch'], /"nosuch"/],
-    [['recipe', '--method', 'lora', '--shape', 'gpt2-small'], /gpt2-small.*--target-model/], [['recipe', '--method', 'lora', '--layers-to-transform', '32'], /layers_to_transform/], [['recipe', '--adapter', 'pirate-lora', '--rank', '4'], /--rank and --adapter/],
-    [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--methods', 'lora,lorra'], /"lorra"/], [['bench', '--rounds', '0'], /--rounds/], [['methods', 'nope'], /"nope"/], [['constructor'], /"constructor"/],
+    [['count', '--method', 'lora', '--rank', '-1'], /rank -1/],
+    [['count', '--method', 'lora', '--shape', at('garbage.jsonl')], /not JSON/],
+    [['count', '--method', 'lora', '--shape', at('huge.json')], /vocab_size/],
+    [['count', '--method', 'lora', '--shape', at('array.json')], /config/],
+    [['memory', '--seq', '99999999999999'], /seq/],
+    [['eval', '--model', MODEL, '--task', at('one.jsonl'), '--limit', '-1'], /--limit/],
+    [[...TRAIN, '--task', at('report.docx')], /\.docx files are not read.*\.txt/],
+    [[...TRAIN, '--task', at('array.json')], /no usable example/],
+    [[...GENERATE, '--adapter', 'pirate-lora:abc'], /weight.*"abc"/],
+    [['eval', '--model', MODEL, '--task', 'pirate', '--split', 'nosuch'], /"nosuch"; it has train, validation, test/],
+    [['eval', '--model', MODEL, '--taks', 'pirate'], /did you mean --task\?/],
+    [['recipe', '--method', 'lora', '--rank', '-5'], /rank -5/],
+    [['recipe', '--method', 'lora', '--num-virtual-tokens', '4'], /num_virtual_tokens/],
+    [['recipe', '--method', 'lora', '--shape', 'nosuch'], /"nosuch"/],
+    [['recipe', '--method', 'lora', '--shape', 'gpt2-small'], /gpt2-small.*--target-model/],
+    [['recipe', '--method', 'lora', '--layers-to-transform', '32'], /layers_to_transform/],
+    [['recipe', '--adapter', 'pirate-lora', '--rank', '4'], /--rank and --adapter/],
+    [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--methods', 'lora,lorra'], /"lorra"/],
+    [['bench', '--rounds', '0'], /--rounds/], [['methods', 'nope'], /"nope"/], [['constructor'], /"constructor"/],
 ];
 
 test('wrong requests: exit code 2, one line on stderr, nothing on stdout, nothing written', async () => {
@@ -70,13 +94,19 @@ test('names with spaces and accents, one example, a dash in front of a prompt, a
 
 test("fewer steps than a preset's warm-up", async () => {
     for (const method of ['lora', 'full']) {
-        const { code, err } = await cli(['train', '--model', MODEL, '--task', 'pirate', '--method', method, '--steps', '2', '--batch-size', '2', '--no-metrics', '--json']);
+        const { code, err } = await cli([
+            'train', '--model', MODEL, '--task', 'pirate', '--method', method, '--steps', '2', '--batch-size', '2',
+            '--no-metrics', '--json',
+        ]);
         assert.equal(code, 0, err);
     }
 });
 
 test('Ctrl-C while training: the step is finished, the snapshot written, no half files; the run goes on from it', async () => {
-    const args = ['train', '--model', MODEL, '--task', 'pirate', '--steps', '100000', '--batch-size', '2', '--no-metrics', '--json', '--out', at('never'), '--snapshot', at('stopped')];
+    const args = [
+        'train', '--model', MODEL, '--task', 'pirate', '--steps', '100000', '--batch-size', '2', '--no-metrics',
+        '--json', '--out', at('never'), '--snapshot', at('stopped'),
+    ];
     const { code, out, err } = await cli(args, (child, all) => { if (all.split('\n').length >= 4 && !child.killed) child.kill('SIGINT'); });
     assert.equal(code, 1);
     assert.match(err, /^peftlab: stopped at step \d+; go on with --resume .*stopped\.\n$/);
@@ -89,19 +119,26 @@ test('Ctrl-C while training: the step is finished, the snapshot written, no half
     assert.equal(JSON.parse(more.out.trim().split('\n').at(-1) ?? '').step, step + 1);
 });
 
-test('a place that cannot be written is refused before training, also where permissions do not tell', { skip: process.platform === 'linux' ? false : 'needs /proc' }, async () => {
+const onLinux = { skip: process.platform === 'linux' ? false : 'needs /proc' };
+test('a place that cannot be written is refused before training, also where permissions do not tell', onLinux, async () => {
     for (const [option, place] of [['--out', '/proc/peftlab-nowhere'], ['--out', '/proc/a/b'], ['--snapshot', '/proc/peftlab-snapshot']]) {
         const { code, out, err } = await cli(['train', '--model', MODEL, '--task', 'pirate', '--steps', '100000', '--json', option, place]);
         assert.deepEqual([code, out], [2, ''], err);
         assert.match(err, /cannot be written/);
     }
-    const { code, err } = await cli(['train', '--model', MODEL, '--task', 'pirate', '--steps', '1', '--batch-size', '2', '--no-metrics', '--out', at('deep/er/adapter')]);
+    const { code, err } = await cli([
+        'train', '--model', MODEL, '--task', 'pirate', '--steps', '1', '--batch-size', '2', '--no-metrics', '--out',
+        at('deep/er/adapter'),
+    ]);
     assert.equal(code, 0, err);
     assert.deepEqual((await readdir(folder)).filter((name) => name.startsWith('.peftlab')), []);
 });
 
 test('a reader that leaves early (| head) is no failure', async () => {
-    const { code, err } = await cli(['train', '--model', MODEL, '--task', 'pirate', '--steps', '100000', '--batch-size', '2', '--no-metrics', '--json'], (child) => child.stdout.destroy());
+    const { code, err } = await cli(
+        ['train', '--model', MODEL, '--task', 'pirate', '--steps', '100000', '--batch-size', '2', '--no-metrics', '--json'],
+        (child) => child.stdout.destroy(),
+    );
     assert.equal(err, '');
     assert.equal(code, 0);
 });
@@ -109,7 +146,9 @@ test('a reader that leaves early (| head) is no failure', async () => {
 test('a hundred thousand lines are read, a bad one among them is named', async () => {
     const lines = Array.from({ length: 100_000 }, (_, i) => (i === 70_000 ? '\x1b[2Joops' : `{"prompt":"p${i}","completion":" c"}`));
     await writeFile(at('big.jsonl'), lines.join('\n'));
-    const { code, err } = await cli([...TRAIN, '--task', at('big.jsonl'), '--steps', '100000', '--json'], (child) => { if (!child.killed) child.kill('SIGINT'); });
+    const { code, err } = await cli([...TRAIN, '--task', at('big.jsonl'), '--steps', '100000', '--json'], (child) => {
+        if (!child.killed) child.kill('SIGINT');
+    });
     assert.equal(code, 1);
     assert.match(err, /line 70001: not JSON/);
     assert.doesNotMatch(err, /\x1b/);

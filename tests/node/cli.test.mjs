@@ -15,7 +15,9 @@ after(() => rm(folder, { recursive: true, force: true }));
 /** @param {...string} args @returns {Promise<{code: number, out: string, err: string}>} */
 function cli(...args) {
     return new Promise((resolve) => {
-        execFile(process.execPath, [CLI, ...args], { maxBuffer: 64e6 }, (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }));
+        execFile(process.execPath, [CLI, ...args], { maxBuffer: 64e6 }, (error, out, err) =>
+            resolve({ code: error ? Number(error.code) : 0, out, err }),
+        );
     });
 }
 
@@ -33,7 +35,10 @@ const TRAIN = ['train', '--model', MODEL, '--task', data, '--steps', '6', '--bat
 test('help, version and the list of commands', async () => {
     assert.match((await cli()).out, /usage: peftlab COMMAND/);
     assert.match((await cli('--version')).out, /^\d+\.\d+\.\d+\n$/);
-    for (const command of ['train', 'generate', 'count', 'memory', 'combine', 'compare', 'eval', 'merge', 'logits', 'advise', 'recipe', 'bench', 'models', 'tasks', 'methods', 'describe', 'serve']) {
+    for (const command of [
+        'train', 'generate', 'count', 'memory', 'combine', 'compare', 'eval', 'merge', 'logits', 'advise', 'recipe',
+        'bench', 'models', 'tasks', 'methods', 'describe', 'serve',
+    ]) {
         const { code, out } = await cli(command, '--help');
         assert.equal(code, 0, command);
         assert.match(out, new RegExp(`peftlab ${command}`), command);
@@ -92,8 +97,15 @@ test('train, eval, merge, combine: the adapter that comes out goes in everywhere
     await json('merge', '--model', MODEL, '--adapter', `${a}:0.5`, '--adapter', `${b}:0.5`, '--out', merged);
     const combined = await json('combine', '--model', MODEL, '--adapter', `${a}:0.5`, '--adapter', `${b}:0.5`, '--type', 'cat', '--out', mixed);
     assert.equal(combined.exact, true);
-    const [x, y] = [await json('logits', '--model', merged, '--tokens', '5,6,7'), await json('logits', '--model', MODEL, '--adapter', mixed, '--tokens', '5,6,7')];
-    const worst = Math.max(...x.logits.flatMap((/** @type {number[]} */ row, /** @type {number} */ i) => row.map((v, j) => Math.abs(v - y.logits[i][j]))));
+    const [x, y] = [
+        await json('logits', '--model', merged, '--tokens', '5,6,7'),
+        await json('logits', '--model', MODEL, '--adapter', mixed, '--tokens', '5,6,7'),
+    ];
+    const worst = Math.max(
+        ...x.logits.flatMap((/** @type {number[]} */ row, /** @type {number} */ i) =>
+            row.map((v, j) => Math.abs(v - y.logits[i][j])),
+        ),
+    );
     assert.ok(worst < 1e-4, String(worst));
 });
 
@@ -124,7 +136,12 @@ test('train: full fine-tuning writes a model folder', async () => {
     assert.equal(code, 0, err);
     const beside = ['generation_config.json', 'special_tokens_map.json', 'tokenizer_config.json'];
     assert.deepEqual((await readdir(out)).sort(), ['config.json', 'model.safetensors', 'tokenizer.json', ...beside].sort());
-    for (const name of beside) assert.deepEqual(await readFile(join(out, name)), await readFile(new URL(`../../models/stories-300k/${name}`, import.meta.url)), name);
+    for (const name of beside)
+        assert.deepEqual(
+            await readFile(join(out, name)),
+            await readFile(new URL(`../../models/stories-300k/${name}`, import.meta.url)),
+            name,
+        );
     assert.match((await cli('generate', '--model', out, '--prompt', 'The cat', '--max-new-tokens', '3')).out, /^The cat/);
 });
 
@@ -173,11 +190,13 @@ test('wrong requests: exit 2 and one sentence on stderr', async () => {
     /** @type {[string[], RegExp][]} */
     const cases = [
         [['fly'], /no command "fly"/], [['count'], /--method/], [['count', '--method', 'lora', '--rnak', '3'], /unknown option --rnak/],
-        [['count', '--method', 'lora', '--rank', 'many'], /--rank takes a number/], [['count', '--method', 'lora', '--rank', '4096', '--shape', 'smollm2-135m'], /rank/],
+        [['count', '--method', 'lora', '--rank', 'many'], /--rank takes a number/],
+        [['count', '--method', 'lora', '--rank', '4096', '--shape', 'smollm2-135m'], /rank/],
         [['count', '--method', 'lora', '--shape', 'gpt-5'], /"gpt-5"/], [['generate', '--model', '/nowhere', '--prompt', 'x'], /\/nowhere/],
         [['generate', '--model', MODEL], /--prompt/], [['generate', '--model', broken, '--prompt', 'x'], /safetensors/],
         [['logits', '--model', MODEL, '--tokens', '1,x'], /whole numbers/], [['logits', '--model', MODEL, '--tokens', '4096'], /vocabulary/],
-        [['train', '--model', MODEL, '--task', 'nothing'], /no task or data file/], [['train', '--model', MODEL, '--task', join(folder, 'empty.jsonl')], /no usable example/],
+        [['train', '--model', MODEL, '--task', 'nothing'], /no task or data file/],
+        [['train', '--model', MODEL, '--task', join(folder, 'empty.jsonl')], /no usable example/],
         [['train', '--model', MODEL, '--task', data, '--method', 'lorra'], /"lorra"/], [['merge', '--model', MODEL], /--adapter/],
         [['eval', '--model', MODEL, '--task', data, '--adapter', '/nowhere'], /adapter folder/],
     ];

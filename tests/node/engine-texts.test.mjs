@@ -15,7 +15,9 @@ await bringSentences();
 const content = new URL('../../web/content/', import.meta.url);
 const read = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, content), 'utf8'));
 /** @type {Record<string, Record<string, any>>} */
-const texts = Object.fromEntries(Object.keys(LANGUAGES).map((name) => [name, { ...read(`texts/${name}.json`), ...read(`texts/panels/${name}.json`) }]));
+const texts = Object.fromEntries(
+  Object.keys(LANGUAGES).map((name) => [name, { ...read(`texts/${name}.json`), ...read(`texts/panels/${name}.json`) }]),
+);
 /** @type {import('../../web/engine/session.js').Session} */
 let session;
 before(async () => { session = await PeftLab.open(null, { inThread: true }); });
@@ -29,9 +31,19 @@ function everywhere(keys) {
 
 test('methods, their options, and why some cannot be merged', async () => {
   const { methods } = await session.describeStatic();
-  assert.deepEqual(methods.map((/** @type {any} */ m) => m.name).sort(), [...METHODS].sort(), 'links know the methods before the engine is there');
-  everywhere(methods.flatMap((/** @type {any} */ m) => [`method.${m.name}`, `method.${m.name}.about`, ...(m.cannot_merge ? [`cannot_merge.${m.name}`] : []),
-    ...m.options.flatMap((/** @type {any} */ o) => [`option.${o.name}`, `option.${o.name}.about`])]));
+  assert.deepEqual(
+    methods.map((/** @type {any} */ m) => m.name).sort(),
+    [...METHODS].sort(),
+    'links know the methods before the engine is there',
+  );
+  everywhere(
+    methods.flatMap((/** @type {any} */ m) => [
+      `method.${m.name}`,
+      `method.${m.name}.about`,
+      ...(m.cannot_merge ? [`cannot_merge.${m.name}`] : []),
+      ...m.options.flatMap((/** @type {any} */ o) => [`option.${o.name}`, `option.${o.name}.about`]),
+    ]),
+  );
 });
 
 test('the coach: every state, rule, advice and reason', async () => {
@@ -44,7 +56,12 @@ test('the coach: every state, rule, advice and reason', async () => {
 
 test("the chooser's questions and reasons", async () => {
   const { tree } = await session.guide();
-  everywhere(tree.flatMap((/** @type {any} */ node) => [...(node.question ? [`choose.q.${node.key}`, `choose.q.${node.key}.about`] : []), `choose.reason.${node.key}`]));
+  everywhere(
+    tree.flatMap((/** @type {any} */ node) => [
+      ...(node.question ? [`choose.q.${node.key}`, `choose.q.${node.key}.about`] : []),
+      `choose.reason.${node.key}`,
+    ]),
+  );
 });
 
 /** What the Chapter and Choose panels show of the engine's tables: every text but settings, printed figures and names of ours. */
@@ -57,7 +74,14 @@ async function bookTexts() {
     else if (typeof node === 'string' && (key === 'reasons' || SHOWN.includes(key))) seen.add(node);
   };
   const { memory, methods } = await session.chapter();
-  walk([await session.guide(), methods, memory.map((/** @type {any} */ row) => row.explanation).map((/** @type {string} */ explanation) => ({ explanation }))], '');
+  walk(
+    [
+      await session.guide(),
+      methods,
+      memory.map((/** @type {any} */ row) => row.explanation).map((/** @type {string} */ explanation) => ({ explanation })),
+    ],
+    '',
+  );
   for (const answers of [{}, ...['latency', 'compute', 'task', 'multitask'].map((key) => ({ [key]: key === 'task' ? 'classification' : 'yes' }))]) {
     const advice = await session.advise({ latency: 'no', compute: 'no', task: 'no', multitask: 'no', ...answers });
     walk([advice.label, advice.quote, advice.other].filter(Boolean), 'label');
@@ -91,13 +115,26 @@ test("the chapter's tables: every word has words in every language, and none too
 async function calculatorSentences() {
   const { methods } = await session.describeStatic();
   const seen = new Set(/** @type {string[]} */ ([]));
-  const CHOICES = [{}, ...['f32', 'bf16', 'f16', 'int8', 'nf4'].map((dtype) => ({ dtype })), ...['adamw', 'adamw8bit', 'momentum', 'sgd'].map((optimizer) => ({ optimizer })), { checkpointing: true }, { assume: 'chapter' }];
-  const OPTIONS = [...methods.map(({ name: method }) => ({ method, options: {} })), { method: 'lora', options: { init: 'pissa' } }, { method: 'prefix', options: { prefix_projection: true } }];
+  const CHOICES = [
+    {},
+    ...['f32', 'bf16', 'f16', 'int8', 'nf4'].map((dtype) => ({ dtype })),
+    ...['adamw', 'adamw8bit', 'momentum', 'sgd'].map((optimizer) => ({ optimizer })),
+    { checkpointing: true },
+    { assume: 'chapter' },
+  ];
+  const OPTIONS = [
+    ...methods.map(({ name: method }) => ({ method, options: {} })),
+    { method: 'lora', options: { init: 'pissa' } },
+    { method: 'prefix', options: { prefix_projection: true } },
+  ];
   for (const shape of ['smollm2-135m', 'tinyllama-1.1b', 'llama-2-7b', 'llama-2-70b']) {
     for (const { method, options } of OPTIONS) {
       for (const choice of CHOICES) {
         const request = { shape, method, options, dtype: 'bf16', optimizer: 'adamw', batch: 1, seq: 2048, ...choice };
-        const reports = [await session.countFor({ shape, method, options }), await session.memoryFor(request).catch((/** @type {Error} */ error) => ({ assumptions: [error.message] }))];
+        const reports = [
+          await session.countFor({ shape, method, options }),
+          await session.memoryFor(request).catch((/** @type {Error} */ error) => ({ assumptions: [error.message] })),
+        ];
         for (const { assumptions } of reports) for (const sentence of assumptions) seen.add(sentence);
       }
     }
@@ -108,7 +145,14 @@ async function calculatorSentences() {
 test("the calculator's methods, shapes and sentences in every language", async () => {
   const { methods, shapes } = await session.describeStatic();
   const sentences = await calculatorSentences();
-  for (const start of ['int8:', 'nf4', 'Gradient checkpointing', 'As the chapter counts', "As the chapter's LoRA", 'The file holds', 'A network of', 'weights in nf4', 'Trained base']) assert.ok(sentences.some((text) => text.startsWith(start)), start);
+  for (const start of [
+    'int8:', 'nf4', 'Gradient checkpointing', 'As the chapter counts', "As the chapter's LoRA", 'The file holds',
+    'A network of', 'weights in nf4', 'Trained base',
+  ])
+    assert.ok(
+      sentences.some((text) => text.startsWith(start)),
+      start,
+    );
   for (const language of ['de', 'fr', 'es']) {
     addTexts(language, texts[language]);
     setLanguage(language);
@@ -130,18 +174,35 @@ test("the calculator's methods, shapes and sentences in every language", async (
 test("the calculator's formulas and heads in every language", async () => {
   const { methods, shapes, sites } = await session.describeStatic();
   const NAMES = ['input_layernorm', 'post_attention_layernorm', 'norm', ...sites.map((/** @type {string} */ site) => site.replace('_proj', ''))];
-  const GIVEN = /** @type {[string, Record<string, any>][]} */ ([...methods.map(({ name }) => [name, {}]), ['lora', { use_dora: true }], ['adapter', { variant: 'parallel', learned_scale: true }], ['adapter', { variant: 'per_linear' }]]);
+  const GIVEN = /** @type {[string, Record<string, any>][]} */ ([
+    ...methods.map(({ name }) => [name, {}]),
+    ['lora', { use_dora: true }],
+    ['adapter', { variant: 'parallel', learned_scale: true }],
+    ['adapter', { variant: 'per_linear' }],
+  ]);
   const config = { ...shapes.find(({ name }) => name === 'llama-2-7b').config, attention_bias: true, mlp_bias: true };
   const words = (/** @type {string} */ text) => text.replace(/\{\w+\}/g, '').match(/[\p{L}_]{2,}/gu) ?? [];
-  const sources = ['panel-calculator', 'calculator-bar', 'calculator-chapter'].map((name) => readFileSync(new URL(`../../web/elements/${name}.js`, import.meta.url), 'utf8')).join('');
+  const sources = ['panel-calculator', 'calculator-bar', 'calculator-chapter']
+    .map((name) => readFileSync(new URL(`../../web/elements/${name}.js`, import.meta.url), 'utf8'))
+    .join('');
   everywhere([...sources.matchAll(/\bt\('([\w.]+)'/g)].map(([, key]) => key));
   everywhere(['model', 'book', 'as', 'ours', 'why', 'method', 'exact'].map((name) => `calc.col.${name}`));
   for (const language of ['en', 'de', 'fr', 'es']) {
     addTexts(language, texts[language]);
     setLanguage(language);
-    const ours = new Set([...NAMES, ...Object.keys(texts[language]).filter((key) => key.startsWith('term.')).flatMap((key) => words(texts[language][key]))]);
+    const ours = new Set([
+      ...NAMES,
+      ...Object.keys(texts[language])
+        .filter((key) => key.startsWith('term.'))
+        .flatMap((key) => words(texts[language][key])),
+    ]);
     for (const [method, given] of GIVEN) {
-      const options = { ...Object.fromEntries(methods.find(({ name }) => name === method).options.map((/** @type {any} */ o) => [o.name, o.default])), ...given };
+      const options = {
+        ...Object.fromEntries(
+          methods.find(({ name }) => name === method).options.map((/** @type {any} */ o) => [o.name, o.default]),
+        ),
+        ...given,
+      };
       const terms = [...baseTerms(config), ...(methodTerms(config, method, options) ?? [])];
       assert.ok(terms.length > 10, `${method} has a formula`);
       for (const { text } of terms) assert.deepEqual(words(text).filter((word) => !ours.has(word)), [], `${language}: ${text}`);
@@ -154,7 +215,11 @@ test("the calculator's formulas and heads in every language", async () => {
 test("the tasks' metrics, and what stands beside the script to take along", () => {
   const models = new URL('../../models/', import.meta.url);
   const { tasks } = JSON.parse(readFileSync(new URL('index.json', models), 'utf8'));
-  const names = tasks.map((/** @type {any} */ { name }) => JSON.parse(readFileSync(new URL(`tasks/${name}/task.json`, models), 'utf8')).metric.name).filter(Boolean);
+  const names = tasks
+    .map(
+      (/** @type {any} */ { name }) => JSON.parse(readFileSync(new URL(`tasks/${name}/task.json`, models), 'utf8')).metric.name,
+    )
+    .filter(Boolean);
   everywhere(names.map(metricKey));
   everywhere(names.map((/** @type {string} */ name) => metricKey(name).replace('name', 'about')));
   for (const language of ['de', 'fr', 'es']) {
@@ -162,7 +227,15 @@ test("the tasks' metrics, and what stands beside the script to take along", () =
     setLanguage(language);
     const lora = { method: 'lora', options: { rank: 8, alpha: 16, target_modules: ['q_proj'] }, train: { lr: 0.01 } };
     const prefix = { method: 'prefix', options: { num_virtual_tokens: 10 } };
-    const GIVEN = [[lora], [{ ...lora, train: {} }], [{ ...lora, options: { ...lora.options, loraplus_lr_ratio: 16 } }], [prefix], [{ method: 'full', options: {} }], [lora, prefix], [{ method: 'adapter', options: { variant: 'per_linear' } }]];
+    const GIVEN = [
+      [lora],
+      [{ ...lora, train: {} }],
+      [{ ...lora, options: { ...lora.options, loraplus_lr_ratio: 16 } }],
+      [prefix],
+      [{ method: 'full', options: {} }],
+      [lora, prefix],
+      [{ method: 'adapter', options: { variant: 'per_linear' } }],
+    ];
     const notes = new Set(GIVEN.flatMap((modules) => recipe({ modules, shape: 'llama-2-7b' }).notes));
     assert.ok(notes.size >= 8, `${notes.size}`);
     assert.deepEqual([...notes].filter((note) => { const { text, ours } = engineWords(note); return !ours || text === note; }), [], language);
@@ -170,7 +243,12 @@ test("the tasks' metrics, and what stands beside the script to take along", () =
   setLanguage('en');
 });
 
-test('errors: every code a page can meet has a sentence', () => everywhere(['no-wasm', 'no-simd', 'worker-lost', 'load', 'memory', 'numeric', 'format', 'mismatch', 'range', 'unsupported'].map((code) => `failure.code.${code}`)));
+test('errors: every code a page can meet has a sentence', () =>
+  everywhere(
+    ['no-wasm', 'no-simd', 'worker-lost', 'load', 'memory', 'numeric', 'format', 'mismatch', 'range', 'unsupported'].map(
+      (code) => `failure.code.${code}`,
+    ),
+  ));
 
 test("the chapter panel's sentence on the start: presets are r = 8, α = 16 on the seven linear maps of a layer", async () => {
   const models = new URL('../../models/', import.meta.url);
@@ -181,7 +259,11 @@ test("the chapter panel's sentence on the start: presets are r = 8, α = 16 on t
     assert.deepEqual({ rank, alpha, targets }, { rank: 8, alpha: 16, targets: 'all-linear' }, name);
   }
   const seven = 4 * (4096 + 4096) + 3 * (4096 + 11008); // q, k, v, o and gate, up, down: inputs and outputs
-  assert.equal((await session.countFor({ shape: 'llama-2-7b', method: 'lora', options: { rank: 8, target_modules: 'all-linear' } })).trainable, 32 * 8 * seven);
+  assert.equal(
+    (await session.countFor({ shape: 'llama-2-7b', method: 'lora', options: { rank: 8, target_modules: 'all-linear' } }))
+      .trainable,
+    32 * 8 * seven,
+  );
 });
 
 test('lessons: every text in every language, with the same gaps filled', () => {
@@ -200,7 +282,11 @@ test('lessons: every text in every language, with the same gaps filled', () => {
         for (const words of Object.values(text)) assert.ok(String(words).trim(), `${where}.${key}`);
       }
       if (!own.length) walk(value, `${where}.${key}`);
-      else if (key === 'choices') walk(value.filter((/** @type {any} */ choice) => choice.is).map((/** @type {any} */ choice) => ({ is: choice.is })), where);
+      else if (key === 'choices')
+        walk(
+          value.filter((/** @type {any} */ choice) => choice.is).map((/** @type {any} */ choice) => ({ is: choice.is })),
+          where,
+        );
     }
     return undefined;
   };

@@ -19,7 +19,11 @@ test('message and hint of every error are printable, also of one that came from 
     } catch (error) {
         thrown = error;
     }
-    for (const error of [new PeftLabError('format', foreign, { hint: foreign }), PeftLabError.from({ code: 'format', message: foreign, hint: foreign }), PeftLabError.from(thrown)]) {
+    for (const error of [
+        new PeftLabError('format', foreign, { hint: foreign }),
+        PeftLabError.from({ code: 'format', message: foreign, hint: foreign }),
+        PeftLabError.from(thrown),
+    ]) {
         assert.doesNotMatch(error.message + error.hint, /\p{Cc}/u);
         assert.notEqual(error.message, '');
     }

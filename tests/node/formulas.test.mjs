@@ -19,7 +19,9 @@ test('every shape and method: the terms add up to the engine\'s count', async ()
   const { shapes, methods } = await session.describeStatic();
   for (const { name, config } of shapes) {
     for (const [method, given] of CASES) {
-      const defaults = Object.fromEntries(methods.find((/** @type {any} */ m) => m.name === method).options.map((/** @type {any} */ o) => [o.name, o.default]));
+      const defaults = Object.fromEntries(
+        methods.find((/** @type {any} */ m) => m.name === method).options.map((/** @type {any} */ o) => [o.name, o.default]),
+      );
       const counted = await session.countFor({ shape: name, method, options: given });
       const terms = methodTerms(config, method, { ...defaults, ...given });
       assert.equal(total(baseTerms(config)), counted.total, `${name}: base`);

@@ -1,4 +1,5 @@
-// Data files from generators: whatever the bytes, parsing gives examples inside the schema or a PeftLabError, and what was written as data comes back.
+// Data files from generators: whatever the bytes, parsing gives examples inside the schema or a PeftLabError, and what
+// was written as data comes back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -9,12 +10,21 @@ import { DATA_LIMITS, decodeText, formatOf, parseData, PeftLabError } from '../.
 // A fixed seed keeps the suite repeatable; PEFTLAB_FUZZ_SEED looks elsewhere.
 const RUNS = { seed: Number(process.env.PEFTLAB_FUZZ_SEED ?? 1), numRuns: Number(process.env.PEFTLAB_FUZZ_RUNS ?? 1500) };
 /** Text as people and attackers write it: any code unit, line ends, quotes, separators, byte-order marks. */
-const piece = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), fc.constantFrom('\n', '\r\n', '\r', '"', ',', ';', '\0', '\ufeff', '\ud800', '{', '}', '__proto__', '=1+1', '<script>', '<|endoftext|>'));
+const piece = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string({ unit: 'grapheme' }),
+    fc.constantFrom(
+        '\n', '\r\n', '\r', '"', ',', ';', '\0', '\ufeff', '\ud800', '{', '}', '__proto__', '=1+1', '<script>',
+        '<|endoftext|>',
+    ),
+);
 const anyText = fc.array(piece, { maxLength: 12 }).map((parts) => parts.join(''));
 const keys = fc.constantFrom('prompt', 'completion', 'text', '__proto__', 'constructor', 'toString', 'other');
 const row = fc.oneof(
     fc.json(), anyText,
-    fc.array(fc.tuple(keys, fc.oneof(anyText, fc.jsonValue())), { maxLength: 4 }).map((pairs) => `{${pairs.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join(',')}}`),
+    fc
+        .array(fc.tuple(keys, fc.oneof(anyText, fc.jsonValue())), { maxLength: 4 })
+        .map((pairs) => `{${pairs.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join(',')}}`),
 );
 /** @typedef {import('../../web/engine/data.js').DataFormat} DataFormat */
 const format = /** @type {fc.Arbitrary<DataFormat>} */ (fc.constantFrom('jsonl', 'json', 'txt', 'csv'));
@@ -40,7 +50,8 @@ function checkParse(text, kind) {
         assert.ok(learned.length + (example.prompt?.length ?? 0) <= DATA_LIMITS.characters);
         assert.ok(Number.isInteger(example.line) && example.line >= 1 && example.line <= lines, `line ${example.line} of ${lines}`);
     }
-    for (const { line, message } of parsed.problems) assert.ok(Number.isInteger(line) && line >= 1 && line <= lines && message, `line ${line} of ${lines}: ${message}`);
+    for (const { line, message } of parsed.problems)
+        assert.ok(Number.isInteger(line) && line >= 1 && line <= lines && message, `line ${line} of ${lines}: ${message}`);
     assert.deepEqual(parsed.problems.map((p) => p.line), parsed.problems.map((p) => p.line).sort((a, b) => a - b));
     assert.equal(/** @type {any} */ ({}).polluted, undefined);
 }
@@ -49,7 +60,12 @@ test('any text in any format: examples inside the schema, or a PeftLabError', ()
     fc.assert(fc.property(fc.array(row, { maxLength: 8 }), format, (rows, kind) => checkParse(rows.join('\n'), kind)), RUNS);
     fc.assert(fc.property(anyText, format, (text, kind) => checkParse(text, kind)), RUNS);
     fc.assert(fc.property(anyText, (text) => checkParse(`prompt,completion\n${text}`, 'csv')), RUNS);
-    fc.assert(fc.property(fc.array(row, { maxLength: 6 }), fc.constantFrom(',', ',\n', '\n,'), (rows, comma) => checkParse(`[${rows.join(comma)}]`, 'json')), RUNS);
+    fc.assert(
+        fc.property(fc.array(row, { maxLength: 6 }), fc.constantFrom(',', ',\n', '\n,'), (rows, comma) =>
+            checkParse(`[${rows.join(comma)}]`, 'json'),
+        ),
+        RUNS,
+    );
 });
 
 test('any bytes: text, or a PeftLabError that names a line of the file', () => {
@@ -67,7 +83,13 @@ test('any bytes: text, or a PeftLabError that names a line of the file', () => {
 
 test('examples written as .jsonl and as .csv come back', () => {
     const usable = fc.string({ unit: 'grapheme', maxLength: 40 }).filter((text) => text.trim() !== '' && !/[\0\r\ufeff]/.test(text));
-    const examples = fc.array(fc.record({ prompt: fc.string({ unit: 'grapheme', maxLength: 40 }).filter((text) => !/[\0\r\ufeff]/.test(text)), completion: usable }), { minLength: 1, maxLength: 6 });
+    const examples = fc.array(
+        fc.record({
+            prompt: fc.string({ unit: 'grapheme', maxLength: 40 }).filter((text) => !/[\0\r\ufeff]/.test(text)),
+            completion: usable,
+        }),
+        { minLength: 1, maxLength: 6 },
+    );
     const strip = (/** @type {any[]} */ list) => list.map(({ prompt, completion }) => ({ prompt, completion }));
     fc.assert(fc.property(examples, (list) => {
         const wanted = strip(list);
@@ -76,14 +98,33 @@ test('examples written as .jsonl and as .csv come back', () => {
         assert.deepEqual(strip(array), wanted);
         assert.deepEqual(array.map(({ line }) => line), wanted.map((_, i) => 2 + 4 * i), 'an object takes four lines');
         const quoted = (/** @type {string} */ text) => `"${text.replaceAll('"', '""')}"`;
-        assert.deepEqual(strip(parseData(`prompt,completion\n${list.map((e) => `${quoted(e.prompt)},${quoted(e.completion)}`).join('\n')}`, 'csv').examples), wanted);
+        assert.deepEqual(
+            strip(
+                parseData(
+                    `prompt,completion\n${list.map((e) => `${quoted(e.prompt)},${quoted(e.completion)}`).join('\n')}`,
+                    'csv',
+                ).examples,
+            ),
+            wanted,
+        );
     }), RUNS);
 });
 
 test('any file name has a format, unless its extension is one that is not read', () => {
     fc.assert(fc.property(anyText, (name) => assert.ok(['jsonl', 'json', 'txt', 'csv'].includes(formatOf(name.replaceAll('.', ''))))), RUNS);
-    fc.assert(fc.property(anyText, fc.constantFrom('jsonl', 'ndjson', 'json', 'txt', 'csv'), (name, extension) => assert.ok(extension.endsWith(formatOf(`${name}.${extension}`)) || extension === 'ndjson')), RUNS);
+    fc.assert(
+        fc.property(anyText, fc.constantFrom('jsonl', 'ndjson', 'json', 'txt', 'csv'), (name, extension) =>
+            assert.ok(extension.endsWith(formatOf(`${name}.${extension}`)) || extension === 'ndjson'),
+        ),
+        RUNS,
+    );
     fc.assert(fc.property(anyText, fc.string({ unit: fc.constantFrom(...'abcXYZ019'), minLength: 1, maxLength: 6 }), (name, extension) => {
-        assert.throws(() => formatOf(`${name}.${extension}`), (/** @type {any} */ error) => error instanceof PeftLabError && error.code === 'format' && error.message.includes(`.${extension.toLowerCase()} `));
+        assert.throws(
+            () => formatOf(`${name}.${extension}`),
+            (/** @type {any} */ error) =>
+                error instanceof PeftLabError &&
+                error.code === 'format' &&
+                error.message.includes(`.${extension.toLowerCase()} `),
+        );
     }), RUNS);
 });

@@ -11,10 +11,33 @@ const english = JSON.parse(readFileSync(new URL('../../web/content/texts/panels/
 // A fixed seed keeps the suite repeatable; PEFTLAB_FUZZ_SEED looks elsewhere.
 const RUNS = { seed: Number(process.env.PEFTLAB_FUZZ_SEED ?? 1), numRuns: Number(process.env.PEFTLAB_FUZZ_RUNS ?? 20_000) };
 const anyText = fc.oneof(fc.string({ unit: 'binary', maxLength: 30 }), fc.string({ maxLength: 30 }));
-const value = fc.oneof(anyText, fc.double().map(String), fc.integer().map(String),
-    fc.constantFrom('', '0x10', '1e999', '-0', 'NaN', 'Infinity', 'null', '../..', 'javascript:alert(1)', 'https://evil.example/', '<img src=x onerror=alert(1)>', 'q_proj:4', 'qqv', '__proto__', '%', '%zz', '%00'));
-const key = fc.oneof(anyText, fc.constantFrom(...Object.values(FIELDS).map((field) => field.link ?? ''), 'v', 'r', 'a', 't', 'vt', 'b', 'd', 'o.rank_pattern', 'o.__proto__', 'o.constructor', 'o.use_dora', '__proto__'));
-const link = fc.oneof(anyText.map((text) => `#${text}`), fc.array(fc.tuple(key, value), { maxLength: 8 }).chain((pairs) => fc.boolean().map((escape) => `#v=1&${pairs.map(([k, v]) => (escape ? `${encodeURIComponent(k.toWellFormed())}=${encodeURIComponent(v.toWellFormed())}` : `${k}=${v}`)).join('&')}`)));
+const value = fc.oneof(
+    anyText,
+    fc.double().map(String),
+    fc.integer().map(String),
+    fc.constantFrom(
+        '', '0x10', '1e999', '-0', 'NaN', 'Infinity', 'null', '../..', 'javascript:alert(1)', 'https://evil.example/',
+        '<img src=x onerror=alert(1)>', 'q_proj:4', 'qqv', '__proto__', '%', '%zz', '%00',
+    ),
+);
+const key = fc.oneof(
+    anyText,
+    fc.constantFrom(
+        ...Object.values(FIELDS).map((field) => field.link ?? ''),
+        'v', 'r', 'a', 't', 'vt', 'b', 'd', 'o.rank_pattern', 'o.__proto__', 'o.constructor', 'o.use_dora', '__proto__',
+    ),
+);
+/** @param {[string, string][]} pairs @param {boolean} escaped */
+const written = (pairs, escaped) => {
+    const part = (/** @type {string} */ text) => (escaped ? encodeURIComponent(text.toWellFormed()) : text);
+    return pairs.map(([k, v]) => `${part(k)}=${part(v)}`).join('&');
+};
+const link = fc.oneof(
+    anyText.map((text) => `#${text}`),
+    fc
+        .array(fc.tuple(key, value), { maxLength: 8 })
+        .chain((pairs) => fc.boolean().map((escaped) => `#v=1&${written(pairs, escaped)}`)),
+);
 
 /** @param {Record<string, any>} state */
 function checkState(state) {
@@ -32,7 +55,12 @@ function checkState(state) {
     }
     for (const [name, v] of Object.entries(state.options ?? {})) {
         assert.match(name, /^[a-z_0-9]{1,40}$/);
-        const plain = typeof v === 'string' || typeof v === 'boolean' || Number.isFinite(v) || (Array.isArray(v) && v.every((x) => typeof x === 'string')) || Object.values(v).every(Number.isFinite);
+        const plain =
+            typeof v === 'string' ||
+            typeof v === 'boolean' ||
+            Number.isFinite(v) ||
+            (Array.isArray(v) && v.every((x) => typeof x === 'string')) ||
+            Object.values(v).every(Number.isFinite);
         assert.ok(plain, `${name}: ${JSON.stringify(v)}`);
     }
     assert.equal(Object.getPrototypeOf(state), Object.prototype);
@@ -52,7 +80,13 @@ test('any link: no exception, a state inside the schema, notices that have a tex
 });
 
 test('any saved or posted settings: the same', () => {
-    fc.assert(fc.property(fc.dictionary(fc.oneof(anyText, fc.constantFrom(...Object.keys(FIELDS), 'options')), fc.anything(), { maxKeys: 8 }), (raw) => checkState(read(raw).state)), RUNS);
+    fc.assert(
+        fc.property(
+            fc.dictionary(fc.oneof(anyText, fc.constantFrom(...Object.keys(FIELDS), 'options')), fc.anything(), { maxKeys: 8 }),
+            (raw) => checkState(read(raw).state),
+        ),
+        RUNS,
+    );
 });
 
 test('what a link sets, the page writes and reads again', () => {

@@ -10,7 +10,15 @@ const place = (path) => [Number(/layers\.(\d+)\./.exec(path)?.[1]), path.slice(p
 /** @param {any} row of results */
 function request({ type, weights, density, svd_rank, majority_sign_method }, /** @type {number[]} */ ids) {
     const modules = ids.map((id, i) => ({ id, weight: weights[i] }));
-    return { type, name: 'mix', modules, compat: true, ...(density !== undefined && { density }), ...(svd_rank && { svd_rank }), ...(majority_sign_method && { majority_sign_method }) };
+    return {
+        type,
+        name: 'mix',
+        modules,
+        compat: true,
+        ...(density !== undefined && { density }),
+        ...(svd_rank && { svd_rank }),
+        ...(majority_sign_method && { majority_sign_method }),
+    };
 }
 
 /** @param {any} core @param {any} c @param {any} row @param {number} id */
@@ -37,7 +45,14 @@ for (const name of caseNames((row) => row.method === 'combine')) {
         const ids = new Map(c.json.adapters.map((/** @type {any} */ a) => [a.name, importAdapter(core, join(c.dir, a.dir), a.name).id]));
         for (const row of c.json.results) {
             await t.test(`${row.id} ${row.type} ${row.weights.join(' ')} ${JSON.stringify(row.density ?? row.svd_rank ?? '')}`, () => {
-                const { module, exact, relative_error } = core.ask('pl_module_mix', [], request(row, row.adapters.map((/** @type {string} */ a) => ids.get(a))));
+                const { module, exact, relative_error } = core.ask(
+                    'pl_module_mix',
+                    [],
+                    request(
+                        row,
+                        row.adapters.map((/** @type {string} */ a) => ids.get(a)),
+                    ),
+                );
                 try {
                     compareFactors(core, c, row, module.id);
                     assert.ok(Math.abs(relative_error - row.relative_error) <= 1e-3, `relative error ${relative_error}, want ${row.relative_error}`);

@@ -11,7 +11,11 @@ const BOTTLENECKS = { seq_bn: 'pfeiffer', double_seq_bn: 'houlsby', par_bn: 'par
 /** A row of counts.json as a request. @param {any} spec @returns {{method: string, options: any}} */
 function translate({ method, by, bias, ...options }) {
     const rule = options.reduction_factor ? { bottleneck_size: 0 } : {};
-    if (method in BOTTLENECKS) return { method: 'adapter', options: { ...rule, ...options, variant: BOTTLENECKS[/** @type {keyof typeof BOTTLENECKS} */ (method)] } };
+    if (method in BOTTLENECKS)
+        return {
+            method: 'adapter',
+            options: { ...rule, ...options, variant: BOTTLENECKS[/** @type {keyof typeof BOTTLENECKS} */ (method)] },
+        };
     return { method, options };
 }
 

@@ -13,11 +13,18 @@ const lines = (path) => gunzipSync(readFileSync(path)).toString('utf8').split('\
 /** A model of one small layer whose vocabulary is large enough: tokenizers belong to models. @param {number} vocab */
 function tinyModel(vocab) {
     const d = 8;
-    const config = { architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_size: d, intermediate_size: d, num_hidden_layers: 1, num_attention_heads: 1,
-        num_key_value_heads: 1, vocab_size: vocab, max_position_embeddings: 64, rms_norm_eps: 1e-5, rope_theta: 10000, hidden_act: 'silu', tie_word_embeddings: true };
+    const config = {
+        architectures: ['LlamaForCausalLM'],
+        model_type: 'llama', hidden_size: d, intermediate_size: d, num_hidden_layers: 1, num_attention_heads: 1,
+        num_key_value_heads: 1, vocab_size: vocab, max_position_embeddings: 64, rms_norm_eps: 1e-5, rope_theta: 10000,
+        hidden_act: 'silu', tie_word_embeddings: true,
+    };
     const shapes = Object.entries({ 'model.embed_tokens.weight': [vocab, d], 'model.norm.weight': [d] });
     for (const name of ['input_layernorm', 'post_attention_layernorm']) shapes.push([`model.layers.0.${name}.weight`, [d]]);
-    for (const name of ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'self_attn.o_proj', 'mlp.gate_proj', 'mlp.up_proj', 'mlp.down_proj']) {
+    for (const name of [
+        'self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'self_attn.o_proj', 'mlp.gate_proj', 'mlp.up_proj',
+        'mlp.down_proj',
+    ]) {
         shapes.push([`model.layers.0.${name}.weight`, [d, d]]);
     }
     const tensors = new Map(shapes.sort().map(([name, shape]) => {
@@ -28,7 +35,8 @@ function tinyModel(vocab) {
 }
 
 /**
- * ByteFallback spoils a whole run of byte tokens when its end is cut off; the engine, which decodes token by token, only the end. Neither loses valid text.
+ * ByteFallback spoils a whole run of byte tokens when its end is cut off; the engine, which decodes token by token,
+ * only the end. Neither loses valid text.
  * @param {number[]} ids @param {string} want
  */
 const brokenRun = (ids, want) => want.includes('\ufffd\ufffd') && ids.some((id, k) => isByte(id) && isByte(ids[k + 1]));
@@ -44,7 +52,8 @@ for (const name of readdirSync(FOLDER).filter((entry) => statSync(join(FOLDER, e
         const expected = lines(join(FOLDER, name, 'expected.jsonl.gz'));
         const core = await openCore();
         core.loadModel({ ...tinyModel(info.vocab_size), tokenizer: read(join(FOLDER, name, 'tokenizer.json')) });
-        const decode = (/** @type {number[]} */ ids, skip = false) => new TextDecoder('utf-8', { ignoreBOM: true }).decode(core.decode(Int32Array.from(ids), skip));
+        const decode = (/** @type {number[]} */ ids, skip = false) =>
+            new TextDecoder('utf-8', { ignoreBOM: true }).decode(core.decode(Int32Array.from(ids), skip));
         assert.equal(expected.length, strings.length);
         await t.test('encode', () => {
             const wrong = strings.flatMap((text, k) => {
@@ -73,7 +82,11 @@ for (const name of readdirSync(FOLDER).filter((entry) => statSync(join(FOLDER, e
         });
         await t.test('decode of random ids', () => {
             const rows = lines(join(FOLDER, name, 'decode.jsonl.gz'));
-            const wrong = rows.flatMap(({ i, d }) => (decode(i) === d || (info.byte_fallback && brokenRun(i, d)) ? [] : [`${i.join()}: ${JSON.stringify(decode(i))}, want ${JSON.stringify(d)}`]));
+            const wrong = rows.flatMap(({ i, d }) =>
+                decode(i) === d || (info.byte_fallback && brokenRun(i, d))
+                    ? []
+                    : [`${i.join()}: ${JSON.stringify(decode(i))}, want ${JSON.stringify(d)}`],
+            );
             report(wrong, rows.length);
         });
         core.free();

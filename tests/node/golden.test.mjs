@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { GOLDEN, addBatch, adapterWeights, caseNames, loadCase, logitsOf, maxAbs, maxGap, modelFiles, openCore, read, readSafetensors, setUp, writeSafetensors } from './lib/golden.mjs';
+import {
+    GOLDEN, addBatch, adapterWeights, caseNames, loadCase, logitsOf, maxAbs, maxGap, modelFiles, openCore, read,
+    readSafetensors, setUp, writeSafetensors,
+} from './lib/golden.mjs';
 
 /** PyTorch's own float32 run is float32_deviation away from double; another order of sums may be some times as far. */
 const FACTOR = 20;
@@ -46,7 +49,10 @@ function checkGradients(c, core, modules) {
 function checkTraining(c, core, modules) {
     const { lr, steps, schedule, warmup_steps, weight_decay, beta1, beta2, eps, clip_norm, lr_factors, losses, grad_norms } = c.json.training;
     const n = c.json.tokens.length;
-    core.ask('pl_train_begin', [], { lr, steps, schedule, warmup_steps, weight_decay, beta1, beta2, eps, max_grad_norm: clip_norm, batch_size: n, shards: 1, split: 'train' });
+    core.ask('pl_train_begin', [], {
+        lr, steps, schedule, warmup_steps, weight_decay, beta1, beta2, eps, max_grad_norm: clip_norm, batch_size: n,
+        shards: 1, split: 'train',
+    });
     const dev = c.json.float32_deviation;
     const limit = FACTOR * dev.losses_max_abs + 3e-5;
     for (let step = 0; step < steps; step++) {
@@ -82,10 +88,16 @@ function checkMerge(c, core, modules) {
     }
     checkLogits(c, core);
     core.call('pl_unmerge_modules');
-    before.forEach((/** @type {Float32Array} */ logits, /** @type {number} */ i) => assert.equal(maxGap(logitsOf(core, c, i), logits), 0, 'unmerging restores the logits bit for bit'));
+    before.forEach((/** @type {Float32Array} */ logits, /** @type {number} */ i) =>
+        assert.equal(maxGap(logitsOf(core, c, i), logits), 0, 'unmerging restores the logits bit for bit'),
+    );
 }
 
-/** PiSSA and OLoRA: what is exported is peft's own conversion to a plain LoRA (same names, shapes and configuration), and does on the untouched base what the module did. @param {any} c @param {any} core @param {any} module */
+/**
+ * PiSSA and OLoRA: what is exported is peft's own conversion to a plain LoRA (same names, shapes and configuration),
+ * and does on the untouched base what the module did.
+ * @param {any} c @param {any} core @param {any} module
+ */
 function checkPlain(c, core, module) {
     const [weights, config] = [core.bytes('pl_module_export_weights', module.id), core.bytes('pl_module_export_config', module.id)];
     if (c.json.plain) {
@@ -94,9 +106,17 @@ function checkPlain(c, core, module) {
         assert.deepEqual([...got].map(([key, { shape }]) => [key, shape]), [...want].map(([key, { shape }]) => [key, shape]));
         for (const [key, { data, shape }] of got) { // the trained half is peft's; the start has free signs
             const [rows, cols] = key.includes('lora_A') ? [shape[0] / 2, shape[1]] : [shape[0], shape[1] / 2];
-            for (let i = 0; i < rows; i++) assert.deepEqual(data.subarray(i * shape[1], i * shape[1] + cols), want.get(key)?.data.subarray(i * shape[1], i * shape[1] + cols), key);
+            for (let i = 0; i < rows; i++)
+                assert.deepEqual(
+                    data.subarray(i * shape[1], i * shape[1] + cols),
+                    want.get(key)?.data.subarray(i * shape[1], i * shape[1] + cols),
+                    key,
+                );
         }
-        compareConfigs(JSON.parse(Buffer.from(config).toString()), JSON.parse(readFileSync(join(c.dir, c.json.plain, 'adapter_config.json'), 'utf8')));
+        compareConfigs(
+            JSON.parse(Buffer.from(config).toString()),
+            JSON.parse(readFileSync(join(c.dir, c.json.plain, 'adapter_config.json'), 'utf8')),
+        );
     }
     core.ask('pl_module_set', [module.id], { active: false });
     const plain = core.json('pl_module_import', 'plain', config, config.length, weights, weights.length).module;
@@ -126,12 +146,18 @@ function checkFiles(c, core, modules) {
     });
 }
 
-const MATTERS = ['peft_type', 'task_type', 'r', 'lora_alpha', 'use_dora', 'use_rslora', 'rank_pattern', 'alpha_pattern', 'bias', 'fan_in_fan_out', 'num_virtual_tokens',
-    'token_dim', 'num_layers', 'num_attention_heads', 'num_transformer_submodules', 'feedforward_modules', 'bottleneck_size', 'non_linearity', 'scaling',
-    'use_parallel_adapter', 'model_type', 'model_class', 'hidden_size', 'name', 'config'];
+const MATTERS = [
+    'peft_type', 'task_type', 'r', 'lora_alpha', 'use_dora', 'use_rslora', 'rank_pattern', 'alpha_pattern', 'bias',
+    'fan_in_fan_out', 'num_virtual_tokens', 'token_dim', 'num_layers', 'num_attention_heads',
+    'num_transformer_submodules', 'feedforward_modules', 'bottleneck_size', 'non_linearity', 'scaling',
+    'use_parallel_adapter', 'model_type', 'model_class', 'hidden_size', 'name', 'config',
+];
 
 /** AdapterHub's options of layers nobody asked for (parameterised hypercomplex ones); absent means the default. @param {any} config */
-const withoutDefaults = (config) => Object.fromEntries(Object.entries(config).filter(([key]) => !/phm_|_phm|factorized|hypercomplex|_seed$/.test(key) || key === 'phm_layer'));
+const withoutDefaults = (config) =>
+    Object.fromEntries(
+        Object.entries(config).filter(([key]) => !/phm_|_phm|factorized|hypercomplex|_seed$/.test(key) || key === 'phm_layer'),
+    );
 
 /** 40 / 7 and 40 / 8 both mean 5 units. @param {any} file @param {any} config */
 const sameWidth = (file, config) => ({ ...config, reduction_factor: Math.floor(file.hidden_size / config.reduction_factor) });
@@ -189,7 +215,12 @@ test('keys of memory dumps and of files without prefix mean the same tensors', a
     const tensors = [...readSafetensors(adapterWeights(join(c.dir, 'adapter')))];
     core.loadModel(modelFiles(c.model));
     /** @type {((key: string) => string)[]} */
-    const spellings = [(key) => key, (key) => key.replace('base_model.model.', ''), (key) => key.replace('.weight', '.default.weight'), (key) => key.replace('base_model.model.model.', '')];
+    const spellings = [
+        (key) => key,
+        (key) => key.replace('base_model.model.', ''),
+        (key) => key.replace('.weight', '.default.weight'),
+        (key) => key.replace('base_model.model.model.', ''),
+    ];
     for (const spell of spellings) {
         const bytes = writeSafetensors(new Map(tensors.map(([key, tensor]) => [spell(key), tensor])));
         const { module } = core.json('pl_module_import', 'x', config, config.length, bytes, bytes.length);

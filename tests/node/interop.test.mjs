@@ -1,5 +1,6 @@
 // The other direction of the goldens: folders that the engine writes, opened by the real transformers, peft and adapters.
-// Needs Python with those packages (PEFTLAB_PYTHON, and PEFTLAB_PYTHON_ADAPTERS for bottleneck folders; see tests/golden/requirements*.txt); skipped without.
+// Needs Python with those packages (PEFTLAB_PYTHON, and PEFTLAB_PYTHON_ADAPTERS for bottleneck folders; see
+// tests/golden/requirements*.txt); skipped without.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +21,10 @@ function has(python, packages) {
 const PYTHON = process.env.PEFTLAB_PYTHON ?? 'python3';
 const PYTHON_ADAPTERS = process.env.PEFTLAB_PYTHON_ADAPTERS ?? PYTHON;
 
-/** @typedef {{name: string, shape: string, modules: {method: string, options?: any, weight?: number}[], adapterhub?: boolean, merged?: boolean, dtype?: string}} Plan */
+/**
+ * @typedef {{name: string, shape: string, modules: {method: string, options?: any, weight?: number}[],
+ *   adapterhub?: boolean, merged?: boolean, dtype?: string}} Plan
+ */
 
 const all = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 /** @type {Plan[]} */
@@ -29,22 +33,79 @@ const PLANS = [
     { name: 'base stored as BF16', shape: 'gqa-odd-bf16', modules: [], dtype: 'BF16' },
     { name: 'base stored as F16', shape: 'mha-tied-f16', modules: [], dtype: 'F16' },
     { name: 'lora', shape: 'mha-tied', modules: [{ method: 'lora' }] },
-    { name: 'lora all-linear with patterns', shape: 'gqa-odd', modules: [{ method: 'lora', options: { rank: 4, target_modules: all, rank_pattern: { q_proj: 2, 'layers.1.mlp.up_proj': 7 }, alpha_pattern: { v_proj: 3 } } }] },
+    {
+        name: 'lora all-linear with patterns',
+        shape: 'gqa-odd',
+        modules: [
+            {
+                method: 'lora',
+                options: {
+                    rank: 4,
+                    target_modules: all,
+                    rank_pattern: { q_proj: 2, 'layers.1.mlp.up_proj': 7 },
+                    alpha_pattern: { v_proj: 3 },
+                },
+            },
+        ],
+    },
     { name: 'lora in some layers', shape: 'gqa-odd', modules: [{ method: 'lora', options: { rank: 3, layers_to_transform: [0, 2] } }] },
     { name: 'rslora', shape: 'headdim-gqa', modules: [{ method: 'lora', options: { rank: 5, alpha: 4, use_rslora: true } }] },
     { name: 'dora', shape: 'headdim-gqa', modules: [{ method: 'lora', options: { rank: 3, use_dora: true, target_modules: all } }] },
-    { name: 'pissa with patterns', shape: 'gqa-odd', modules: [{ method: 'lora', options: { init: 'pissa', rank: 4, target_modules: all, rank_pattern: { q_proj: 2 }, alpha_pattern: { v_proj: 3 } } }] },
-    { name: 'pissa with rslora and patterns', shape: 'headdim-gqa', modules: [{ method: 'lora', options: { init: 'pissa', rank: 5, alpha: 4, use_rslora: true, rank_pattern: { v_proj: 3 } } }] },
-    { name: 'pissa with dora', shape: 'mha-tied', modules: [{ method: 'lora', options: { init: 'pissa', rank: 3, use_dora: true, target_modules: all } }] },
-    { name: 'olora beside a lora', shape: 'mha-tied', modules: [{ method: 'lora', options: { init: 'olora', rank: 3, target_modules: all } }, { method: 'lora', options: { rank: 2 }, weight: -0.5 }] },
+    {
+        name: 'pissa with patterns',
+        shape: 'gqa-odd',
+        modules: [
+            {
+                method: 'lora',
+                options: {
+                    init: 'pissa',
+                    rank: 4,
+                    target_modules: all,
+                    rank_pattern: { q_proj: 2 },
+                    alpha_pattern: { v_proj: 3 },
+                },
+            },
+        ],
+    },
+    {
+        name: 'pissa with rslora and patterns',
+        shape: 'headdim-gqa',
+        modules: [
+            { method: 'lora', options: { init: 'pissa', rank: 5, alpha: 4, use_rslora: true, rank_pattern: { v_proj: 3 } } },
+        ],
+    },
+    {
+        name: 'pissa with dora',
+        shape: 'mha-tied',
+        modules: [{ method: 'lora', options: { init: 'pissa', rank: 3, use_dora: true, target_modules: all } }],
+    },
+    {
+        name: 'olora beside a lora',
+        shape: 'mha-tied',
+        modules: [
+            { method: 'lora', options: { init: 'olora', rank: 3, target_modules: all } },
+            { method: 'lora', options: { rank: 2 }, weight: -0.5 },
+        ],
+    },
     { name: 'olora merged', shape: 'gqa-odd', modules: [{ method: 'lora', options: { init: 'olora', rank: 4 } }], merged: true },
     { name: 'orthogonal', shape: 'llama3-rope', modules: [{ method: 'lora', options: { init: 'orthogonal', rank: 4 } }] },
     { name: 'lora merged', shape: 'llama3-rope', modules: [{ method: 'lora', options: { target_modules: all } }], merged: true },
     { name: 'dora merged', shape: 'gqa-odd', modules: [{ method: 'lora', options: { use_dora: true } }], merged: true },
-    { name: 'two loras with weights', shape: 'mha-tied', modules: [{ method: 'lora', weight: 0.7 }, { method: 'lora', options: { rank: 2, target_modules: ['v_proj', 'down_proj'] }, weight: -0.5 }] },
+    {
+        name: 'two loras with weights',
+        shape: 'mha-tied',
+        modules: [
+            { method: 'lora', weight: 0.7 },
+            { method: 'lora', options: { rank: 2, target_modules: ['v_proj', 'down_proj'] }, weight: -0.5 },
+        ],
+    },
     { name: 'prompt', shape: 'mha-tied', modules: [{ method: 'prompt', options: { num_virtual_tokens: 4 } }] },
     { name: 'prefix', shape: 'gqa-odd', modules: [{ method: 'prefix', options: { num_virtual_tokens: 4 } }] },
-    { name: 'prefix by projection', shape: 'headdim-gqa', modules: [{ method: 'prefix', options: { num_virtual_tokens: 3, prefix_projection: true } }] },
+    {
+        name: 'prefix by projection',
+        shape: 'headdim-gqa',
+        modules: [{ method: 'prefix', options: { num_virtual_tokens: 3, prefix_projection: true } }],
+    },
     { name: 'ia3', shape: 'gqa-odd', modules: [{ method: 'ia3' }] },
     { name: 'ia3 without a feed-forward map', shape: 'gqa-odd', modules: [{ method: 'ia3', options: { target_modules: 'k_proj' } }] },
     { name: 'ia3 of some layers', shape: 'gqa-odd', modules: [{ method: 'ia3', options: { target_modules: ['k_proj', 'layers.2.mlp.down_proj'] } }] },
@@ -53,8 +114,16 @@ const PLANS = [
     { name: 'lora + prompt', shape: 'gqa-odd', modules: [{ method: 'lora' }, { method: 'prompt', options: { num_virtual_tokens: 3 } }] },
     { name: 'lora + prefix', shape: 'headdim-gqa', modules: [{ method: 'lora' }, { method: 'prefix', options: { num_virtual_tokens: 2 } }] },
     ...['houlsby', 'pfeiffer', 'parallel'].flatMap((variant) => ['mha-tied', 'gqa-odd', 'llama3-rope'].map((shape) => (
-        { name: `adapter ${variant} ${shape}`, shape, modules: [{ method: 'adapter', options: { variant, bottleneck_size: 6 } }], adapterhub: true }))),
-    { name: 'adapter with a learned scale', shape: 'mha-tied', modules: [{ method: 'adapter', options: { variant: 'parallel', bottleneck_size: 5, learned_scale: true } }], adapterhub: true },
+        {
+            name: `adapter ${variant} ${shape}`, shape,
+            modules: [{ method: 'adapter', options: { variant, bottleneck_size: 6 } }], adapterhub: true,
+        }))),
+    {
+        name: 'adapter with a learned scale',
+        shape: 'mha-tied',
+        modules: [{ method: 'adapter', options: { variant: 'parallel', bottleneck_size: 5, learned_scale: true } }],
+        adapterhub: true,
+    },
 ];
 
 /** Trains the modules for a few steps, so that no init that does nothing hides anything. @param {any} core */
@@ -70,7 +139,9 @@ function train(core) {
 async function prepare(plan, dir) {
     const core = await openCore();
     core.loadModel(modelFiles(join(GOLDEN, 'models', plan.shape)));
-    const modules = plan.modules.map(({ method, options = {} }, k) => core.ask('pl_module_add', [], { method, options, name: `m${k}`, seed: k + 1, trainable: true }));
+    const modules = plan.modules.map(({ method, options = {} }, k) =>
+        core.ask('pl_module_add', [], { method, options, name: `m${k}`, seed: k + 1, trainable: true }),
+    );
     if (modules.length) train(core);
     modules.forEach(({ id }, k) => core.ask('pl_module_set', [id], { weight: plan.modules[k].weight ?? 1 }));
     if (plan.merged) core.ask('pl_merge_modules', [], modules.map((m) => m.id));
@@ -82,13 +153,19 @@ async function prepare(plan, dir) {
         const folder = join(dir, `adapter${k}`);
         mkdirSync(folder);
         writeFileSync(join(folder, 'adapter_config.json'), core.bytes('pl_module_export_config', id));
-        writeFileSync(join(folder, plan.adapterhub ? 'adapter.safetensors' : 'adapter_model.safetensors'), core.bytes('pl_module_export_weights', id));
+        writeFileSync(
+            join(folder, plan.adapterhub ? 'adapter.safetensors' : 'adapter_model.safetensors'),
+            core.bytes('pl_module_export_weights', id),
+        );
         return plan.modules[k].weight === undefined ? folder : `${folder}:${plan.modules[k].weight}`;
     });
     const logits = core.logits(Int32Array.from(TOKENS));
     const vocab = logits.length / TOKENS.length;
     const expected = join(dir, 'logits.json');
-    writeFileSync(expected, JSON.stringify({ tokens: TOKENS, logits: TOKENS.map((_, i) => Array.from(logits.subarray(i * vocab, (i + 1) * vocab))) }));
+    writeFileSync(
+        expected,
+        JSON.stringify({ tokens: TOKENS, logits: TOKENS.map((_, i) => Array.from(logits.subarray(i * vocab, (i + 1) * vocab))) }),
+    );
     core.free();
     return { name: plan.name, model: join(dir, 'model'), adapters, expected, tolerance: 2e-5 };
 }

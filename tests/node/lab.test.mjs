@@ -8,7 +8,10 @@ import { Lab } from '../../web/lib/lab.js';
 import { fromLink } from '../../web/lib/store.js';
 
 const models = join(dirname(fileURLToPath(import.meta.url)), '../../models');
-const settings = { model: 'stories-300k', task: 'pirate', steps: 12, batch_size: 4, lr: 0.01, workers: 1, options: { rank: 8, alpha: 16, target_modules: ['q_proj', 'v_proj'] } };
+const settings = {
+  model: 'stories-300k', task: 'pirate', steps: 12, batch_size: 4, lr: 0.01, workers: 1,
+  options: { rank: 8, alpha: 16, target_modules: ['q_proj', 'v_proj'] },
+};
 /** @type {Lab} */
 let lab;
 before(async () => {
@@ -154,7 +157,11 @@ test('stop: the status leaves training at once, and the last held-out loss is th
   const without = await lab.train();
   /** @type {any} */ (session).evaluate = evaluate;
   lab.removeEventListener('step', stopAt);
-  assert.deepEqual([without?.status, lab.status, without?.validations.map(({ step }) => step)], ['stopped', 'ready', [0]], 'without it the run is kept all the same');
+  assert.deepEqual(
+    [without?.status, lab.status, without?.validations.map(({ step }) => step)],
+    ['stopped', 'ready', [0]],
+    'without it the run is kept all the same',
+  );
   lab.set({ steps });
   await idle();
 });
@@ -178,7 +185,12 @@ test('scored aside: the run and, once, the model alone; it delays nothing, what 
   lab.baseScores.clear();
   delete run.base_score;
   let asked = /** @type {Promise<string> | null} */ (null);
-  const cut = lab.scoreAside({ limit: 24, onProgress: (done, total) => { if (run.score !== null && total === 24 && ++items === 3 + 24 + 2) asked = lab.ask(lab.sample.prompt); } });
+  const cut = lab.scoreAside({
+    limit: 24,
+    onProgress: (done, total) => {
+      if (run.score !== null && total === 24 && ++items === 3 + 24 + 2) asked = lab.ask(lab.sample.prompt);
+    },
+  });
   await assert.rejects(cut, { code: 'aborted' });
   assert.equal(await asked, words, 'ended while the model alone was scored, the trained part is back');
   lab.removeEventListener('failure', failed);
@@ -191,13 +203,28 @@ test('scored aside: the run and, once, the model alone; it delays nothing, what 
 test('impossible settings from outside: corrected with one notice each time, at the start and later; the rest is loaded', async () => {
   const own = new Lab({ base: models });
   const told = /** @type {any[]} */ ([]);
-  own.addEventListener('notice', (event) => told.push(/** @type {CustomEvent} */ (event).detail.corrections.map(({ key, values }) => [key, values.name, values.to])));
+  own.addEventListener('notice', (event) =>
+    told.push(/** @type {CustomEvent} */ (event).detail.corrections.map(({ key, values }) => [key, values.name, values.to])),
+  );
   try {
     own.set({ model: 'stories-300k', task: 'nope', method: 'banana', options: { rank: 9999, foo: 1 } });
-    assert.deepEqual([own.state.method, told], ['lora', [[['correct.choice', 'method', undefined]]]], 'an unknown method is known to be one before there is an engine');
+    assert.deepEqual(
+      [own.state.method, told],
+      ['lora', [[['correct.choice', 'method', undefined]]]],
+      'an unknown method is known to be one before there is an engine',
+    );
     await own.ready();
-    assert.deepEqual(told.slice(1), [[['correct.absent', 'task', undefined]], [['correct.range', 'rank', '1024'], ['correct.unknown', 'foo', undefined]]]);
-    assert.deepEqual([own.status, own.state.task, own.state.options, own.description.modules[0].options.rank], ['ready', 'pirate', { rank: 1024 }, 1024]);
+    assert.deepEqual(told.slice(1), [
+      [['correct.absent', 'task', undefined]],
+      [
+        ['correct.range', 'rank', '1024'],
+        ['correct.unknown', 'foo', undefined],
+      ],
+    ]);
+    assert.deepEqual(
+      [own.status, own.state.task, own.state.options, own.description.modules[0].options.rank],
+      ['ready', 'pirate', { rank: 1024 }, 1024],
+    );
     await own.follow(fromLink('#v=1&m=prompt&vt=99999&n=9999'));
     await own.during(null, async () => {});
     assert.deepEqual(told.slice(3), [[['correct.range', 'steps', '5000'], ['correct.range', 'num_virtual_tokens', '1024']]]);
@@ -285,7 +312,8 @@ test('a custom prompt: the model alone before, the trained one after, for every 
   }
 });
 
-test('own text: few examples leave no held-out part behind; unusable ones are refused and everything stays; it comes back after other tasks', async () => {
+test('own text: few examples leave no held-out part behind; unusable ones are refused and everything stays; it comes back ' +
+  'after other tasks', async () => {
   lab.set({ method: 'lora', task: 'pirate', prompt: '' });
   await idle();
   await lab.useData(Array.from({ length: 4 }, (_, i) => ({ prompt: `Cat ${i}`, completion: ' sat.' })), 'four');

@@ -10,6 +10,7 @@ import { ACTIONS, facts, holds, isRight, keepSettings, readLesson, rightAnswer, 
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const folder = join(root, 'web/content/lessons');
+const SLOW = { timeout: 240_000 };
 const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
 
 test('there are at least six lessons, each named as its file', () => {
@@ -18,7 +19,7 @@ test('there are at least six lessons, each named as its file', () => {
 });
 
 for (const file of files) {
-  test(`${file}: steps can be done, conditions are met, answers are right`, { timeout: 240_000 }, async () => {
+  test(`${file}: steps can be done, conditions are met, answers are right`, SLOW, async () => {
     const lesson = readLesson(JSON.parse(readFileSync(join(folder, file), 'utf8')));
     const lab = new Lab({ base: join(root, 'models') });
     const notices = /** @type {string[]} */ ([]);
@@ -33,7 +34,12 @@ for (const file of files) {
         const known = facts(lab);
         const where = `${lesson.id}, step ${i + 1}: ${JSON.stringify(known)}`;
         assert.ok(holds(known, step.wait?.cond), `condition of ${where}`);
-        for (const path of step.show ?? []) assert.equal(typeof path.split('.').reduce((value, key) => value?.[key], /** @type {any} */ (known)), 'number', `${path} in ${where}`);
+        for (const path of step.show ?? [])
+          assert.equal(
+            typeof path.split('.').reduce((value, key) => value?.[key], /** @type {any} */ (known)),
+            'number',
+            `${path} in ${where}`,
+          );
         if (!step.check) continue;
         assert.ok(holds(known, step.check.proof), `proof of ${where}`);
         const answer = rightAnswer(step.check, known);
@@ -52,7 +58,7 @@ for (const file of files) {
 /** What the first lesson promises is seen only if the score of the task's own metric at least doubles and is no sliver. */
 const CLEARLY = Object.freeze({ times: 2, more: 0.1 });
 
-test("the first lesson trains the task's preset on the page's model, and it talks like a pirate by the task's own metric", { timeout: 240_000 }, async () => {
+test("the first lesson trains the task's preset on the page's model, and it talks like a pirate by the task's own metric", SLOW, async () => {
   const lesson = readLesson(JSON.parse(readFileSync(join(folder, 'first-run.json'), 'utf8')));
   const lab = new Lab({ base: join(root, 'models') });
   try {
@@ -76,7 +82,8 @@ test("the first lesson trains the task's preset on the page's model, and it talk
   }
 });
 
-test('leaving a lesson puts the settings back that it changed, and the weights that were in the model; nothing else', { timeout: 120_000 }, async () => {
+const leaving = { timeout: 120_000 };
+test('leaving a lesson puts the settings back that it changed, and the weights that were in the model; nothing else', leaving, async () => {
   const lesson = readLesson({ id: 'x', title: 'X', steps: [{ text: 'a', set: { method: 'prompt', task: 'mood', steps: 400 }, do: 'train' }] });
   const lab = new Lab({ base: join(root, 'models') });
   Object.assign(lab.state, { model: 'stories-300k', method: 'lora', options: { rank: 3 }, steps: 2, batch_size: 2, seed: 9 });
@@ -93,7 +100,10 @@ test('leaving a lesson puts the settings back that it changed, and the weights t
     await back(); // in mid-training
     assert.equal((await training).status, 'stopped');
     const { method, options, task, steps, batch_size, seed, theme } = lab.state;
-    assert.deepEqual({ method, options, task, steps, batch_size, seed, theme }, { method: 'lora', options: { rank: 3 }, task: 'pirate', steps: 2, batch_size: 2, seed: 9, theme: 'dark' });
+    assert.deepEqual(
+      { method, options, task, steps, batch_size, seed, theme },
+      { method: 'lora', options: { rank: 3 }, task: 'pirate', steps: 2, batch_size: 2, seed: 9, theme: 'dark' },
+    );
     assert.equal(lab.run, run);
     assert.equal(lab.description.modules[0].options.rank, 3);
   } finally {

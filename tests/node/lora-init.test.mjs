@@ -66,7 +66,10 @@ test('two workers train what one trains', async () => {
     for (const workers of [1, 2]) {
         const session = await PeftLab.load(STORIES);
         await session.addModule('lora', { rank: 4, init: 'pissa' });
-        await session.setData('train', [{ prompt: 'The cat', completion: ' sat on the mat.', line: 1 }, { prompt: 'A dog', completion: ' ran home.', line: 2 }]);
+        await session.setData('train', [
+            { prompt: 'The cat', completion: ' sat on the mat.', line: 1 },
+            { prompt: 'A dog', completion: ' ran home.', line: 2 },
+        ]);
         await session.train({ steps: 3, batch_size: 4, shards: 2, lr: 1e-2, workers });
         hashes.push(await weightHash(session));
         session.close();
@@ -87,7 +90,10 @@ test('the file is a plain LoRA of twice the rank: it works on the untouched base
             const files = await session.exportAdapter(id);
             const saved = parse(files['adapter_config.json']);
             const more = use_rslora ? Math.SQRT2 : 2;
-            assert.deepEqual([saved.init_lora_weights, saved.r, saved.lora_alpha, saved.rank_pattern, saved.alpha_pattern], [true, 6, 5 * more, { v_proj: 4 }, { v_proj: 3 * more }]);
+            assert.deepEqual(
+                [saved.init_lora_weights, saved.r, saved.lora_alpha, saved.rank_pattern, saved.alpha_pattern],
+                [true, 6, 5 * more, { v_proj: 4 }, { v_proj: 3 * more }],
+            );
             const counted = await session.countFor({ config, method: 'lora', options });
             assert.equal(counted.trainable, parameters);
             assert.equal(counted.file_bytes.fp32, files['adapter_model.safetensors'].length);
@@ -105,7 +111,10 @@ test('the file is a plain LoRA of twice the rank: it works on the untouched base
 
 test("peft's words on reading: capitals, starts that leave the base alone", async () => {
     const session = await tiny();
-    const [config, weights] = [parse(await readFile(new URL('adapter_config.json', golden))), new Uint8Array(await readFile(new URL('adapter_model.safetensors', golden)))];
+    const [config, weights] = [
+        parse(await readFile(new URL('adapter_config.json', golden))),
+        new Uint8Array(await readFile(new URL('adapter_model.safetensors', golden))),
+    ];
     /** @param {any} change */
     const read = async (change) => {
         await session.clear();

@@ -26,7 +26,8 @@ test('origins: only well-formed ones are read', () => {
 test('a host that is not allowed gets no answer and changes nothing', () => {
     const lab = fakeLab();
     const handle = messageHandler({ lab: /** @type {any} */ (lab), allow: [HOST] });
-    for (const origin of ['https://evil.example', 'null', '', `${HOST}.evil.example`]) assert.equal(handle({ origin, data: { peft: 1, id: 1, type: 'peft:train' } }), null);
+    for (const origin of ['https://evil.example', 'null', '', `${HOST}.evil.example`])
+        assert.equal(handle({ origin, data: { peft: 1, id: 1, type: 'peft:train' } }), null);
     assert.deepEqual(lab.calls, []);
 });
 
@@ -51,7 +52,18 @@ test('malformed messages are ignored; a flood is cut off', () => {
     const handle = messageHandler({ lab: /** @type {any} */ (lab), allow: [HOST], now: () => time });
     const cyclic = /** @type {any} */ ({ peft: 1, type: 'peft:getState' });
     cyclic.self = cyclic;
-    for (const data of [null, 1, 'peft:train', [], {}, { peft: 2, id: 1, type: 'peft:train' }, { peft: 1, type: 'peft:train' }, { peft: 1, id: {}, type: 'peft:train' }, cyclic]) assert.equal(handle({ origin: HOST, data }), null);
+    for (const data of [
+        null,
+        1,
+        'peft:train',
+        [],
+        {},
+        { peft: 2, id: 1, type: 'peft:train' },
+        { peft: 1, type: 'peft:train' },
+        { peft: 1, id: {}, type: 'peft:train' },
+        cyclic,
+    ])
+        assert.equal(handle({ origin: HOST, data }), null);
     let answered = 0;
     for (let i = 0; i < 10_000; i++) answered += handle({ origin: HOST, data: { peft: 1, id: i, type: 'peft:getState' } }) ? 1 : 0;
     assert.equal(answered, 20);
@@ -67,7 +79,11 @@ test('without a list a host may look and not touch; the user\'s own words are no
     const seen = /** @type {any} */ (handle({ origin: HOST, data: { peft: 1, id: 1, type: 'peft:getState' } }));
     assert.equal(seen.state.method, 'lora');
     assert.ok(!JSON.stringify(seen).includes('secret'));
-    for (const type of ['peft:set', 'peft:setState', 'peft:train', 'peft:stop']) assert.match(/** @type {any} */ (handle({ origin: HOST, data: { peft: 1, id: 1, type, state: {} } })).message, /only be read/);
+    for (const type of ['peft:set', 'peft:setState', 'peft:train', 'peft:stop'])
+        assert.match(
+            /** @type {any} */ (handle({ origin: HOST, data: { peft: 1, id: 1, type, state: {} } })).message,
+            /only be read/,
+        );
     assert.deepEqual(lab.calls, []);
 });
 

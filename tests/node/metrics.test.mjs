@@ -66,7 +66,11 @@ test('turtle: the program is executed', () => {
     const same = (a, b) => samePath(runTurtle(a), runTurtle(b));
     assert.ok(same('F1 F2', 'F3') && same('L L', 'R R') && same('L L L F2', 'R F2'));
     assert.ok(!same('F3', 'F2') && !same('F3 L', 'F3') && !same('F1', 'L L B1') && !same('X', 'X'));
-    const result = score({ id: 'turtle-path' }, [{ completion: ' F3 L' }, { completion: ' L L' }, { completion: ' B2' }], [' F1 F2 L', ' R R', ' go']);
+    const result = score(
+        { id: 'turtle-path' },
+        [{ completion: ' F3 L' }, { completion: ' L L' }, { completion: ' B2' }],
+        [' F1 F2 L', ' R R', ' go'],
+    );
     near(result.score, 2 / 3);
     near(result.valid, 2 / 3);
 });

@@ -28,8 +28,13 @@ const textsOf = (file) => readFileSync(path(`tasks/${file}`), 'utf8').split('\n'
 
 test('every model and every PEFT adapter has its golden figures', () => {
     assert.deepEqual(Object.keys(golden.models).sort(), MODEL_LIST.map((/** @type {any} */ m) => m.name).sort(), AGAIN);
-    assert.deepEqual(Object.keys(golden.adapters).sort(),
-        ADAPTER_LIST.filter((/** @type {any} */ a) => a.files.includes('adapter_model.safetensors')).map((/** @type {any} */ a) => a.name).sort(), AGAIN);
+    assert.deepEqual(
+        Object.keys(golden.adapters).sort(),
+        ADAPTER_LIST.filter((/** @type {any} */ a) => a.files.includes('adapter_model.safetensors'))
+            .map((/** @type {any} */ a) => a.name)
+            .sort(),
+        AGAIN,
+    );
 });
 
 for (const [name, want] of Object.entries(/** @type {Record<string, any>} */ (golden.models))) {
@@ -40,7 +45,10 @@ for (const [name, want] of Object.entries(/** @type {Record<string, any>} */ (go
         assert.deepEqual(Array.from((await session.logits({ text: want.text })).tokens), want.ids);
         const far = await gap(session, want.ids, want.logits);
         assert.ok(far < 1e-4, `largest difference of logits ${far}`);
-        const files = readdirSync(path('tasks'), { recursive: true }).map(String).filter((file) => file.endsWith('.jsonl')).map((file) => file.replaceAll('\\', '/'));
+        const files = readdirSync(path('tasks'), { recursive: true })
+            .map(String)
+            .filter((file) => file.endsWith('.jsonl'))
+            .map((file) => file.replaceAll('\\', '/'));
         assert.deepEqual(Object.keys(want.tasks).sort(), files.sort(), AGAIN);
         for (const [file, { texts, sha256: hash }] of Object.entries(/** @type {Record<string, any>} */ (want.tasks))) {
             const ids = [];

@@ -1,4 +1,5 @@
-// The native build (gcc or clang, vector extensions) and the WASM build train the same bits: 50 steps of every method, then the whole state is compared.
+// The native build (gcc or clang, vector extensions) and the WASM build train the same bits: 50 steps of every method,
+// then the whole state is compared.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -18,9 +19,13 @@ before(() => execFileSync('make', ['-s', '-f', 'src/Makefile', 'MODE=native', 'c
 const TRAIN = { steps: 50, batch_size: 6, shards: 3, lr: 5e-3, schedule: 'cosine', warmup_steps: 3, weight_decay: 0.01, seed: 3 };
 /** @type {[string, string, object][]} */
 const CASES = [
-    ['lora', 'gqa-odd', { rank: 4, dropout: 0.1, target_modules: 'all-linear' }], ['lora', 'mha-tied', { rank: 4, use_dora: true }], ['prompt', 'headdim-gqa', { num_virtual_tokens: 3 }],
-    ['prefix', 'gqa-odd', { num_virtual_tokens: 3, prefix_projection: true, prefix_init: 'random' }], ['adapter', 'llama3-rope', { bottleneck_size: 4, non_linearity: 'gelu', dropout: 0.1 }],
-    ['lora', 'gqa-odd', { init: 'pissa', rank: 4, target_modules: 'all-linear' }], ['lora', 'headdim-gqa', { init: 'olora', rank: 5, use_rslora: true }], ['lora', 'llama3-rope', { init: 'orthogonal', rank: 6 }],
+    ['lora', 'gqa-odd', { rank: 4, dropout: 0.1, target_modules: 'all-linear' }],
+    ['lora', 'mha-tied', { rank: 4, use_dora: true }], ['prompt', 'headdim-gqa', { num_virtual_tokens: 3 }],
+    ['prefix', 'gqa-odd', { num_virtual_tokens: 3, prefix_projection: true, prefix_init: 'random' }],
+    ['adapter', 'llama3-rope', { bottleneck_size: 4, non_linearity: 'gelu', dropout: 0.1 }],
+    ['lora', 'gqa-odd', { init: 'pissa', rank: 4, target_modules: 'all-linear' }],
+    ['lora', 'headdim-gqa', { init: 'olora', rank: 5, use_rslora: true }],
+    ['lora', 'llama3-rope', { init: 'orthogonal', rank: 6 }],
     ['ia3', 'gqa-odd', {}], ['norms', 'mha-tied', {}], ['full', 'gqa-odd', {}],
 ];
 
@@ -46,7 +51,8 @@ for (const [method, shape, options] of CASES) {
         session.close();
         const [state, out] = [join(folder, 'state'), join(folder, 'logits')];
         await native([
-            `model ${GOLDEN}${shape}`, 'data train', ...examples.map((ids) => `tokens train 2 ${ids.join(',')}`), `module ${JSON.stringify({ method, options, seed: 9 })}`,
+            `model ${GOLDEN}${shape}`, 'data train', ...examples.map((ids) => `tokens train 2 ${ids.join(',')}`),
+            `module ${JSON.stringify({ method, options, seed: 9 })}`,
             `train ${JSON.stringify(TRAIN)}`, 'steps 50', `snapshot ${state}`, `logits ${out} ${examples[0].join(',')}`,
         ]);
         assert.equal(sha(new Uint8Array(await readFile(state))), sha(wasm));

@@ -19,8 +19,11 @@ after(() => rmSync(folder, { recursive: true }));
 function train(name, content, ...more) {
     writeFileSync(join(folder, name), content);
     return new Promise((resolve) => {
-        execFile(process.execPath, [CLI, 'train', '--model', MODEL, '--task', join(folder, name), '--steps', '1', '--no-metrics', ...more], (error, out, err) =>
-            resolve({ code: Number(error?.code ?? 0), out, err }));
+        execFile(
+            process.execPath,
+            [CLI, 'train', '--model', MODEL, '--task', join(folder, name), '--steps', '1', '--no-metrics', ...more],
+            (error, out, err) => resolve({ code: Number(error?.code ?? 0), out, err }),
+        );
     });
 }
 
@@ -42,7 +45,10 @@ test('one line that is too long is refused with its number, its neighbours are k
 });
 
 test('statistics come before training: examples, tokens, what the loss covers, cut and double ones', async () => {
-    const { out } = await train('long.jsonl', ['one', 'one', 'word '.repeat(3000)].map((c) => `${JSON.stringify({ prompt: 'Say it: ', completion: c })}\n`).join(''));
+    const { out } = await train(
+        'long.jsonl',
+        ['one', 'one', 'word '.repeat(3000)].map((c) => `${JSON.stringify({ prompt: 'Say it: ', completion: c })}\n`).join(''),
+    );
     const [line, next] = out.split('\n');
     assert.match(line, /^data: 3 examples; \d+ tokens, the loss is on \d+; longest 512; 1 cut at the context's length; 1 duplicate$/);
     assert.match(next, /^training /);
@@ -64,12 +70,23 @@ test('a .json array is read like .jsonl, each problem with its item and its line
     const text = '[\n {"prompt": "a [", "completion": "b \\" ],"},\n 5, {"text": "c"},\r\n\n{"prompt":\n"p", "completion": ["x"]}, {"text": " "}]';
     const { examples, problems } = parseData(text, 'json');
     assert.deepEqual(examples, [{ prompt: 'a [', completion: 'b " ],', line: 2 }, { text: 'c', line: 3 }]);
-    assert.deepEqual(problems.map(({ line, message }) => `${line} ${message}`), ['3 item 2: must be an object', '5 item 4: "completion" must be a text', '6 item 5: the text is empty']);
+    assert.deepEqual(
+        problems.map(({ line, message }) => `${line} ${message}`),
+        ['3 item 2: must be an object', '5 item 4: "completion" must be a text', '6 item 5: the text is empty'],
+    );
     assert.equal(parseData('{"text": "a"}\n{"text": "b"}', 'json').examples.length, 2, '.jsonl under another name');
     assert.throws(() => parseData('[{"text": "a"}', 'json'), /line 1: not JSON/);
     assert.throws(() => parseData(`["${'\\\\'.repeat(1e6)}"]`, 'json'), /item 1: must be an object/);
-    assert.deepEqual(['a.JSONL', 'b.ndjson', 'c.json', 'd.txt', 'e.csv', 'f', 'g.v2/h'].map(formatOf), ['jsonl', 'jsonl', 'json', 'txt', 'csv', 'txt', 'txt']);
-    for (const name of ['x.docx', 'x.tar.gz', 'x.constructor']) assert.throws(() => formatOf(name), (/** @type {any} */ error) => error.code === 'format' && /are not read/.test(error.message) && /\.txt/.test(error.hint), name);
+    assert.deepEqual(['a.JSONL', 'b.ndjson', 'c.json', 'd.txt', 'e.csv', 'f', 'g.v2/h'].map(formatOf), [
+        'jsonl', 'jsonl', 'json', 'txt', 'csv', 'txt', 'txt',
+    ]);
+    for (const name of ['x.docx', 'x.tar.gz', 'x.constructor'])
+        assert.throws(
+            () => formatOf(name),
+            (/** @type {any} */ error) =>
+                error.code === 'format' && /are not read/.test(error.message) && /\.txt/.test(error.hint),
+            name,
+        );
     const { code, out, err } = await train('array.json', JSON.stringify([{ prompt: 'Cat', completion: ' arr' }, { prompt: 'Dog' }, { text: 'Cow' }]));
     assert.equal(code, 0, err);
     assert.match(out, /^data: 2 examples/);
@@ -81,9 +98,16 @@ test('options of methods: joined help with every default, patterns in --combine,
     const spec = methodSpec(await session.describeStatic());
     session.close();
     assert.match(spec['num-virtual-tokens'].help, /^prompt: .*\(default 20\) \| prefix: .*\(default 10\)$/);
-    for (const method of ['lora', 'adapter', 'ia3', 'norms']) assert.match(spec['target-modules'].help, new RegExp(`(^|\\| )${method}: [^|]+\\(default [a-z_,]+\\)`));
-    assert.deepEqual(parseCombine('lora:rank_pattern=q_proj=3,up_proj=4,alpha=8,r=2', spec), { method: 'lora', options: { rank_pattern: { q_proj: 3, up_proj: 4 }, alpha: 8, rank: 2 } });
-    assert.deepEqual(parseCombine('lora:rank_pattern={"q_proj":3,"v_proj":5};layers_to_transform=0,1', spec).options, { rank_pattern: { q_proj: 3, v_proj: 5 }, layers_to_transform: [0, 1] });
+    for (const method of ['lora', 'adapter', 'ia3', 'norms'])
+        assert.match(spec['target-modules'].help, new RegExp(`(^|\\| )${method}: [^|]+\\(default [a-z_,]+\\)`));
+    assert.deepEqual(parseCombine('lora:rank_pattern=q_proj=3,up_proj=4,alpha=8,r=2', spec), {
+        method: 'lora',
+        options: { rank_pattern: { q_proj: 3, up_proj: 4 }, alpha: 8, rank: 2 },
+    });
+    assert.deepEqual(parseCombine('lora:rank_pattern={"q_proj":3,"v_proj":5};layers_to_transform=0,1', spec).options, {
+        rank_pattern: { q_proj: 3, v_proj: 5 },
+        layers_to_transform: [0, 1],
+    });
     assert.throws(() => parseCombine('lora:rank_pattern=q_proj', spec), /--rank-pattern looks like/);
     assert.throws(() => parse(['--taks', 'x'], { task: { kind: 'string', help: '' }, seed: { kind: 'int', help: '' } }), /did you mean --task\?/);
     assert.throws(() => parse(['--tsak', 'x'], { task: { kind: 'string', help: '' }, seed: { kind: 'int', help: '' } }), /did you mean --task\?/);

@@ -38,11 +38,24 @@ test('session files: own data and runs come back; foreign, newer and edited ones
     assert.equal(JSON.stringify(other.state), before);
 
     const session = JSON.parse(strFromU8(unzipSync(bytes)['session.json']));
-    session.runs = [{ id: 77, method: { evil: 1 }, losses: [{ step: 'x', loss: null }], sample: { after: 5 }, options: { __proto__: { x: 1 }, rank: 4 }, status: '<b>' }, null];
+    session.runs = [
+      {
+        id: 77,
+        method: { evil: 1 },
+        losses: [{ step: 'x', loss: null }],
+        sample: { after: 5 },
+        options: { __proto__: { x: 1 }, rank: 4 },
+        status: '<b>',
+      },
+      null,
+    ];
     session.state = { method: 'lora', rank: '"><script>', nonsense: 1 };
     await unpackSession(other, zipSync({ 'session.json': strToU8(JSON.stringify(session)) }));
     const read = other.runs.find((run) => run.id === 77);
-    assert.deepEqual([read?.method, read?.status, read?.losses, read?.options], ['', 'stopped', [{ step: 0, loss: 0, bits_per_byte: 0 }], { rank: 4 }]);
+    assert.deepEqual(
+      [read?.method, read?.status, read?.losses, read?.options],
+      ['', 'stopped', [{ step: 0, loss: 0, bits_per_byte: 0 }], { rank: 4 }],
+    );
   } finally {
     lab.close();
     other.close();
@@ -107,9 +120,16 @@ test('embed code: names and addresses are escaped for where they stand; own data
   assert.deepEqual(settings, { method: 'lora"><script>', hide: 'lr', rank: '4' });
   const codes = embedCode({ page: 'https://x.example/a"b/', element: 'playground', link: '#v=1&m=lora', settings });
   assert.equal(codes.length, 13);
-  for (const { id, code } of codes) if (!['myst', 'mystwidget', 'jupyter', 'anywidget', 'marimo', 'docusauruscomponent'].includes(id)) assert.ok(!/a"b|"><script>/.test(code), `${id}: ${code}`);
+  for (const { id, code } of codes)
+    if (!['myst', 'mystwidget', 'jupyter', 'anywidget', 'marimo', 'docusauruscomponent'].includes(id))
+      assert.ok(!/a"b|"><script>/.test(code), `${id}: ${code}`);
   assert.match(codes[0].code, /#v=1&amp;m=lora/);
   // In JSX a string of unusual characters is a JavaScript one.
   assert.match(/** @type {any} */ (codes.find(({ id }) => id === 'docusauruscomponent')).code, /method=\{"lora\\"><script>"\}/);
-  assert.deepEqual(attributesOf({ ...defaults(), lr: 0.01, batch_size: 4, options: { rank: 2, use_dora: true } }), { lr: '0.01', 'batch-size': '4', rank: '2', options: '{"use_dora":true}' });
+  assert.deepEqual(attributesOf({ ...defaults(), lr: 0.01, batch_size: 4, options: { rank: 2, use_dora: true } }), {
+    lr: '0.01',
+    'batch-size': '4',
+    rank: '2',
+    options: '{"use_dora":true}',
+  });
 });

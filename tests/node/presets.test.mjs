@@ -36,7 +36,11 @@ test('presets train and meet their margins with seed 1', async (t) => {
     const { rows } = task(row.task).results;
     const [base, recorded] = ['base', row.method].map((method) => rows.find((/** @type {any} */ r) => r.method === method));
     t.diagnostic(`${row.task} ${row.method}: score ${row.score}, loss ${row.loss}`);
-    if (recorded.margin.loss) assert.ok(base.loss - row.loss >= recorded.margin.loss, `${row.task} ${row.method}: loss ${row.loss}, base ${base.loss}, margin ${recorded.margin.loss}`);
+    if (recorded.margin.loss)
+      assert.ok(
+        base.loss - row.loss >= recorded.margin.loss,
+        `${row.task} ${row.method}: loss ${row.loss}, base ${base.loss}, margin ${recorded.margin.loss}`,
+      );
     if (recorded.margin.score) assert.ok(row.score - base.score.mean >= recorded.margin.score, `${row.task} ${row.method}: score ${row.score}`);
     assert.equal(row.score, recorded.score.seed_1, `${row.task} ${row.method}: the score of seed 1, which the card shows`);
     assert.ok(Math.abs(row.loss - recorded.loss_seed_1) < 1e-9, `${row.task} ${row.method}: loss ${row.loss}, recorded ${recorded.loss_seed_1}`);

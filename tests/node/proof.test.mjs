@@ -9,6 +9,7 @@ import { checkGradients, GRADIENT_LIMIT, hash, prove } from '../../web/lib/proof
 import { loadTask, PeftLab } from '../../web/engine/index.js';
 import { ROOT } from './lib/golden.mjs';
 
+const SLOW = { timeout: 120_000 };
 await bringSentences();
 
 const record = JSON.parse(readFileSync(join(ROOT, 'web/content/recorded/proof.json'), 'utf8'));
@@ -24,7 +25,8 @@ after(() => session.close());
 
 /** The session with its gradients changed on the way. @param {(values: Float32Array) => void} change */
 const tampered = (change) => /** @type {any} */ ({
-  evaluate: (/** @type {any} */ args) => session.evaluate(args), tensor: (/** @type {any[]} */ ...args) => session.tensor(.../** @type {[any, any]} */ (args)),
+  evaluate: (/** @type {any} */ args) => session.evaluate(args),
+  tensor: (/** @type {any[]} */ ...args) => session.tensor(.../** @type {[any, any]} */ (args)),
   async request(/** @type {string} */ command, /** @type {any} */ args) {
     const result = await session.request(command, args);
     if (command === 'gradient') change(result);
@@ -32,7 +34,7 @@ const tampered = (change) => /** @type {any} */ ({
   },
 });
 
-test('a gradient that is wrong is found: scaled, partly missing, one tensor turned round; the right one passes', { timeout: 120_000 }, async () => {
+test('a gradient that is wrong is found: scaled, partly missing, one tensor turned round; the right one passes', SLOW, async () => {
   await session.clear();
   await session.setData('proof', examples.slice(0, 16));
   const module = await session.addModule('lora', { target_modules: ['v_proj'] }, { seed: 1 });
@@ -41,7 +43,20 @@ test('a gradient that is wrong is found: scaled, partly missing, one tensor turn
   const right = await gap(() => {});
   assert.ok(right > 0 && right < GRADIENT_LIMIT, `${right}`);
   let calls = 0;
-  const wrong = [await gap((v) => v.forEach((x, i) => { v[i] = 1.05 * x; })), await gap((v) => v.fill(0, v.length / 2)), await gap((v) => { if (calls++ === 3) v.forEach((x, i) => { v[i] = -x; }); })];
+  const wrong = [
+    await gap((v) =>
+      v.forEach((x, i) => {
+        v[i] = 1.05 * x;
+      }),
+    ),
+    await gap((v) => v.fill(0, v.length / 2)),
+    await gap((v) => {
+      if (calls++ === 3)
+        v.forEach((x, i) => {
+          v[i] = -x;
+        });
+    }),
+  ];
   for (const worst of wrong) assert.ok(worst > GRADIENT_LIMIT, `${wrong}`);
   await assert.rejects(gap((v) => v.fill(0)), /no gradient at all/);
   const values = await session.tensor(module.id, module.tensors[0].name);
@@ -63,7 +78,7 @@ test('what is recorded is within its limits, for every method, and names its com
   assert.ok(record.against.cases > 10 && record.against.logits < 1e-4 && record.against.gradients < 1e-4);
 });
 
-test('training gives the recorded bits again (after a change of model or texts: node web/content/recorded/make-proof.mjs)', { timeout: 120_000 }, async () => {
+test('training gives the recorded bits again (after a change of model or texts: node web/content/recorded/make-proof.mjs)', SLOW, async () => {
   for (const method of ['lora', 'prompt']) {
     const known = record.proofs.find((/** @type {any} */ p) => p.method === method);
     const now = await prove(session, method, examples);
@@ -80,7 +95,8 @@ test("the engine's sentences about counts, memory and mixing have words in every
   for (const { name: shape } of shapes) {
     for (const [method, options] of [...methods.map((/** @type {any} */ m) => [m.name, {}]), ['lora', { init: 'pissa' }]]) {
       const request = { shape, methods: [{ method, options }] };
-      for (const report of [await session.countFor(request), await session.memoryFor(request)]) for (const text of report.assumptions) sentences.add(text);
+      for (const report of [await session.countFor(request), await session.memoryFor(request)])
+        for (const text of report.assumptions) sentences.add(text);
     }
   }
   assert.ok(sentences.size > 20);

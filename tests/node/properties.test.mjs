@@ -5,8 +5,12 @@ import { test } from 'node:test';
 import { addSequences, sequences, sha, tiny } from './lib/session.mjs';
 
 const METHODS = /** @type {[string, Record<string, any>][]} */ ([
-    ['lora', { rank: 3, target_modules: 'all-linear' }], ['lora', { rank: 2, use_dora: true }], ['lora', { rank: 2, loraplus_lr_ratio: 16 }], ['prompt', { num_virtual_tokens: 4 }], ['prefix', { num_virtual_tokens: 3 }],
-    ['adapter', { variant: 'houlsby', bottleneck_size: 3 }], ['adapter', { variant: 'parallel', bottleneck_size: 3, learned_scale: true }], ['adapter', { variant: 'per_linear', bottleneck_size: 2 }], ['ia3', {}], ['norms', {}],
+    ['lora', { rank: 3, target_modules: 'all-linear' }], ['lora', { rank: 2, use_dora: true }],
+    ['lora', { rank: 2, loraplus_lr_ratio: 16 }], ['prompt', { num_virtual_tokens: 4 }],
+    ['prefix', { num_virtual_tokens: 3 }],
+    ['adapter', { variant: 'houlsby', bottleneck_size: 3 }],
+    ['adapter', { variant: 'parallel', bottleneck_size: 3, learned_scale: true }],
+    ['adapter', { variant: 'per_linear', bottleneck_size: 2 }], ['ia3', {}], ['norms', {}],
 ]);
 
 /** @param {Uint8Array} file safetensors @returns {{names: string[], bytes: number}} in the order of their bytes */
@@ -19,7 +23,11 @@ function header(file) {
 
 test('21: k micro-batches of n are one batch of k n, weighted by tokens', async () => {
     const trained = [];
-    for (const options of [{ batch_size: 8, gradient_accumulation_steps: 1 }, { batch_size: 4, gradient_accumulation_steps: 2 }, { batch_size: 1, gradient_accumulation_steps: 8 }]) {
+    for (const options of [
+        { batch_size: 8, gradient_accumulation_steps: 1 },
+        { batch_size: 4, gradient_accumulation_steps: 2 },
+        { batch_size: 1, gradient_accumulation_steps: 8 },
+    ]) {
         const session = await tiny();
         await addSequences(session); // ragged: a mean of means would differ
         await session.addModule('lora', { rank: 3 });
@@ -31,7 +39,9 @@ test('21: k micro-batches of n are one batch of k n, weighted by tokens', async 
     }
     const [one, ...others] = trained;
     for (const other of others) {
-        other.losses.forEach((loss, i) => assert.ok(Math.abs(loss - one.losses[i]) < 1e-5 * one.losses[i], `step ${i + 1}: ${loss}, ${one.losses[i]}`));
+        other.losses.forEach((loss, i) =>
+            assert.ok(Math.abs(loss - one.losses[i]) < 1e-5 * one.losses[i], `step ${i + 1}: ${loss}, ${one.losses[i]}`),
+        );
         const worst = Math.max(...other.logits.map((v, i) => Math.abs(v - one.logits[i])));
         assert.ok(worst < 1e-4, String(worst));
     }
@@ -124,7 +134,10 @@ test('names from files: a snapshot cannot name a folder outside, an adapter with
     assert.equal(config.name, 'default');
     const weights = Buffer.from(files['adapter.safetensors']);
     for (let i = weights.indexOf('default'); i >= 0; i = weights.indexOf('default', i + 1)) weights.write('en@u p1', i);
-    const { module } = await session.importAdapter({ 'adapter_config.json': new TextEncoder().encode(JSON.stringify({ ...config, name: 'en@u p1' })), 'adapter.safetensors': new Uint8Array(weights) });
+    const { module } = await session.importAdapter({
+        'adapter_config.json': new TextEncoder().encode(JSON.stringify({ ...config, name: 'en@u p1' })),
+        'adapter.safetensors': new Uint8Array(weights),
+    });
     assert.equal(module.name, 'en_u_p1');
     session.close();
 });

@@ -128,7 +128,11 @@ test('one, two and three workers train the same weights', async () => {
     for (const workers of [1, 2, 3]) {
         const session = await PeftLab.load(STORIES);
         await session.addModule('lora', { rank: 2, dropout: 0.1 });
-        await session.setData('train', [{ prompt: 'The cat', completion: ' sat on the mat.', line: 1 }, { prompt: 'A dog', completion: ' ran home.', line: 2 }, { text: 'Once upon a time there was a bird.', line: 3 }]);
+        await session.setData('train', [
+            { prompt: 'The cat', completion: ' sat on the mat.', line: 1 },
+            { prompt: 'A dog', completion: ' ran home.', line: 2 },
+            { text: 'Once upon a time there was a bird.', line: 3 },
+        ]);
         await session.train({ steps: 4, batch_size: 6, shards: 3, lr: 1e-2, workers });
         hashes.push(await weightHash(session));
         session.close();
@@ -192,7 +196,14 @@ test('an exported adapter comes back equal, and exports to the same bytes', asyn
     const session = await tiny();
     await addSequences(session);
     const tokens = sequences(1, 101)[0];
-    for (const [method, options] of /** @type {[string, object][]} */ ([['lora', { rank: 3, alpha: 5, rank_pattern: { 'layers.1.self_attn.q_proj': 2 }, use_rslora: true }], ['lora', { use_dora: true }], ['prompt', {}], ['prefix', {}], ['ia3', {}], ['norms', {}], ['adapter', { variant: 'houlsby', bottleneck_size: 3 }], ['adapter', { variant: 'pfeiffer', bottleneck_size: 5 }], ['adapter', { variant: 'parallel', bottleneck_size: 5, learned_scale: true }], ['adapter', { variant: 'per_linear', bottleneck_size: 4 }]])) {
+    for (const [method, options] of /** @type {[string, object][]} */ ([
+        ['lora', { rank: 3, alpha: 5, rank_pattern: { 'layers.1.self_attn.q_proj': 2 }, use_rslora: true }],
+        ['lora', { use_dora: true }], ['prompt', {}], ['prefix', {}], ['ia3', {}], ['norms', {}],
+        ['adapter', { variant: 'houlsby', bottleneck_size: 3 }],
+        ['adapter', { variant: 'pfeiffer', bottleneck_size: 5 }],
+        ['adapter', { variant: 'parallel', bottleneck_size: 5, learned_scale: true }],
+        ['adapter', { variant: 'per_linear', bottleneck_size: 4 }],
+    ])) {
         await session.clear();
         const { id, name } = await session.addModule(method, options);
         await session.train({ ...RUN, steps: 3 });
@@ -308,7 +319,8 @@ test('(IA)3 files name as feed-forward what is targeted, spelt as there: peft co
 
 test('memory of a prefix: checkpointing is refused with it, so it is said and not counted', async () => {
     const session = await PeftLab.open(null, { inThread: true });
-    const need = (/** @type {string} */ method, /** @type {boolean} */ checkpointing, more = {}) => session.memoryFor({ shape: 'llama-2-7b', method, checkpointing, ...more });
+    const need = (/** @type {string} */ method, /** @type {boolean} */ checkpointing, more = {}) =>
+        session.memoryFor({ shape: 'llama-2-7b', method, checkpointing, ...more });
     const [plain, asked] = [await need('prefix', false), await need('prefix', true)];
     const REFUSED = 'Gradient checkpointing is refused with prefix tuning.';
     assert.deepEqual(asked, { ...plain, assumptions: [...plain.assumptions, REFUSED] });

@@ -29,7 +29,11 @@ test('patience: two seconds or ten times what is usual; a minute for what is not
 });
 
 test('silence: a known step is missed after two seconds, an unknown one after a minute, a slow one after ten times its time', () => {
-    for (const [message, quiet, lost] of /** @type {const} */ ([[{ doing: 'step', usual: 40 }, 2000, 2800], [{ doing: 'step', usual: 0 }, 59_000, 61_000], [{ doing: 'step', usual: 3000 }, 29_000, 31_000]])) {
+    for (const [message, quiet, lost] of /** @type {const} */ ([
+        [{ doing: 'step', usual: 40 }, 2000, 2800],
+        [{ doing: 'step', usual: 0 }, 59_000, 61_000],
+        [{ doing: 'step', usual: 3000 }, 29_000, 31_000],
+    ])) {
         const { watch, pass } = watched();
         watch.hear(message);
         assert.equal(pass(quiet), '', `${message.usual} ms: quiet for ${quiet}`);
@@ -83,7 +87,10 @@ async function training(workers = 1) {
         return made.at(-1);
     };
     const session = await PeftLab.load(STORIES, { createWorker });
-    await session.setData('train', Array.from({ length: 16 }, (_, i) => ({ prompt: `The cat ${i} sat`, completion: ' on a mat and looked around.' })));
+    await session.setData(
+        'train',
+        Array.from({ length: 16 }, (_, i) => ({ prompt: `The cat ${i} sat`, completion: ' on a mat and looked around.' })),
+    );
     await session.addModule('lora', { rank: 2 });
     let step = 0;
     const run = session.train({ steps: 100_000, batch_size: 4, shards: 4, workers, onStep: (report) => { step = report.step; } });

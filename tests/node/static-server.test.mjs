@@ -24,7 +24,10 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A request with the path as it is (fetch would resolve the dots). @param {string} path @param {string} [method] @returns {Promise<{status: number, body: string}>} */
+/**
+ * A request with the path as it is (fetch would resolve the dots).
+ * @param {string} path @param {string} [method] @returns {Promise<{status: number, body: string}>}
+ */
 function raw(path, method = 'GET') {
   return new Promise((resolve, reject) => {
     request({ host: '127.0.0.1', port: server.port, path, method }, (response) => {
@@ -56,7 +59,11 @@ test('an unchanged file is answered with 304', async () => {
 test('a mount shows another folder', async () => assert.equal(await (await fetch(`${server.url}models/a.json`)).text(), '{}'));
 
 test('nothing outside the folder, no other method, no broken path', async () => {
-  for (const path of ['/../secret.txt', '/..%2fsecret.txt', '/%2e%2e/secret.txt', '/models/../../secret.txt', '/models/..%2f..%2fsecret.txt', '/assets/../../secret.txt', '/\0secret.txt'.replace('\0', '%00')]) {
+  for (const path of [
+    '/../secret.txt', '/..%2fsecret.txt', '/%2e%2e/secret.txt', '/models/../../secret.txt',
+    '/models/..%2f..%2fsecret.txt', '/assets/../../secret.txt',
+    '/\0secret.txt'.replace('\0', '%00'),
+  ]) {
     const { status, body } = await raw(path);
     assert.equal(status, 404, path);
     assert.doesNotMatch(body, /secret/);

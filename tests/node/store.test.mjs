@@ -13,15 +13,33 @@ import { changedWords } from '../../web/lib/words.js';
 // A fixed seed keeps the suite repeatable; PEFTLAB_FUZZ_SEED looks elsewhere.
 fc.configureGlobal({ seed: Number(process.env.PEFTLAB_FUZZ_SEED ?? 1) });
 
-for (const language of Object.keys(LANGUAGES)) addTexts(language, JSON.parse(readFileSync(new URL(`../../web/content/texts/panels/${language}.json`, import.meta.url), 'utf8')));
+for (const language of Object.keys(LANGUAGES))
+  addTexts(
+    language,
+    JSON.parse(readFileSync(new URL(`../../web/content/texts/panels/${language}.json`, import.meta.url), 'utf8')),
+  );
 /** @param {import('../../web/lib/store.js').Correction} correction */
 const said = ({ key, values }) => t(key, values);
 
 test('a link holds what differs from the defaults, and gives it back', () => {
   assert.equal(toLink(defaults()), '#v=1');
-  const state = { ...defaults(), method: 'lora', task: 'mood', seed: 7, steps: 120, lr: 0.003, level: 'explorer', hide: ['lr', 'seed'], prompt: 'A & B = "ü"', options: { rank: 4, target_modules: ['q_proj', 'v_proj'], use_dora: true, rank_pattern: { 'layers.0.q_proj': 4, v_proj: 16 } } };
+  const state = {
+    ...defaults(),
+    method: 'lora', task: 'mood', seed: 7, steps: 120, lr: 0.003, level: 'explorer',
+    hide: ['lr', 'seed'],
+    prompt: 'A & B = "ü"',
+    options: {
+      rank: 4,
+      target_modules: ['q_proj', 'v_proj'],
+      use_dora: true,
+      rank_pattern: { 'layers.0.q_proj': 4, v_proj: 16 },
+    },
+  };
   const link = toLink(state);
-  assert.match(link, /^#v=1&task=mood&seed=7&n=120&lr=0.003&p=.*&level=explorer&hide=lr,seed&r=4&t=qv&o\.use_dora=true&o\.rank_pattern=layers\.0\.q_proj:4,v_proj:16$/);
+  assert.match(
+    link,
+    /^#v=1&task=mood&seed=7&n=120&lr=0.003&p=.*&level=explorer&hide=lr,seed&r=4&t=qv&o\.use_dora=true&o\.rank_pattern=layers\.0\.q_proj:4,v_proj:16$/,
+  );
   const back = fromLink(link);
   assert.deepEqual(back.notices, []);
   assert.deepEqual({ ...defaults(), ...back.state }, state);
@@ -44,24 +62,56 @@ test('what was corrected is said in every language, with the values', () => {
   const { state, notices } = fromLink('#v=1&n=99999&foo=1&seed=abc&m=banana&task=%3Cb%3E&r=1e999');
   assert.deepEqual(state, { steps: 5000, seed: 1, method: 'lora', task: 'pirate', options: {} });
   const english = notices.map(said);
-  assert.deepEqual(english, ['steps: 99999 was brought to 5000.', 'foo: unknown setting.', 'seed: “abc” is no number.', `method: “banana” is not one of ${METHODS.join(', ')}.`, 'task: “<b>” is no name.', 'rank: “Infinity” cannot be used.']);
+  assert.deepEqual(english, [
+    'steps: 99999 was brought to 5000.',
+    'foo: unknown setting.',
+    'seed: “abc” is no number.',
+    `method: “banana” is not one of ${METHODS.join(', ')}.`,
+    'task: “<b>” is no name.',
+    'rank: “Infinity” cannot be used.',
+  ]);
   for (const language of ['de', 'fr', 'es']) {
     setLanguage(language);
     notices.forEach((notice, i) => {
       assert.ok(hasText(notice.key) && said(notice) !== english[i] && !/[{}]/.test(said(notice)), `${language}: ${said(notice)}`);
-      for (const value of Object.values(notice.values).filter(Boolean)) if (notice.key !== 'correct.unknown') assert.ok(said(notice).includes(value), `${language}: ${value}`);
+      for (const value of Object.values(notice.values).filter(Boolean))
+        if (notice.key !== 'correct.unknown') assert.ok(said(notice).includes(value), `${language}: ${value}`);
     });
   }
   setLanguage('en');
 });
 
 test('options from outside are brought to what the engine says of them; names of modules, patterns and texts are left to it', () => {
-  const method = { options: [{ name: 'rank', type: 'int', min: 1, max: 1024 }, { name: 'dropout', type: 'real', min: 0, max: 0.95 }, { name: 'init', type: 'choice', choices: ['true', 'pissa'] }, { name: 'use_dora', type: 'bool' }, { name: 'target_modules', type: 'targets' }] };
-  const fit = (/** @type {Record<string, any>} */ given) => { const { options, notices } = fitOptions(method, given); return [options, notices.map(({ key, values }) => [key, values.name, values.to])]; };
+  const method = {
+    options: [
+      { name: 'rank', type: 'int', min: 1, max: 1024 },
+      { name: 'dropout', type: 'real', min: 0, max: 0.95 },
+      { name: 'init', type: 'choice', choices: ['true', 'pissa'] },
+      { name: 'use_dora', type: 'bool' },
+      { name: 'target_modules', type: 'targets' },
+    ],
+  };
+  const fit = (/** @type {Record<string, any>} */ given) => {
+    const { options, notices } = fitOptions(method, given);
+    return [options, notices.map(({ key, values }) => [key, values.name, values.to])];
+  };
   assert.deepEqual(fit({ rank: 9999 }), [{ rank: 1024 }, [['correct.range', 'rank', '1024']]]);
-  assert.deepEqual(fit({ rank: 0, dropout: 2 }), [{ rank: 1, dropout: 0.95 }, [['correct.range', 'rank', '1'], ['correct.range', 'dropout', '0.95']]]);
+  assert.deepEqual(fit({ rank: 0, dropout: 2 }), [
+    { rank: 1, dropout: 0.95 },
+    [
+      ['correct.range', 'rank', '1'],
+      ['correct.range', 'dropout', '0.95'],
+    ],
+  ]);
   assert.deepEqual(fit({ rank: 3.6 }), [{ rank: 4 }, [['correct.range', 'rank', '4']]]);
-  assert.deepEqual(fit({ rank: 'x', dropout: true, init: 'no', use_dora: 'maybe', nothing: 1 }), [{}, ['number', 'number', 'choice', 'choice', 'unknown'].map((key, i) => [`correct.${key}`, ['rank', 'dropout', 'init', 'use_dora', 'nothing'][i], undefined])]);
+  assert.deepEqual(fit({ rank: 'x', dropout: true, init: 'no', use_dora: 'maybe', nothing: 1 }), [
+    {},
+    ['number', 'number', 'choice', 'choice', 'unknown'].map((key, i) => [
+      `correct.${key}`,
+      ['rank', 'dropout', 'init', 'use_dora', 'nothing'][i],
+      undefined,
+    ]),
+  ]);
   const right = { rank: 8, dropout: 0.1, init: true, use_dora: true, target_modules: ['q_proj'] };
   assert.deepEqual(fit(right), [right, []]);
   assert.deepEqual(fit({ use_dora: 1 }), [{ use_dora: true }, []]);
@@ -86,15 +136,28 @@ test('whatever comes in, what comes out is inside the schema', () => {
 
 /** @param {Record<string, any>} changes @returns {import('../../web/lib/runs.js').Run} */
 const run = (changes) => ({
-  ...makeRun({ id: 1, state: { task: 'mood', model: 'm', seed: 1 }, module: { method: 'lora', options: { rank: 8, alpha: 16 } }, counts: { trainable: 1, total: 2 }, train: { steps: 10, lr: 0.1, seed: 1 }, sample: { prompt: '', before: '', after: '' }, base: 1 }),
+  ...makeRun({
+    id: 1,
+    state: { task: 'mood', model: 'm', seed: 1 },
+    module: { method: 'lora', options: { rank: 8, alpha: 16 } },
+    counts: { trainable: 1, total: 2 },
+    train: { steps: 10, lr: 0.1, seed: 1 },
+    sample: { prompt: '', before: '', after: '' },
+    base: 1,
+  }),
   ...changes,
 });
 
 test('the difference between runs names what was set differently, and options only within a method', () => {
   assert.deepEqual(configDiff(undefined, run({})), []);
   assert.deepEqual(configDiff(run({}), run({ id: 2 })), []);
-  assert.deepEqual(configDiff(run({}), run({ options: { rank: 4, alpha: 16 }, seed: 2 })), [{ key: 'seed', from: 1, to: 2 }, { key: 'rank', from: 8, to: 4 }]);
-  assert.deepEqual(configDiff(run({}), run({ method: 'prompt', options: { num_virtual_tokens: 20 } })), [{ key: 'method', from: 'lora', to: 'prompt' }]);
+  assert.deepEqual(configDiff(run({}), run({ options: { rank: 4, alpha: 16 }, seed: 2 })), [
+    { key: 'seed', from: 1, to: 2 },
+    { key: 'rank', from: 8, to: 4 },
+  ]);
+  assert.deepEqual(configDiff(run({}), run({ method: 'prompt', options: { num_virtual_tokens: 20 } })), [
+    { key: 'method', from: 'lora', to: 'prompt' },
+  ]);
 });
 
 test('changed words are marked, and the text is the whole text', () => {

@@ -61,7 +61,12 @@ test('children of mood, words-to-story and pirate differ between splits', () => 
 });
 
 test('sentences of the ship log: no pattern of validation or test is in training', () => {
-    const t = (/** @type {string} */ file) => new Set(items('ship-log', file).flatMap((e) => (e.text ?? e.prompt).split(/(?<=\.) /)).filter((s) => !s.startsWith('Day')));
+    const t = (/** @type {string} */ file) =>
+        new Set(
+            items('ship-log', file)
+                .flatMap((e) => (e.text ?? e.prompt).split(/(?<=\.) /))
+                .filter((s) => !s.startsWith('Day')),
+        );
     const train = t('train.jsonl');
     for (const file of ['validation.jsonl', 'test.jsonl', 'facts.validation.jsonl', 'facts.test.jsonl']) {
         for (const sentence of t(file)) assert.ok(!train.has(sentence), sentence);

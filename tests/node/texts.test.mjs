@@ -30,10 +30,23 @@ for (const folder of ['', 'panels/']) {
   });
 }
 
-/** One word for each central term: what the other languages' texts must not call it (any more), by language, with the word to use. @type {Record<string, Record<string, RegExp>>} */
+/**
+ * One word for each central term: what the other languages' texts must not call it (any more), by
+ * language, with the word to use.
+ * @type {Record<string, Record<string, RegExp>>}
+ */
 const GLOSSARY = {
-  de: { Einrechnen: /verschm[eo]l/i, Kombinieren: /\bverbind/i, Engine: /\bMaschine/, Startzahl: /Startwert|\bSeeds?\b/, Feld: /\bTafel/, Herausnehmen: /\bTrennen\b/ },
-  fr: { 'défaire la fusion': /défusion/i, 'mis de côté': /réservé/i, calculateur: /calculatrice/i, 'supprimer A et B': /laiss(er|ez) (A et B|la partie entraînée)/ },
+  de: {
+    Einrechnen: /verschm[eo]l/i,
+    Kombinieren: /\bverbind/i, Engine: /\bMaschine/, Startzahl: /Startwert|\bSeeds?\b/, Feld: /\bTafel/,
+    Herausnehmen: /\bTrennen\b/,
+  },
+  fr: {
+    'défaire la fusion': /défusion/i,
+    'mis de côté': /réservé/i,
+    calculateur: /calculatrice/i,
+    'supprimer A et B': /laiss(er|ez) (A et B|la partie entraînée)/,
+  },
   es: { apartados: /reservad/i, 'descartar A y B': /\bdejar? (A y B|la parte entrenada)/ },
 };
 
@@ -42,11 +55,15 @@ const inside = (value, language) => (value === null || typeof value !== 'object'
   : typeof value[language] === 'string' ? [value[language]] : Object.values(value).flatMap((part) => inside(part, language)));
 
 const lessons = join(texts, '../lessons');
-const lessonFiles = readdirSync(lessons).filter((name) => name.endsWith('.json')).map((name) => JSON.parse(readFileSync(join(lessons, name), 'utf8')));
+const lessonFiles = readdirSync(lessons)
+  .filter((name) => name.endsWith('.json'))
+  .map((name) => JSON.parse(readFileSync(join(lessons, name), 'utf8')));
 
 for (const [code, terms] of Object.entries(GLOSSARY)) {
   test(`${code}: one word for each central term, in texts, panels and lessons`, () => {
-    const dictionary = Object.values({ ...read(`${code}.json`), ...read(`panels/${code}.json`) }).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
+    const dictionary = Object.values({ ...read(`${code}.json`), ...read(`panels/${code}.json`) }).flatMap((entry) =>
+      typeof entry === 'string' ? [entry] : Object.values(entry),
+    );
     const all = [...dictionary, ...lessonFiles.flatMap((lesson) => inside(lesson, code))];
     for (const [word, other] of Object.entries(terms)) assert.deepEqual(all.filter((text) => other.test(text)), [], `"${word}" is the word`);
   });
@@ -72,7 +89,19 @@ test('t: gaps, plurals, fall-back to English, unknown keys', () => {
 test('numbers: a minus sign, powers of ten written out, in every language', () => {
   const seen = Object.fromEntries(Object.keys(LANGUAGES).map((name) => {
     setLanguage(name);
-    return [name, [significant(1.5e-5), significant(-2e-6), significant(1e-5), significant(-0.1026, 4), power(0.1), power(1e-3), power(1), percent(-3.4).replace(/\s/g, ' ')]];
+    return [
+      name,
+      [
+        significant(1.5e-5),
+        significant(-2e-6),
+        significant(1e-5),
+        significant(-0.1026, 4),
+        power(0.1),
+        power(1e-3),
+        power(1),
+        percent(-3.4).replace(/\s/g, ' '),
+      ],
+    ];
   }));
   setLanguage('en');
   assert.deepEqual(seen.en, ['1.5·10⁻⁵', '−2·10⁻⁶', '10⁻⁵', '−0.1026', '0.1', '10⁻³', '1', '−3.4%']);
@@ -80,8 +109,11 @@ test('numbers: a minus sign, powers of ten written out, in every language', () =
   for (const name of ['fr', 'es']) assert.deepEqual(seen[name].slice(0, 7), seen.de.slice(0, 7), name);
 });
 
-test('English writes percent without a space, as its number format does, and "validation" only for the split; the coach\'s rules are the engine\'s own sentences', () => {
-  const all = Object.entries({ ...read('en.json'), ...read('panels/en.json') }).flatMap(([key, entry]) => (typeof entry === 'string' ? [entry] : Object.values(entry)).map((text) => `${key}: ${text}`));
+test('English writes percent without a space, as its number format does, and "validation" only for the split; the coach\'s ' +
+  'rules are the engine\'s own sentences', () => {
+  const all = Object.entries({ ...read('en.json'), ...read('panels/en.json') }).flatMap(([key, entry]) =>
+    (typeof entry === 'string' ? [entry] : Object.values(entry)).map((text) => `${key}: ${text}`),
+  );
   const ours = all.filter((text) => !text.startsWith('coach.rule.'));
   assert.deepEqual(ours.filter((text) => /\d[ \u00a0]%/.test(text)), []);
   assert.deepEqual(ours.filter((text) => /: .*\bvalidation\b/i.test(text.replaceAll(/\{\w+\}/g, '')) && !/^split\./.test(text)), []);

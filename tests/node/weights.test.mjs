@@ -1,4 +1,5 @@
-// The weights of full fine-tunings, held up to a limit, and those at a run's best step: they are the very weights, and going back is as if training had stopped there.
+// The weights of full fine-tunings, held up to a limit, and those at a run's best step: they are the very weights, and
+// going back is as if training had stopped there.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { dirname, join } from 'node:path';
@@ -44,7 +45,10 @@ for (const [method, wish] of Object.entries(OVERFITS)) {
     const [hashBack, then] = [await hash(), { held: await held(), sample: lab.sample.after }];
     assert.notEqual(hashBack, hashEnd);
     assert.equal(then.held, best.loss);
-    assert.deepEqual([lab.run, back.back, back.status, back.validations.at(-1)?.loss, back.losses.length], [back, { run: run.id, step: best.step }, 'stopped', best.loss, best.step]);
+    assert.deepEqual(
+      [lab.run, back.back, back.status, back.validations.at(-1)?.loss, back.losses.length],
+      [back, { run: run.id, step: best.step }, 'stopped', best.loss, best.step],
+    );
     assert.deepEqual([run.losses.length, run.status], [24, 'done'], 'the run itself stays as it was');
 
     const stopped = await stepTo(best.step);

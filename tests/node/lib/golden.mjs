@@ -77,7 +77,8 @@ export function modelFiles(dir) {
 export const read = (path) => new Uint8Array(readFileSync(path));
 
 /** The weights file of an adapter folder. @param {string} dir */
-export const adapterWeights = (dir) => read(join(dir, existsSync(join(dir, 'adapter.safetensors')) ? 'adapter.safetensors' : 'adapter_model.safetensors'));
+export const adapterWeights = (dir) =>
+    read(join(dir, existsSync(join(dir, 'adapter.safetensors')) ? 'adapter.safetensors' : 'adapter_model.safetensors'));
 
 /** Imports one adapter folder; -> the module as pl_describe shows it. @param {Core} core @param {string} dir @param {string | null} name */
 export function importAdapter(core, dir, name) {
@@ -110,7 +111,15 @@ function byHand(c) {
     const { json } = c;
     if (json.method === 'full') return { method: 'full', options: {} };
     if (json.training?.loraplus_lr_ratio) {
-        return { method: 'lora', options: { rank: 8, alpha: 16, target_modules: ['q_proj', 'v_proj'], loraplus_lr_ratio: json.training.loraplus_lr_ratio } };
+        return {
+            method: 'lora',
+            options: {
+                rank: 8,
+                alpha: 16,
+                target_modules: ['q_proj', 'v_proj'],
+                loraplus_lr_ratio: json.training.loraplus_lr_ratio,
+            },
+        };
     }
     if (json.rows) return { method: 'prefix', options: { num_virtual_tokens: json.rows.num_virtual_tokens, memory_shifts: false } };
     if (!json.encoder) return null;
