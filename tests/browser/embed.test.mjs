@@ -1,5 +1,5 @@
-// The products for other people's pages: the single file by double click, an element in a sandboxed frame on another origin, the elements library from
-// another origin, the notebook module.
+// The products for other people's pages: the single file by double click, an element in a sandboxed frame on another
+// origin, the elements library from another origin, the notebook module.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,9 @@ import { pathToFileURL } from 'node:url';
 import { bundle } from '../../web/bundle.mjs';
 import { startStaticServer } from '../../web/cli/static-server.mjs';
 import { checkAxe, launchChromium, root } from './lib/browser.mjs';
+
+const SLOWER = { timeout: 180_000 };
+const SLOW = { timeout: 120_000 };
 
 const OUT = join(root, 'build/embed');
 
@@ -35,27 +38,45 @@ before(async () => {
     library = await startStaticServer({ root: OUT, headers: { 'Access-Control-Allow-Origin': '*', 'Content-Security-Policy': '' } });
     await writeFile(join(folder, 'frame.html'), `<!doctype html><title>host</title><link rel="icon" href="data:,">
         <iframe id="plain" width="900" height="640" src="${site.url}embed.html?element=counter&allow=HOST#v=1&m=prompt"></iframe>
-        <iframe id="sandboxed" sandbox="allow-scripts" width="900" height="640" src="${library.url}peftlab.html#v=1&m=lora&r=4&n=4&task=pirate"></iframe>
-        <iframe id="strict" sandbox="allow-scripts" width="900" height="640" src="${site.url}embed.html#v=1&model=stories-300k&m=lora&r=4&n=4&task=pirate"></iframe>
-        <script>addEventListener('message', (e) => { (window.seen ??= []).push(e.data); });</script>`);
-    await writeFile(join(folder, 'elements.html'), `<!doctype html><html lang="en"><title>host</title><link rel="icon" href="data:,"><peft-counter method="lora"></peft-counter>
-        <peft-panel-calculator method="lora" rank="4"></peft-panel-calculator><peft-merge></peft-merge><peft-mix></peft-mix><peft-delta></peft-delta><peft-compare></peft-compare>
-        <script type="module" src="${library.url}peftlab-elements.js"></script><script type="module" src="${library.url}peftlab-elements.js?again"></script>`);
-    await writeFile(join(folder, 'widget.html'), `<!doctype html><html lang="en"><title>notebook</title><link rel="icon" href="data:,"><div id="cell"></div>
+        <iframe id="sandboxed" sandbox="allow-scripts" width="900" height="640"
+          src="${library.url}peftlab.html#v=1&m=lora&r=4&n=4&task=pirate"></iframe>
+        <iframe id="strict" sandbox="allow-scripts" width="900" height="640"
+          src="${site.url}embed.html#v=1&model=stories-300k&m=lora&r=4&n=4&task=pirate"></iframe>
+        <script>addEventListener('message', (e) => { (window.seen ??= []).push(e.data); });</script>`,
+    );
+    await writeFile(
+        join(folder, 'elements.html'),
+        `<!doctype html><html lang="en"><title>host</title><link rel="icon" href="data:,"><peft-counter method="lora"></peft-counter>
+        <peft-panel-calculator method="lora"
+          rank="4"></peft-panel-calculator><peft-merge></peft-merge><peft-mix></peft-mix><peft-delta></peft-delta><peft-compare></peft-compare>
+        <script type="module" src="${library.url}peftlab-elements.js"></script><script
+          type="module" src="${library.url}peftlab-elements.js?again"></script>`,
+    );
+    await writeFile(
+        join(folder, 'widget.html'),
+        `<!doctype html><html lang="en"><title>notebook</title><link rel="icon" href="data:,"><div id="cell"></div>
         <script type="module">const { default: widget } = await import('${library.url}anywidget.mjs');
-        window.leave = await widget.render({ model: { get: (name) => ({ element: 'playground', attributes: { task: 'mood' } })[name] }, el: document.getElementById('cell') });</script>`);
-    await writeFile(join(folder, 'traits.html'), `<!doctype html><html lang="en"><title>traits</title><link rel="icon" href="data:,"><div id="cell"></div><div id="other"></div>
+        window.leave = await widget.render({ model: { get: (name) => ({ element: 'playground', attributes: { task: 'mood' } })[name] },
+          el: document.getElementById('cell') });</script>`,
+    );
+    await writeFile(
+        join(folder, 'traits.html'),
+        `<!doctype html><html lang="en"><title>traits</title><link rel="icon" href="data:,"><div id="cell"></div><div id="other"></div>
         <script>
-        window.traits = { element: 'playground', attributes: { steps: 3, lr: 0.01, 'batch-size': 4 }, method: 'lora', rank: 4, training: false, status: '', state: {}, result: {}, error: '' };
+        window.traits = { element: 'playground', attributes: { steps: 3, lr: 0.01, 'batch-size': 4 },
+          method: 'lora', rank: 4, training: false, status: '', state: {}, result: {}, error: '' };
         const heard = new EventTarget();
-        const model = { get: (name) => traits[name], set(name, value) { traits[name] = value; heard.dispatchEvent(new Event('change:' + name)); }, save_changes() {},
+        const model = { get: (name) => traits[name],
+          set(name, value) { traits[name] = value; heard.dispatchEvent(new Event('change:' + name)); }, save_changes() {},
             on: (event, act) => heard.addEventListener(event, act), off: (event, act) => heard.removeEventListener(event, act) };
-        window.fromPython = (changes) => { Object.assign(traits, changes); for (const name of Object.keys(changes)) heard.dispatchEvent(new Event('change:' + name)); };
+        window.fromPython = (changes) => { Object.assign(traits, changes);
+          for (const name of Object.keys(changes)) heard.dispatchEvent(new Event('change:' + name)); };
         window.lab = (place = 'cell') => document.getElementById(place).firstElementChild?.lab;
         const refuse = () => { throw new Error('nobody to tell'); };
         import('${library.url}anywidget.mjs').then(async ({ default: widget }) => {
             window.leave = await widget.render({ model, el: document.getElementById('cell') });
-            await widget.render({ model: { get: (name) => ({ method: 'prompt', status: '' })[name], set: refuse, save_changes: refuse, on() {} }, el: document.getElementById('other') });
+            await widget.render({ model: { get: (name) => ({ method: 'prompt', status: '' })[name],
+              set: refuse, save_changes: refuse, on() {} }, el: document.getElementById('other') });
         });
         </script>`);
     host = await startStaticServer({ root: folder, headers: { 'Content-Security-Policy': '' } });
@@ -66,8 +87,16 @@ after(async () => {
     await rm(folder, { recursive: true, force: true });
 });
 
-/** Waits until the playground's lab in a frame has this status. @param {import('playwright-core').Page | import('playwright-core').Frame} frame @param {string} status */
-const until = (frame, status) => frame.waitForFunction((wanted) => /** @type {any} */ (document.querySelector('peft-playground'))?.lab?.status === wanted, status, { timeout: 60_000 });
+/**
+ * Waits until the playground's lab in a frame has this status.
+ * @param {import('playwright-core').Page | import('playwright-core').Frame} frame @param {string} status
+ */
+const until = (frame, status) =>
+    frame.waitForFunction(
+        (wanted) => /** @type {any} */ (document.querySelector('peft-playground'))?.lab?.status === wanted,
+        status,
+        { timeout: 60_000 },
+    );
 
 test('the single file, opened from disk, trains without a server and asks nobody for anything', { timeout: 120_000 }, async () => {
     const { page, assertClean } = await chromium.open(`${pathToFileURL(join(OUT, 'peftlab.html'))}#v=1&m=lora&r=4&n=4&lr=0.001`);
@@ -87,13 +116,26 @@ test('the single file, opened from disk, trains without a server and asks nobody
 test('a frame on another origin: one element alone, and the page in a sandbox without storage', { timeout: 120_000 }, async () => {
     const { page, errors } = await chromium.open(`${host.url}frame.html`);
     const plain = await (await page.waitForSelector('#plain')).contentFrame();
-    await plain?.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-counter'))?.lab?.description?.counts?.trainable > 0, null, { timeout: 60_000 });
+    await plain?.waitForFunction(
+        () => /** @type {any} */ (document.querySelector('peft-counter'))?.lab?.description?.counts?.trainable > 0,
+        null,
+        { timeout: 60_000 },
+    );
     // The single file, and the site's own page, whose worker has no address that a frame without an origin may start.
     for (const id of ['#sandboxed', '#strict']) {
         const sandboxed = await (await page.waitForSelector(id)).contentFrame();
         assert.ok(sandboxed);
-        const read = (/** @type {string} */ expression) => sandboxed.evaluate(`(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`).catch(() => null);
-        for (const end = Date.now() + 60_000; Date.now() < end && !['ready', 'failed'].includes(String(await read('lab.status')));) await page.waitForTimeout(100);
+        const read = (/** @type {string} */ expression) =>
+            sandboxed
+                .evaluate(
+                    `(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`,
+                )
+                .catch(() => null);
+        for (
+            const end = Date.now() + 60_000;
+            Date.now() < end && !['ready', 'failed'].includes(String(await read('lab.status')));
+        )
+            await page.waitForTimeout(100);
         assert.equal(await read('lab.status'), 'ready', id);
         assert.equal(await read('lab.train().then(() => lab.run.status)'), 'done', id);
     }
@@ -145,7 +187,12 @@ test('traits: settings go in, and settings and results come back; a model that c
     await until("lab().state.method === 'prefix' && traits.status === 'ready'");
     await page.evaluate("fromPython({ method: 'lora', rank: 2, training: true })");
     await until("traits.training === false && traits.result.status === 'done'");
-    assert.deepEqual(await page.evaluate('[traits.result.losses.length, traits.result.options.rank, traits.result.method, "adapter" in traits.result]'), [3, 2, 'lora', false]);
+    assert.deepEqual(
+        await page.evaluate(
+            '[traits.result.losses.length, traits.result.options.rank, traits.result.method, "adapter" in traits.result]',
+        ),
+        [3, 2, 'lora', false],
+    );
     await page.evaluate('lab().setOption("rank", 16)');
     await until('traits.rank === 16 && traits.state.options.rank === 16');
     await page.evaluate("fromPython({ rank: 100000000 })");
@@ -169,7 +216,7 @@ async function eventually(page, ask, what) {
 /** @param {string} query of embed.html @param {string} [link] @param {import('playwright-core').BrowserContextOptions} [options] */
 const embedded = async (query, link = '', options = {}) => chromium.open(`${site.url}embed.html?${query}#v=1${link}`, options);
 
-test('Merge, Inspect and Coach alone: a ready adapter by its name, or trained on the spot; an unknown name is said', { timeout: 180_000 }, async () => {
+test('Merge, Inspect and Coach alone: a ready adapter by its name, or trained on the spot; an unknown name is said', SLOWER, async () => {
     for (const [element, there] of [['merge', '#merge:enabled'], ['delta', 'peft-panel-inspect tr.chosen']]) {
         const { page, assertClean } = await embedded(`element=${element}&adapter=pirate-lora`);
         await page.locator(there).waitFor({ timeout: 60_000 });
@@ -186,7 +233,8 @@ test('Merge, Inspect and Coach alone: a ready adapter by its name, or trained on
     await page.context().close();
 });
 
-test('a quiz alone plays the lesson of the link; a name that no element has is said in the page\'s language, with the names there are', { timeout: 90_000 }, async () => {
+test('a quiz alone plays the lesson of the link; a name that no element has is said in the page\'s language, with the names ' +
+    'there are', { timeout: 90_000 }, async () => {
     const { page, assertClean } = await embedded('element=quiz', '&model=stories-300k&lesson=few-numbers&lang=es');
     await page.locator('peft-quiz h3', { hasText: '¿Qué pocos números? – paso 1 de 4' }).waitFor({ timeout: 60_000 });
     await page.locator('peft-quiz fieldset:enabled').waitFor({ timeout: 60_000 });
@@ -198,11 +246,15 @@ test('a quiz alone plays the lesson of the link; a name that no element has is s
 });
 
 for (const [width, height] of [[1280, 900], [390, 844]]) {
-    test(`a lesson and what it points at are on the screen together at ${width} x ${height}; leaving it puts the settings back`, { timeout: 120_000 }, async () => {
-        const { page, assertClean } = await chromium.open(`${site.url}#v=1&model=stories-300k&r=3&n=6&bs=4&lesson=first-run`, { viewport: { width, height }, reducedMotion: 'reduce' });
+    test(`a lesson and what it points at are on the screen together at ${width} x ${height}; leaving it puts the settings back`, SLOW, async () => {
+        const { page, assertClean } = await chromium.open(`${site.url}#v=1&model=stories-300k&r=3&n=6&bs=4&lesson=first-run`, {
+            viewport: { width, height },
+            reducedMotion: 'reduce',
+        });
         const lesson = page.locator('peft-playground .foot > peft-lesson');
         await lesson.locator('h3', { hasText: 'step 1 of 3' }).waitFor({ timeout: 60_000 });
-        const box = async (/** @type {string} */ selector) => /** @type {{y: number, height: number}} */ (await page.locator(selector).first().boundingBox());
+        const box = async (/** @type {string} */ selector) =>
+            /** @type {{y: number, height: number}} */ (await page.locator(selector).first().boundingBox());
         /** The part begins above the player and not above the screen; where there is room for all of it, all is seen. @param {string} name */
         const seen = async (name) => {
             const [part, player] = [await box(name), await box('.foot > peft-lesson .lesson')];
@@ -221,9 +273,22 @@ for (const [width, height] of [[1280, 900], [390, 844]]) {
         assert.ok((await box('.foot > peft-lesson')).height < 80, 'folded');
         await checkAxe(page);
         // Beside it: what next stands under Train, lessons in the toolbar with a neighbour, the choice in the row of the methods.
-        const top = async (/** @type {string} */ name, /** @type {string} */ text) => /** @type {any} */ (await page.locator(`${name} button`, { hasText: text }).first().boundingBox()).y;
+        const top = async (/** @type {string} */ name, /** @type {string} */ text) =>
+            /** @type {any} */ (await page.locator(`${name} button`, { hasText: text }).first().boundingBox()).y;
         const lessons = await top('peft-toolbar', 'Lessons');
-        assert.ok((await Promise.all([top('peft-toolbar', 'Undo'), page.locator('peft-toolbar select').first().boundingBox().then((at) => at?.y ?? NaN)])).some((y) => Math.abs(y - lessons) < 8), 'not alone in its line');
+        assert.ok(
+            (
+                await Promise.all([
+                    top('peft-toolbar', 'Undo'),
+                    page
+                        .locator('peft-toolbar select')
+                        .first()
+                        .boundingBox()
+                        .then((at) => at?.y ?? NaN),
+                ])
+            ).some((y) => Math.abs(y - lessons) < 8),
+            'not alone in its line',
+        );
         assert.ok(await page.locator('peft-methods button', { hasText: 'Help me choose' }).isVisible());
         assert.equal(await page.locator('nav.next button', { hasText: /^(Lessons|Help me choose)$/ }).count(), 0);
         if (width > 700) assert.ok((await box('.left > peft-next-step')).y - (await box('.left > peft-train')).y < 250);

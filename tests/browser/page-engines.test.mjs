@@ -40,7 +40,10 @@ for (const { name, launch } of engines()) {
       const seen = await driver.evaluate(VISIT);
       first ??= seen;
       assert.deepEqual(seen.losses, first.losses);
-      assert.deepEqual({ ...seen, losses: [], columns: 0 }, { losses: [], columns: 0, small: true, chart: true, count: '8,960', lit: true, filled: true });
+      assert.deepEqual(
+        { ...seen, losses: [], columns: 0 },
+        { losses: [], columns: 0, small: true, chart: true, count: '8,960', lit: true, filled: true },
+      );
       assert.ok(seen.columns >= 1);
     } finally {
       await driver.close();
@@ -71,7 +74,9 @@ test('two tabs: the second sees the runs, says that it does not save, and harms 
 });
 
 test('a policy that forbids WebAssembly is named, with what to change; the recorded run stays', { timeout: 40_000 }, async () => {
-  const strict = await startSite({ headers: { 'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" } });
+  const strict = await startSite({
+    headers: { 'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" },
+  });
   const browser = await launchChromium();
   try {
     const { page } = await browser.open(`${strict.url}${LINK}`);

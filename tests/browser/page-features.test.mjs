@@ -1,9 +1,11 @@
-// Rows of the feature matrix that no other test holds: runs overlaid and told apart, pause / step / cancel / time left, what a merge has shown, one cursor for
-// curve and texts, keys of sliders and shortcuts, motion, the instrumented interface, and the proof.
+// Rows of the feature matrix that no other test holds: runs overlaid and told apart, pause / step / cancel / time left, what a merge has
+// shown, one cursor for curve and texts, keys of sliders and shortcuts, motion, the instrumented interface, and the proof.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkAxe, fits, screenshot } from './lib/browser.mjs';
 import { eventually, lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
+
+const SLOW = { timeout: 120_000 };
 
 const own = siteAndBrowser();
 
@@ -16,17 +18,28 @@ async function open(context, hash, options = {}) {
   return watched;
 }
 
-/** An expression with `$(selector, …)`, which looks through shadow roots from the playground. @param {import('playwright-core').Page} page @param {string} expression */
-const inside = (page, expression) => page.evaluate(`(async () => { const pg = document.querySelector('peft-playground'), { lab } = pg; const $ = (...path) => path.reduce((at, name) => (at?.shadowRoot ?? at)?.querySelector(name), pg); return (${expression}); })()`);
+/**
+ * An expression with `$(selector, …)`, which looks through shadow roots from the playground.
+ * @param {import('playwright-core').Page} page @param {string} expression
+ */
+const inside = (page, expression) =>
+  page.evaluate(
+    `(async () => { const pg = document.querySelector('peft-playground'), { lab } = pg; const $ = (...path) => ` +
+      `path.reduce((at, name) => (at?.shadowRoot ?? at)?.querySelector(name), pg); return (${expression}); })()`,
+  );
 
-test('runs overlaid: five earlier ones behind the present one, pinned ones stay; each row says what it changed', { timeout: 120_000 }, async (context) => {
+test('runs overlaid: five earlier ones behind the present one, pinned ones stay; each row says what it changed', SLOW, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=2&bs=4&lr=0.01&r=8&a=16&t=qv');
   const runs = () => inside(page, 'lab.runs.length');
-  for (const change of ['{}', '{ options: { ...lab.state.options, rank: 4 } }', '{ lr: 0.02 }', '{ seed: 5 }', '{ steps: 3 }', '{ method: "prompt" }', '{ method: "lora", options: { rank: 2 } }', '{}']) {
+  for (const change of [
+    '{}', '{ options: { ...lab.state.options, rank: 4 } }', '{ lr: 0.02 }', '{ seed: 5 }', '{ steps: 3 }', '{ method: "prompt" }',
+    '{ method: "lora", options: { rank: 2 } }', '{}',
+  ]) {
     await lab(page, `void (lab.set(${change}), await lab.work(async () => {}), await lab.train())`);
   }
   assert.equal(await runs(), 8);
-  const ghosts = () => inside(page, '[...$("peft-loss", "peft-chart", ".plot").querySelectorAll("[class*=ghost]")].map((node) => node.getAttribute("class"))');
+  const ghosts = () =>
+    inside(page, '[...$("peft-loss", "peft-chart", ".plot").querySelectorAll("[class*=ghost]")].map((node) => node.getAttribute("class"))');
   await eventually(ghosts, [3, 4, 5, 6, 7].map((n) => `ghost run-${n}`));
   await page.locator('peft-runs button', { hasText: 'Pin' }).last().click();
   await eventually(ghosts, [1, 3, 4, 5, 6, 7].map((n) => `ghost run-${n}`), 'the pinned first run comes on top');
@@ -81,13 +94,24 @@ test('time left before and while training, pause with its mark, one step, stop; 
   assertClean();
 });
 
-test('after merging: B·A slides into W, three measured lines, a question the engine answers, compare all five is next', { timeout: 120_000 }, async (context) => {
+test('after merging: B·A slides into W, three measured lines, a question the engine answers, compare all five is next', SLOW, async (context) => {
   const { page, assertClean } = await open(context, LINK);
   await lab(page, 'void await lab.train()');
   await page.locator('peft-next-step button', { hasText: /merge/i }).click();
   await page.locator('#merge:enabled').waitFor();
-  await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector('peft-panel-merge').shadowRoot.querySelector('[data-map="W"]'));
-  await page.evaluate(() => { /** @type {any} */ (globalThis).slides = []; const { animate } = Element.prototype; Element.prototype.animate = function (frames, how) { /** @type {any} */ (globalThis).slides.push([this.dataset?.map, how]); return animate.call(this, frames, how); }; });
+  await page.waitForFunction(() =>
+    /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot
+      .querySelector('peft-panel-merge')
+      .shadowRoot.querySelector('[data-map="W"]'),
+  );
+  await page.evaluate(() => {
+    /** @type {any} */ (globalThis).slides = [];
+    const { animate } = Element.prototype;
+    Element.prototype.animate = function (frames, how) {
+      /** @type {any} */ (globalThis).slides.push([this.dataset?.map, how]);
+      return animate.call(this, frames, how);
+    };
+  });
   const top = (/** @type {string} */ id) => inside(page, `Math.round($("peft-panel-merge", "#${id}").getBoundingClientRect().top + scrollY)`);
   const pressed = await top('merge');
   await page.locator('#merge').click();
@@ -99,12 +123,22 @@ test('after merging: B·A slides into W, three measured lines, a question the en
   assert.deepEqual(slides.map((/** @type {any} */ s) => s[0]), ['ΔW']);
   assert.ok(slides[0][1].duration <= 400);
   const lines = await take.locator('li').allInnerTexts();
-  const known = await inside(page, '({ trained: lab.run.trainable, before: lab.merged.before.median, base: lab.run.base_loss, held: lab.run.validations.at(-1).loss })');
-  assert.ok(lines[0].includes(known.trained.toLocaleString('en')) && lines[0].includes(known.base.toFixed(2)) && lines[0].includes(known.held.toFixed(2)), lines[0]);
+  const known = await inside(
+    page,
+    '({ trained: lab.run.trainable, before: lab.merged.before.median, base: lab.run.base_loss, held: lab.run.validations.at(-1).loss })',
+  );
+  assert.ok(
+    lines[0].includes(known.trained.toLocaleString('en')) && lines[0].includes(known.base.toFixed(2)) && lines[0].includes(known.held.toFixed(2)),
+    lines[0],
+  );
   assert.match(lines[1], /no logit moved by more than/);
   assert.ok(lines[2].includes(`before ${known.before.toFixed(2)} ms`), lines[2]);
   for (const text of lines) assert.match(text, /measured here/);
-  await page.evaluate(() => { document.addEventListener('peft-answer', (event) => { /** @type {any} */ (globalThis).answer = /** @type {any} */ (event).detail; }); });
+  await page.evaluate(() => {
+    document.addEventListener('peft-answer', (event) => {
+      /** @type {any} */ (globalThis).answer = /** @type {any} */ (event).detail;
+    });
+  });
   await page.locator('#take').click(); // from the panel down to the question
   assert.equal(await inside(page, 'document.activeElement === pg'), true);
   await take.getByRole('button', { name: 'Prefix' }).click();
@@ -128,7 +162,11 @@ test('one cursor for the loss chart and the texts on the way', { timeout: 60_000
   const samples = await inside(page, 'lab.run.samples');
   assert.deepEqual(samples.map((/** @type {any} */ s) => s.step), [3, 5, 8, 10]);
   const plot = page.locator('peft-loss peft-chart .plot');
-  const rule = () => inside(page, '(() => { const node = $("peft-loss", "peft-chart", ".cursor"); return node.hidden ? null : node.getBoundingClientRect().left; })()');
+  const rule = () =>
+    inside(
+      page,
+      '(() => { const node = $("peft-loss", "peft-chart", ".cursor"); return node.hidden ? null : node.getBoundingClientRect().left; })()',
+    );
   const said = () => page.locator('peft-sample blockquote.after').innerText();
   assert.equal(await rule(), null);
   // From the texts to the chart …
@@ -162,7 +200,16 @@ test('sliders and shortcuts by key; shortcuts can be switched off and sleep in t
   const slider = page.locator('peft-controls input[type="range"]').first();
   const box = page.locator('peft-controls #o-rank');
   await slider.focus();
-  for (const [key, value] of [['ArrowRight', '9'], ['Shift+ArrowRight', '10'], ['ArrowDown', '9'], ['PageUp', '17'], ['PageDown', '9'], ['End', '64'], ['Home', '1'], ['ArrowLeft', '1']]) {
+  for (const [key, value] of [
+    ['ArrowRight', '9'],
+    ['Shift+ArrowRight', '10'],
+    ['ArrowDown', '9'],
+    ['PageUp', '17'],
+    ['PageDown', '9'],
+    ['End', '64'],
+    ['Home', '1'],
+    ['ArrowLeft', '1'],
+  ]) {
     await page.keyboard.press(key);
     assert.equal(await box.inputValue(), value, key);
     assert.equal(await slider.inputValue(), value, key);
@@ -215,7 +262,12 @@ for (const reducedMotion of /** @type {const} */ (['no-preference', 'reduce'])) 
         if (textContent) found.add(textContent);
         else if (found.size && last > 0) { last -= performance.now(); }
       }
-      return { found: [...found].map((text) => Number(text.replaceAll(',', ''))), took: -last, shown: root.querySelector('[part="count"]').textContent, real: playground.lab.description.counts.trainable };
+      return {
+        found: [...found].map((text) => Number(text.replaceAll(',', ''))),
+        took: -last,
+        shown: root.querySelector('[part="count"]').textContent,
+        real: playground.lab.description.counts.trainable,
+      };
     });
     assert.equal(Number(seen.shown.replaceAll(',', '')), seen.real);
     if (reducedMotion === 'reduce') assert.deepEqual(seen.found, []);
@@ -231,9 +283,14 @@ test('instrumented: settings in, events out, and the laboratory as an object', {
   const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=3&bs=4&lr=0.01');
   await page.evaluate(() => {
     const seen = /** @type {any} */ (globalThis).seen = [];
-    for (const type of ['ready', 'change', 'step', 'done', 'error', 'select', 'merge', 'run', 'answer']) document.addEventListener(`peft-${type}`, (event) => seen.push([type, structuredClone(/** @type {any} */ (event).detail) ?? null]));
+    for (const type of ['ready', 'change', 'step', 'done', 'error', 'select', 'merge', 'run', 'answer'])
+      document.addEventListener(`peft-${type}`, (event) => seen.push([type, structuredClone(/** @type {any} */ (event).detail) ?? null]));
   });
-  const seen = (/** @type {string} */ type) => page.evaluate((wanted) => /** @type {any} */ (globalThis).seen.filter((/** @type {any} */ [name]) => name === wanted).map((/** @type {any} */ s) => s[1]), type);
+  const seen = (/** @type {string} */ type) =>
+    page.evaluate(
+      (wanted) => /** @type {any} */ (globalThis).seen.filter((/** @type {any} */ [name]) => name === wanted).map((/** @type {any} */ s) => s[1]),
+      type,
+    );
   await lab(page, 'void (lab.set({ method: "lora", options: { rank: 4 } }), await lab.work(async () => {}))');
   const change = (await seen('change')).at(-1);
   assert.ok(change.changed.includes('options') && change.state.options.rank === 4);
@@ -250,82 +307,20 @@ test('instrumented: settings in, events out, and the laboratory as an object', {
   const merged = (await seen('merge'))[0];
   assert.equal(merged.max_logit_difference, await lab(page, 'lab.merged.max_logit_difference'));
   // An impossible wish is an event too, not an exception.
-  await lab(page, 'void (lab.set({ method: "lora", options: { rank: 4, target_modules: ["nowhere"] } }), await lab.work(async () => {}).catch(() => {}))');
+  await lab(
+    page,
+    'void (lab.set({ method: "lora", options: { rank: 4, target_modules: ["nowhere"] } }), await lab.work(async () => {}).catch(() => {}))',
+  );
   await eventually(async () => (await seen('error')).length > 0, true);
   assert.ok((await seen('error')).every((/** @type {any} */ e) => typeof e.code === 'string' && e.message.length > 5));
   assert.ok((await seen('error')).length >= 1, 'a refused setting is told');
   // The engine's own interface, from the page.
-  const text = await lab(page, 'lab.work(async (session) => { await session.clear(); return (await session.generate({ prompt: "The cat", seed: 1, max_new_tokens: 8 })).text; })');
+  const text = await lab(
+    page,
+    'lab.work(async (session) => { await session.clear(); return (await session.generate({ prompt: "The cat", seed: 1, ' +
+      'max_new_tokens: 8 })).text; })',
+  );
   assert.ok(text.length > 0);
-  assertClean();
-});
-
-test('the first screen: what comes next and what the coach says are in sight, and nothing that has the focus is hidden by that row', { timeout: 120_000 }, async (context) => {
-  const { page, assertClean } = await open(context, '#v=1&task=pirate&n=12&bs=4&level=student', { viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' });
-  await lab(page, 'void await lab.train()');
-  await page.locator('peft-panel-coach').getByText('Coach:').waitFor();
-  const box = async (/** @type {string} */ selector) => /** @type {{y: number, height: number}} */ (await page.locator(selector).first().boundingBox());
-  const inSight = async (/** @type {number} */ height) => {
-    await page.setViewportSize({ width: height < 800 ? 1366 : 1280, height });
-    await page.evaluate(() => scrollTo(0, 0));
-    const next = await box('nav.next');
-    assert.ok(next.y > 0 && next.y + next.height <= height, `the row of panels stands at ${next.y} of ${height}`);
-    const train = await box('.left peft-train button');
-    assert.ok(train.y + train.height <= next.y, 'Train stands above it');
-    return next;
-  };
-  const next = await inSight(900);
-  const apply = await box('peft-panel-coach button');
-  assert.ok(apply.y + apply.height <= next.y, `what the coach suggests stands above it, at ${apply.y}`);
-  await inSight(650);
-  // By keyboard through the page: each control is at least partly above the row while it has the focus, or stands in the row or below its place.
-  const hidden = await page.evaluate(async () => {
-    const all = /** @type {HTMLElement[]} */ ([]);
-    const collect = (/** @type {ParentNode} */ at) => at.querySelectorAll('*').forEach((node) => {
-      if (node.matches('button:enabled, select, input, summary, [tabindex="0"]') && node.checkVisibility()) all.push(/** @type {HTMLElement} */ (node));
-      if (node.shadowRoot) collect(node.shadowRoot);
-    });
-    const root = /** @type {ShadowRoot} */ (document.querySelector('peft-playground')?.shadowRoot);
-    collect(root);
-    const row = /** @type {HTMLElement} */ (root.querySelector('nav.next'));
-    const found = [];
-    for (const node of all) {
-      scrollTo(0, 0);
-      node.focus();
-      await new Promise((resolve) => { requestAnimationFrame(resolve); });
-      const { top, bottom } = node.getBoundingClientRect();
-      const bar = row.getBoundingClientRect();
-      if (!row.contains(node) && bottom > bar.top && top < bar.bottom) found.push(`${node.localName} ${node.textContent?.trim().slice(0, 30)} at ${top.toFixed()} to ${bottom.toFixed()}, row from ${bar.top.toFixed()}`);
-    }
-    return found;
-  });
-  assert.deepEqual(hidden, []);
-  assertClean();
-});
-
-test('a way back stands only beside a value that differs; a block can be clicked only where the drawing says so', async (context) => {
-  const { page, assertClean } = await open(context, '#v=1&task=pirate&m=lora&level=explorer');
-  const preset = await inside(page, 'lab.preset.options.rank');
-  const back = page.locator('peft-controls [data-name="rank"] button.link');
-  await lab(page, `void lab.set({ options: { rank: ${preset / 2} } })`);
-  await back.waitFor();
-  await lab(page, `void lab.set({ options: { rank: ${preset} } })`); // as a loaded run sets it
-  await eventually(() => back.count(), 0);
-  const hint = page.locator('peft-diagram .read', { hasText: 'Click a lit block' });
-  await hint.waitFor();
-  await lab(page, 'void lab.set({ method: "prompt" })');
-  await eventually(() => hint.count(), 0, 'the rows of a prompt open nothing');
-  assertClean();
-});
-
-test('a lesson on a phone: the way on is in sight, however long the text is', async (context) => {
-  const { page, assertClean } = await open(context, '#v=1&panel=lessons', { viewport: { width: 390, height: 700 }, hasTouch: true, isMobile: true });
-  await page.locator('peft-panel-lessons').getByRole('button', { name: 'Start' }).first().click();
-  const lesson = page.locator('peft-lesson');
-  await lesson.locator('.facts').waitFor();
-  const next = lesson.getByRole('button', { name: 'Next' });
-  const [button, bar] = await Promise.all([next.boundingBox(), page.locator('.bottom').boundingBox()]);
-  assert.ok(button && bar && button.y > 0 && button.y + button.height <= bar.y, `${button?.y} above ${bar?.y}`);
   assertClean();
 });
 

@@ -5,6 +5,8 @@ import { after, before, test } from 'node:test';
 import { checkAxe, fits, launchChromium, screenshot, startSite } from './lib/browser.mjs';
 import { eventually, kept, lab, trainToSnapshot } from './lib/qa-site.mjs';
 
+const SLOW = { timeout: 100_000 };
+
 /** Everything the test counts on is in the link: presets may change. */
 const LINK = '#v=1&model=stories-300k&task=pirate&n=24&bs=16&lr=0.01&r=8&a=16&t=qv';
 /** @typedef {import('./lib/browser.mjs').Watched} Watched */
@@ -21,7 +23,10 @@ after(async () => {
   await site?.close();
 });
 
-/** A page that is closed after the test, whatever happens: an open one would keep the right to save. @param {import('node:test').TestContext} context @param {string} hash */
+/**
+ * A page that is closed after the test, whatever happens: an open one would keep the right to save.
+ * @param {import('node:test').TestContext} context @param {string} hash
+ */
 async function open(context, hash) {
   const watched = await browser.open(`${site.url}${hash}`);
   context.after(() => watched.page.close());
@@ -31,12 +36,13 @@ async function open(context, hash) {
 }
 
 /** @param {import('playwright-core').Page} page @param {string} status */
-const reach = (page, status) => page.waitForFunction((wanted) => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === wanted, status);
+const reach = (page, status) =>
+  page.waitForFunction((wanted) => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === wanted, status);
 const recording = JSON.parse(readFileSync(new URL('../../web/content/recorded/first-run.json', import.meta.url), 'utf8'));
 /** @param {import('playwright-core').Page} page @param {string} selector */
 const text = async (page, selector) => (await page.locator(selector).first().innerText()).trim();
 
-test('the first run: load, train LoRA, before and after, merge, unmerge, prompt tuning, the run list, reload', { timeout: 100_000 }, async (context) => {
+test('the first run: load, train LoRA, before and after, merge, unmerge, prompt tuning, the run list, reload', SLOW, async (context) => {
   const { page, assertClean } = await open(context, LINK);
   // Meaningful before the engine is there, and then ready without a click.
   await page.locator('peft-sample blockquote').first().waitFor();
@@ -82,7 +88,11 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   assert.equal(await lab(page, 'lab.ask(lab.sample.prompt)'), run.sample.after, 'the trained module is back');
 
   await page.locator('peft-methods input[value="prompt"]').check();
-  await page.waitForFunction((old) => /** @type {any} */ (document.querySelector('peft-playground')).lab.description.modules[0]?.method === 'prompt' && old, counter);
+  await page.waitForFunction(
+    (old) =>
+      /** @type {any} */ (document.querySelector('peft-playground')).lab.description.modules[0]?.method === 'prompt' && old,
+    counter,
+  );
   assert.notEqual(await text(page, 'peft-counter [part="count"]'), counter);
   assert.match(await text(page, 'peft-panel-merge section'), /cannot be merged/);
   assert.match(await text(page, 'peft-loss h2'), /Run 1: LoRA r = 8, 24 steps/, 'the curve of another method says whose it is');
@@ -110,9 +120,17 @@ test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60
   await page.locator('.left button.primary').click();
   await reach(page, 'paused');
   const at = await lab(page, 'lab.run.losses.length');
-  if (at < 50) await eventually(async () => /held-out it was [\d.]+ after step 0\./.test(await text(page, 'peft-loss peft-chart figcaption')), true, 'before the first validation on the way the value is said to be that of step 0');
+  if (at < 50)
+    await eventually(
+      async () => /held-out it was [\d.]+ after step 0\./.test(await text(page, 'peft-loss peft-chart figcaption')),
+      true,
+      'before the first validation on the way the value is said to be that of step 0',
+    );
   await page.keyboard.press('s');
-  await page.waitForFunction((n) => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); return lab.status === 'paused' && lab.run.losses.length === n + 1; }, at);
+  await page.waitForFunction((n) => {
+    const { lab } = /** @type {any} */ (document.querySelector('peft-playground'));
+    return lab.status === 'paused' && lab.run.losses.length === n + 1;
+  }, at);
   await page.locator('.left button.primary').click();
   await reach(page, 'training');
   const took = await page.evaluate(async () => {
@@ -127,13 +145,22 @@ test('pause, one step, go on, stop; undo brings a reset run back', { timeout: 60
   assert.equal(await lab(page, 'lab.run.status'), 'stopped');
   const stopped = await lab(page, '({ step: lab.run.losses.at(-1).step, held: lab.run.validations.at(-1) })');
   assert.equal(stopped.held.step, stopped.step);
-  await eventually(async () => new RegExp(`^After step ${stopped.step} the loss is [\\d.]+ in training and ${stopped.held.loss.toFixed(2)} held-out`).test(await text(page, 'peft-loss peft-chart figcaption')), true);
+  await eventually(
+    async () =>
+      new RegExp(`^After step ${stopped.step} the loss is [\\d.]+ in training and ${stopped.held.loss.toFixed(2)} held-out`).test(
+        await text(page, 'peft-loss peft-chart figcaption'),
+      ),
+    true,
+  );
   assert.ok((await text(page, 'peft-runs td[data-name="Held-out loss"]')).endsWith(stopped.held.loss.toFixed(3)));
   const words = await lab(page, 'lab.sample.after');
   await page.locator('.left button', { hasText: 'Reset' }).click();
   await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.run === null);
   await page.keyboard.press('u');
-  await page.waitForFunction((sample) => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); return lab.run && lab.sample.after === sample; }, words);
+  await page.waitForFunction((sample) => {
+    const { lab } = /** @type {any} */ (document.querySelector('peft-playground'));
+    return lab.run && lab.sample.after === sample;
+  }, words);
   assertClean();
 });
 

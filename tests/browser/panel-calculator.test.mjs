@@ -28,10 +28,13 @@ test('counts, memory, own dimensions, config.json, chapter numbers', { timeout: 
   await is('819,200');
   assert.equal(await panel.getByLabel('Model shape').inputValue(), 'own');
 
-  await panel.locator('input[type=file]').setInputFiles({ name: 'config.json', mimeType: 'application/json', buffer: Buffer.from('{"hidden_size": "<b>x</b>"}') });
+  await panel
+    .locator('input[type=file]')
+    .setInputFiles({ name: 'config.json', mimeType: 'application/json', buffer: Buffer.from('{"hidden_size": "<b>x</b>"}') });
   await panel.getByRole('alert').waitFor();
   await panel.locator('input[type=file]').setInputFiles({ name: 'config.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify({
-    model_type: 'llama', hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 4, vocab_size: 100, tie_word_embeddings: true, max_position_embeddings: 64,
+    model_type: 'llama', hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 4,
+    vocab_size: 100, tie_word_embeddings: true, max_position_embeddings: 64,
   })) });
   await is('2,560');
 
@@ -45,21 +48,34 @@ test('counts, memory, own dimensions, config.json, chapter numbers', { timeout: 
 
   // One way of counting for both bars, the same as the table's; what it fixes stands in the chips and cannot be chosen.
   assert.match(await panel.locator('figcaption').innerText(), /^7\.92 GB against 27 GB .* 3\.4 times less/);
-  assert.deepEqual(await panel.getByRole('combobox', { name: 'Weights' }).evaluate((/** @type {any} */ node) => [node.disabled, node.value]), [true, 'int8']);
+  assert.deepEqual(
+    await panel.getByRole('combobox', { name: 'Weights' }).evaluate((/** @type {any} */ node) => [node.disabled, node.value]),
+    [true, 'int8'],
+  );
   assert.equal(await panel.getByLabel('checkpointing').isDisabled(), true);
   const terms = panel.locator('#memory');
   assert.match(await terms.textContent() ?? '', /^Memory = weights × bytes.*activations per token × tokens\. Left out, as in the chapter: logits\.$/);
   await panel.getByRole('combobox', { name: 'Method' }).selectOption('full');
   await is('6,738,415,616');
-  assert.match(await terms.textContent() ?? '', /^Memory = weights × bytes\. Left out, as in the chapter: gradients, optimiser, activations, logits\.$/);
+  assert.match(
+    (await terms.textContent()) ?? '',
+    /^Memory = weights × bytes\. Left out, as in the chapter: gradients, optimiser, activations, logits\.$/,
+  );
   assert.equal(await panel.getByRole('combobox', { name: 'Optimiser' }).isDisabled(), true, 'nothing is counted for it');
   await panel.getByLabel('as the chapter').uncheck();
   await panel.locator('#memory', { hasText: '8 bytes per logit' }).waitFor({ state: 'attached' });
-  assert.deepEqual(await panel.getByRole('combobox', { name: 'Weights' }).evaluate((/** @type {any} */ node) => [node.disabled, node.value]), [false, 'bf16']);
+  assert.deepEqual(
+    await panel.getByRole('combobox', { name: 'Weights' }).evaluate((/** @type {any} */ node) => [node.disabled, node.value]),
+    [false, 'bf16'],
+  );
 
   // On a phone the letters in the bar keep their shape, and the table of parts shows all its columns.
   await page.setViewportSize({ width: 320, height: 640 });
-  const bent = await panel.locator('svg.bar text').evaluateAll((all) => all.map((/** @type {any} */ node) => node.getScreenCTM()).filter(({ a, d }) => Math.abs(a / d - 1) > 0.01).length);
+  const bent = await panel
+    .locator('svg.bar text')
+    .evaluateAll(
+      (all) => all.map((/** @type {any} */ node) => node.getScreenCTM()).filter(({ a, d }) => Math.abs(a / d - 1) > 0.01).length,
+    );
   assert.equal(bent, 0);
   assert.ok(await panel.getByRole('region', { name: 'Parts' }).evaluate((node) => node.scrollWidth <= node.clientWidth), 'no column is cut off');
   await page.setViewportSize({ width: 1280, height: 720 });
@@ -69,13 +85,23 @@ test('counts, memory, own dimensions, config.json, chapter numbers', { timeout: 
 
 test('as an element of its own, set by attributes', { timeout: 30_000 }, async () => {
   const { page } = await site.open();
-  await page.evaluate(`(() => { const made = document.createElement('peft-calculator'); made.setAttribute('model', 'llama-2-13b'); made.setAttribute('method', 'prompt'); document.querySelector('main').append(made); })()`);
+  await page.evaluate(
+    `(() => { const made = document.createElement('peft-calculator'); made.setAttribute('model', 'llama-2-13b'); ` +
+      `made.setAttribute('method', 'prompt'); document.querySelector('main').append(made); })()`,
+  );
   await page.locator('peft-calculator .big', { hasText: '102,400' }).waitFor();
 });
 
 test('WebAssembly forbidden: says so, and counts in plain arithmetic', { timeout: 30_000 }, async () => {
   const { page } = await site.open({}, { bypassCSP: true });
-  await page.addInitScript(() => { Object.assign(WebAssembly, { compile: () => Promise.reject(new WebAssembly.CompileError('blocked by CSP')), Module: function Module() { throw new WebAssembly.CompileError('blocked by CSP'); } }); });
+  await page.addInitScript(() => {
+    Object.assign(WebAssembly, {
+      compile: () => Promise.reject(new WebAssembly.CompileError('blocked by CSP')),
+      Module: function Module() {
+        throw new WebAssembly.CompileError('blocked by CSP');
+      },
+    });
+  });
   await page.reload();
   await page.getByRole('alert').waitFor();
   assert.match(await page.locator('table').innerText(), /LoRA\s+4,194,304/);

@@ -18,7 +18,11 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   assert.equal(await panel.locator('section').count(), SECTIONS.length);
   assert.equal(await panel.locator('.claim').count(), CLAIMS.length);
   assert.equal(await panel.locator('.claim .verdict').count(), CLAIMS.length);
-  const missing = await page.evaluate(`(() => { const out = []; const walk = (n) => { for (const c of n.childNodes) { if (c.nodeType === 3) { const m = c.data.match(/\\b(chapter|choose|calc|merge|panel)\\.[a-z_.]{3,}/g); if (m) out.push(...m); } if (c.shadowRoot) walk(c.shadowRoot); walk(c); } }; walk(panel.shadowRoot); return out; })()`);
+  const missing = await page.evaluate(
+    `(() => { const out = []; const walk = (n) => { for (const c of n.childNodes) { if (c.nodeType === 3) { const m = ` +
+      `c.data.match(/\\b(chapter|choose|calc|merge|panel)\\.[a-z_.]{3,}/g); if (m) out.push(...m); } if (c.shadowRoot) ` +
+      `walk(c.shadowRoot); walk(c); } }; walk(panel.shadowRoot); return out; })()`,
+  );
   assert.deepEqual(missing, [], 'texts that are missing');
   await panel.getByText("PEFT's benchmark, all points").click();
   await panel.getByText('method_comparison/MetaMathQA').waitFor();

@@ -53,7 +53,10 @@ test('by keyboard alone', { timeout: 60_000 }, async () => {
 
 test('answers as an attribute, and the tables', { timeout: 60_000 }, async () => {
   const { panel, page } = await site.open();
-  await page.evaluate(`(() => { const made = document.createElement('peft-choose'); made.setAttribute('answers', 'latency:yes'); document.querySelector('main').append(made); })()`);
+  await page.evaluate(
+    `(() => { const made = document.createElement('peft-choose'); made.setAttribute('answers', 'latency:yes'); ` +
+      `document.querySelector('main').append(made); })()`,
+  );
   await page.locator('peft-choose').getByText('Merge it after training').waitFor();
   await panel.getByText('Common pitfalls').click();
   await panel.getByText('Rank too high').waitFor();

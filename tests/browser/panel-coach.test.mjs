@@ -13,7 +13,8 @@ const pretend = (curve, held, options = '{ rank: 32, alpha: 64 }') => `(async ()
   await lab.ready();
   const losses = Array.from({ length: 60 }, (_, i) => ({ step: i + 1, loss: (${curve})(i / 59) }));
   const validations = [10, 20, 30, 40, 50, 60].map((step) => ({ step, loss: (${held})(step / 60), bits_per_byte: 1 }));
-  lab.run = { id: 1, task: 'pirate', model: lab.state.model, method: 'lora', options: ${options}, train: { steps: 60, lr: 0.01, batch_size: 8 }, seed: 1, trainable: 1, total: 2, base_loss: 4, losses, validations,
+  lab.run = { id: 1, task: 'pirate', model: lab.state.model, method: 'lora', options: ${options},
+    train: { steps: 60, lr: 0.01, batch_size: 8 }, seed: 1, trainable: 1, total: 2, base_loss: 4, losses, validations,
     sample: { before: '', after: '', prompt: '' }, seconds: 1, score: null, status: 'done', adapter: null };
   lab.runs = [lab.run];
   lab.emit('run', lab.run);
@@ -41,15 +42,29 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
 
 test('over-fitting for real: one click goes back to the best step, and the words with it', { timeout: 120_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
-  await page.evaluate(`(lab.set({ model: 'stories-300k', task: 'words-to-story', method: 'lora', steps: 40, batch_size: 4, lr: 0.02, seed: 2, workers: 1, options: { rank: 16, alpha: 32, target_modules: 'all-linear' } }), lab.ready())`);
+  await page.evaluate(
+    `(lab.set({ model: 'stories-300k', task: 'words-to-story', method: 'lora', steps: 40, batch_size: 4, lr: 0.02, seed: 2, ` +
+      `workers: 1, options: { rank: 16, alpha: 32, target_modules: 'all-linear' } }), lab.ready())`,
+  );
   await page.evaluate('lab.train().then(() => {})');
-  const { best, last, sample } = /** @type {any} */ (await page.evaluate('({ best: { step: lab.run.best.step, loss: lab.run.best.loss }, last: lab.run.validations.at(-1).loss, sample: lab.sample.after })'));
+  const { best, last, sample } = /** @type {any} */ (
+    await page.evaluate(
+      '({ best: { step: lab.run.best.step, loss: lab.run.best.loss }, last: lab.run.validations.at(-1).loss, sample: lab.sample.after })',
+    )
+  );
   assert.ok(best.loss < last);
   await checkLooks(page, 'coach-back');
-  await panel.getByRole('button', { name: `Go back to step ${best.step} (held-out loss ${best.loss.toFixed(3)} instead of ${last.toFixed(3)})` }).click();
+  await panel
+    .getByRole('button', {
+      name: `Go back to step ${best.step} (held-out loss ${best.loss.toFixed(3)} instead of ${last.toFixed(3)})`,
+    })
+    .click();
   await panel.getByText(`The model holds run 1 as it was after step ${best.step}`).waitFor();
   assert.equal(await page.evaluate('lab.during(null, () => lab.session.evaluate({ split: "validation" })).then(({ loss }) => loss)'), best.loss);
-  assert.deepEqual(await page.evaluate('[lab.run.id, lab.run.back, lab.runs.length, lab.run.sample.after === lab.sample.after]'), [2, { run: 1, step: best.step }, 2, true]);
+  assert.deepEqual(
+    await page.evaluate('[lab.run.id, lab.run.back, lab.runs.length, lab.run.sample.after === lab.sample.after]'),
+    [2, { run: 1, step: best.step }, 2, true],
+  );
   await checkLooks(page, 'coach-went-back');
   await page.evaluate('lab.load(lab.runs[0]).then(() => {})');
   assert.equal(await page.evaluate('lab.sample.after'), sample, 'and forth again');

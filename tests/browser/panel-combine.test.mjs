@@ -11,7 +11,10 @@ after(() => site.close());
 test('LoRA, prompt and both: counts add, rows are trained alike, the pair goes into the model', { timeout: 180_000 }, async () => {
   const { page, assertClean } = await site.open({ task: 'mood' });
   await page.locator('#sum').waitFor({ timeout: 60_000 });
-  const counts = await page.evaluate(() => ({ each: globalThis.panel.fresh.modules.map((m) => m.parameters), all: globalThis.panel.fresh.counts.trainable }));
+  const counts = await page.evaluate(() => ({
+    each: globalThis.panel.fresh.modules.map((m) => m.parameters),
+    all: globalThis.panel.fresh.counts.trainable,
+  }));
   assert.equal(counts.each[0] + counts.each[1], counts.all);
   assert.equal(await page.locator('#method1').count(), 0, 'a student has one pair');
   await page.locator('peft-diagram .block.lit').first().waitFor();
@@ -20,8 +23,19 @@ test('LoRA, prompt and both: counts add, rows are trained alike, the pair goes i
   const colours = await page.evaluate(() => {
     const root = globalThis.panel.renderRoot.querySelector('peft-diagram').renderRoot;
     const style = (selector, name) => getComputedStyle(root.querySelector(selector))[name];
-    const token = (name) => { const probe = document.createElement('i'); probe.style.color = `var(${name})`; root.append(probe); const { color } = getComputedStyle(probe); probe.remove(); return color; };
-    return { lora: [style('.block.lit[data-method="lora"] > rect', 'stroke'), token('--m-lora')], prompt: [style('rect.row', 'fill'), token('--m-prompt')], legend: root.querySelector('.legend').textContent };
+    const token = (name) => {
+      const probe = document.createElement('i');
+      probe.style.color = `var(${name})`;
+      root.append(probe);
+      const { color } = getComputedStyle(probe);
+      probe.remove();
+      return color;
+    };
+    return {
+      lora: [style('.block.lit[data-method="lora"] > rect', 'stroke'), token('--m-lora')],
+      prompt: [style('rect.row', 'fill'), token('--m-prompt')],
+      legend: root.querySelector('.legend').textContent,
+    };
   });
   assert.equal(colours.lora[0], colours.lora[1]);
   assert.equal(colours.prompt[0], colours.prompt[1]);

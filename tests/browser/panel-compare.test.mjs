@@ -12,11 +12,28 @@ before(async () => { site = await startPanels('compare'); });
 after(() => site.close());
 
 test('CSV: formulas are made harmless, numbers and quotes survive', () => {
-  assert.equal(csv(['a', 'b'], [['=1+1', -2.5], ['say "hi", you', null], ['@x', NaN], ['plain', 3]]), 'a,b\r\n\'=1+1,-2.5\r\n"say ""hi"", you",\r\n\'@x,\r\nplain,3\r\n');
+  assert.equal(
+    csv(
+      ['a', 'b'],
+      [
+        ['=1+1', -2.5],
+        ['say "hi", you', null],
+        ['@x', NaN],
+        ['plain', 3],
+      ],
+    ),
+    'a,b\r\n\'=1+1,-2.5\r\n"say ""hi"", you",\r\n\'@x,\r\nplain,3\r\n',
+  );
 });
 
 test('points gather seeds; the Pareto line keeps what nothing smaller beats', () => {
-  const run = (method, trainable, score) => ({ method, size: '', options: {}, train: { steps: 1 }, seed: 1, status: 'done', trainable, seconds: 1, loss: 1, score });
+  const run = (method, trainable, score) => ({
+    method,
+    size: '',
+    options: {},
+    train: { steps: 1 },
+    seed: 1, status: 'done', trainable, seconds: 1, loss: 1, score,
+  });
   const all = points([run('a', 10, 0.2), run('a', 10, 0.4), run('b', 20, 0.1), run('c', 30, 0.9)], 'score');
   assert.deepEqual(all.map(({ method, n, min, max }) => [method, n, min, max]), [['a', 2, 0.2, 0.4], ['b', 1, 0.1, 0.1], ['c', 1, 0.9, 0.9]]);
   assert.deepEqual(pareto(all, 1).map(({ method }) => method), ['a', 'c']);
@@ -41,22 +58,52 @@ test('recorded results stand until a sweep of two methods and two seeds replaces
   await page.locator('#steps').blur();
   await page.locator('#run').click();
   await page.locator('progress').waitFor();
-  await page.waitForFunction(() => globalThis.panel.result && !globalThis.panel.result.recorded && !globalThis.panel.work.running, undefined, { timeout: 120_000 });
+  await page.waitForFunction(
+    () => globalThis.panel.result && !globalThis.panel.result.recorded && !globalThis.panel.work.running,
+    undefined,
+    { timeout: 120_000 },
+  );
   const result = await page.evaluate(() => globalThis.panel.result);
-  assert.deepEqual(result.runs.map((run) => `${run.method} ${run.seed} ${run.status}`), ['prompt 1 done', 'prompt 2 done', 'lora 1 done', 'lora 2 done']);
+  assert.deepEqual(
+    result.runs.map((run) => `${run.method} ${run.seed} ${run.status}`),
+    ['prompt 1 done', 'prompt 2 done', 'lora 1 done', 'lora 2 done'],
+  );
   assert.ok(result.runs.every((run) => run.loss > 0 && run.score >= 0 && run.trainable > 0));
   assert.notEqual(result.runs[2].loss, result.runs[3].loss, 'seeds differ');
-  assert.deepEqual(await page.evaluate(() => ({ task: globalThis.lab.state.task, modules: globalThis.lab.description.modules.length })), before, 'the loaded model is left alone');
+  assert.deepEqual(
+    await page.evaluate(() => ({ task: globalThis.lab.state.task, modules: globalThis.lab.description.modules.length })),
+    before,
+    'the loaded model is left alone',
+  );
 
   await page.locator('#sketch').check();
   await page.getByText('LoRA (chapter)').waitFor();
   assert.match(await page.locator('peft-chart .grow').textContent() ?? '', /^Best: .* with [\d.]+% from/);
   // No label covers another: the chapter's Full stands where ours does when ours gained most.
-  await page.evaluate(() => { const { result } = globalThis.panel; globalThis.panel.result = { ...result, runs: [...result.runs, { ...result.runs[2], method: 'full', size: '', trainable: result.total, score: result.base.score + 0.5 }] }; });
+  await page.evaluate(() => {
+    const { result } = globalThis.panel;
+    globalThis.panel.result = {
+      ...result,
+      runs: [
+        ...result.runs,
+        { ...result.runs[2], method: 'full', size: '', trainable: result.total, score: result.base.score + 0.5 },
+      ],
+    };
+  });
   await page.getByText('Full (chapter)').waitFor();
-  const boxes = await page.locator('peft-chart svg > g[aria-label="text"] text').evaluateAll((all) => all.map((node) => { const { left, right, top, bottom } = node.getBoundingClientRect(); return { text: node.textContent, left, right, top, bottom }; }));
+  const boxes = await page.locator('peft-chart svg > g[aria-label="text"] text').evaluateAll((all) =>
+    all.map((node) => {
+      const { left, right, top, bottom } = node.getBoundingClientRect();
+      return { text: node.textContent, left, right, top, bottom };
+    }),
+  );
   assert.ok(boxes.some(({ text }) => text === 'Full') && boxes.some(({ text }) => text === 'Full (chapter)'), JSON.stringify(boxes));
-  for (const [i, a] of boxes.entries()) for (const b of boxes.slice(i + 1)) assert.ok(a.right <= b.left || b.right <= a.left || a.bottom <= b.top + 3 || b.bottom <= a.top + 3, `${a.text} and ${b.text}`);
+  for (const [i, a] of boxes.entries())
+    for (const b of boxes.slice(i + 1))
+      assert.ok(
+        a.right <= b.left || b.right <= a.left || a.bottom <= b.top + 3 || b.bottom <= a.top + 3,
+        `${a.text} and ${b.text}`,
+      );
   assert.equal(await page.locator('peft-chart svg').first().evaluate((node) => getComputedStyle(node).fontSize), '12px');
   // Without a gain there is no scale for it: the page says so.
   await page.evaluate((was) => { globalThis.panel.result = { ...was, runs: was.runs.map((run) => ({ ...run, score: was.base.score })) }; }, result);
@@ -81,7 +128,11 @@ test('cancel keeps what is finished', { timeout: 120_000 }, async () => {
   await page.waitForFunction(() => globalThis.lab.status === 'ready');
   await page.evaluate(() => { Object.assign(globalThis.panel, { methods: ['lora', 'full'], seeds: 1, steps: 60 }); });
   await page.locator('#run').click();
-  await page.waitForFunction(() => globalThis.panel.queue[1]?.status === 'running' && globalThis.panel.work.done > 80, undefined, { timeout: 60_000 });
+  await page.waitForFunction(
+    () => globalThis.panel.queue[1]?.status === 'running' && globalThis.panel.work.done > 80,
+    undefined,
+    { timeout: 60_000 },
+  );
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByText('Cancelled. What was finished before is kept.').waitFor();
   assert.deepEqual(await page.evaluate(() => globalThis.panel.result.runs.map((run) => run.status)), ['done', 'waiting']);

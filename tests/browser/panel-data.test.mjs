@@ -8,11 +8,20 @@ let site;
 before(async () => { site = await startPanel('data'); });
 after(() => site.close());
 
-const ROWS = Array.from({ length: 12 }, (_, i) => JSON.stringify({ prompt: `The cat number ${i}`, completion: ` says ${i % 3 ? 'arr' : 'meow'}, and runs away.` }));
+const ROWS = Array.from({ length: 12 }, (_, i) =>
+  JSON.stringify({ prompt: `The cat number ${i}`, completion: ` says ${i % 3 ? 'arr' : 'meow'}, and runs away.` }),
+);
 
 test('upload with problems, statistics, preview, use and train', { timeout: 90_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
-  const content = [...ROWS.slice(0, 5), 'not json', ...ROWS.slice(5), '{"prompt": "x", "completion": ""}', '{"prompt": "a", "completion": " <img src=x onerror=\\"window.hacked=1\\">"}', ROWS[0]].join('\n');
+  const content = [
+    ...ROWS.slice(0, 5),
+    'not json',
+    ...ROWS.slice(5),
+    '{"prompt": "x", "completion": ""}',
+    '{"prompt": "a", "completion": " <img src=x onerror=\\"window.hacked=1\\">"}',
+    ROWS[0],
+  ].join('\n');
   await panel.locator('input[type=file]').setInputFiles({ name: 'mine.jsonl', mimeType: 'text/plain', buffer: Buffer.from(content) });
   await panel.getByText('What is in it').waitFor();
   const stats = await panel.locator('dl').innerText();
@@ -27,7 +36,10 @@ test('upload with problems, statistics, preview, use and train', { timeout: 90_0
   await page.evaluate('lab.set({ steps: 4, method: "prompt" })');
   await panel.getByRole('button', { name: 'Use it and train' }).click();
   await until(page, 'lab.run?.status === "done"');
-  assert.deepEqual(await page.evaluate('[lab.run.task, lab.run.losses.length, lab.task.splits.train.length, lab.task.splits.validation.length]'), ['own-data', 4, 13, 1]);
+  assert.deepEqual(
+    await page.evaluate('[lab.run.task, lab.run.losses.length, lab.task.splits.train.length, lab.task.splits.validation.length]'),
+    ['own-data', 4, 13, 1],
+  );
   assertClean();
 });
 
@@ -36,7 +48,10 @@ test('paste and drop, a file that is no text, a csv', { timeout: 60_000 }, async
   const area = panel.getByLabel('Or paste text:');
 
   // What is pasted is checked without leaving the field, and so is what is typed into it.
-  await page.evaluate((text) => navigator.clipboard.writeText(text), '{"prompt": "The cat", "completion": " says arr."}\n{"prompt": "The dog", "completion": " barks."}');
+  await page.evaluate(
+    (text) => navigator.clipboard.writeText(text),
+    '{"prompt": "The cat", "completion": " says arr."}\n{"prompt": "The dog", "completion": " barks."}',
+  );
   await area.focus();
   await page.keyboard.press('Control+V');
   assert.match(await page.evaluate('panel.text'), /barks/, 'at once, not after a rest');

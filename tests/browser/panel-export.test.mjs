@@ -35,21 +35,33 @@ test('adapter out and in again, a foreign file, the model, the session', { timeo
   assert.match(await panel.locator('peft-file label').first().innerText(), /Choose files\s+no file chosen$/);
   await load.setInputFiles({ name: 'holiday.zip', mimeType: 'application/zip', buffer: Buffer.from('PK\u0003\u0004 no zip') });
   await panel.getByRole('alert').waitFor();
-  assert.match(await panel.locator('peft-file label').first().innerText(), /Choose files\s+holiday\.zip$/, 'in the language of the page, not of the browser');
+  assert.match(
+    await panel.locator('peft-file label').first().innerText(),
+    /Choose files\s+holiday\.zip$/,
+    'in the language of the page, not of the browser',
+  );
   await load.setInputFiles({ name: 'adapter_config.json', mimeType: 'application/json', buffer: Buffer.from('{}') });
   await panel.getByRole('alert').filter({ hasText: 'adapter_model.safetensors' }).waitFor();
   assert.deepEqual(await page.evaluate(logits), before, 'a refused file changes nothing');
 
   await page.evaluate('lab.reset()');
   await load.setInputFiles({ name: 'mine.zip', mimeType: 'application/zip', buffer: adapter.bytes });
-  await panel.getByText(/Loaded: LoRA/).waitFor({ timeout: 8000 }).catch(async () => { throw new Error((await panel.locator('.note, .warn').allInnerTexts()).join(' ')); });
+  await panel
+    .getByText(/Loaded: LoRA/)
+    .waitFor({ timeout: 8000 })
+    .catch(async () => {
+      throw new Error((await panel.locator('.note, .warn').allInnerTexts()).join(' '));
+    });
   assert.deepEqual(await page.evaluate(logits), before, 'the imported adapter computes the same bits');
   assert.equal(await page.evaluate('lab.runs.length'), 2);
 
   await page.evaluate('lab.merge()');
   await panel.getByText('it is inside these weights').waitFor();
   const model = unzipSync((await saved(page, () => panel.getByRole('button', { name: 'Save the model' }).click())).bytes);
-  assert.deepEqual(Object.keys(model).sort(), ['config.json', 'generation_config.json', 'model.safetensors', 'special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json']);
+  assert.deepEqual(Object.keys(model).sort(), [
+    'config.json', 'generation_config.json', 'model.safetensors', 'special_tokens_map.json', 'tokenizer.json',
+    'tokenizer_config.json',
+  ]);
 
   const again = await site.open();
   await again.panel.getByLabel(/Bring one back/).setInputFiles({ name: 's.zip', mimeType: 'application/zip', buffer: session.bytes });

@@ -18,7 +18,13 @@ test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeo
 
   // W, the factors, ΔW and W + ΔW stand in one row, B above A.
   await page.setViewportSize({ width: 940, height: 900 });
-  const at = Object.fromEntries(await page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => [map.dataset.map, [map.getBoundingClientRect().left, map.getBoundingClientRect().top]])));
+  const at = Object.fromEntries(
+    await page
+      .locator('peft-heatmap')
+      .evaluateAll((maps) =>
+        maps.map((map) => [map.dataset.map, [map.getBoundingClientRect().left, map.getBoundingClientRect().top]]),
+      ),
+  );
   assert.deepEqual(['B', 'ΔW', 'W + ΔW'].map((name) => at[name][1]), [at.W[1], at.W[1], at.W[1]], JSON.stringify(at));
   assert.ok(at.A[0] === at.B[0] && at.A[1] > at.B[1]);
   await page.setViewportSize({ width: 1200, height: 900 });
@@ -36,7 +42,13 @@ test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeo
     const at = (name) => map[name].values[cell.row * map[name].cols + cell.col];
     let dot = 0;
     for (let k = 0; k < map.B.cols; k++) dot += map.B.values[cell.row * map.B.cols + k] * map.A.values[k * map.A.cols + cell.col];
-    return { cell, error: Math.abs(at('ΔW') - dot * module.options.alpha / module.options.rank), sum: Math.abs(at('W + ΔW') - at('W') - at('ΔW')), rank: module.options.rank, values: view.spectrum.singular_values };
+    return {
+      cell,
+      error: Math.abs(at('ΔW') - (dot * module.options.alpha) / module.options.rank),
+      sum: Math.abs(at('W + ΔW') - at('W') - at('ΔW')),
+      rank: module.options.rank,
+      values: view.spectrum.singular_values,
+    };
   });
   assert.deepEqual(seen.cell, { row: 1, col: 11 });
   assert.ok(seen.error < 1e-6 && seen.sum < 1e-6, JSON.stringify(seen));
@@ -67,12 +79,18 @@ test('DoRA, (IA)³ and full fine-tuning show their ΔW, prompt tuning says why i
   const { page, assertClean } = await site.open({ method: 'full', steps: 2 });
   const train = async (settings) => {
     await page.evaluate(async (s) => { globalThis.lab.set(s); await globalThis.lab.work(async () => {}); await globalThis.lab.train(); }, settings);
-    await page.waitForFunction((method) => globalThis.panel.module?.method === method && !globalThis.panel.stale && globalThis.panel.view, settings.method ?? 'full');
+    await page.waitForFunction(
+      (method) => globalThis.panel.module?.method === method && !globalThis.panel.stale && globalThis.panel.view,
+      settings.method ?? 'full',
+    );
     await page.evaluate(() => globalThis.lab.during(null, async () => {})); // the look that began then is over
   };
   for (const settings of [{ method: 'full' }, { method: 'ia3' }, { method: 'lora', options: { use_dora: true } }]) {
     await train(settings);
-    const { names, frobenius } = await page.evaluate(() => ({ names: globalThis.panel.view.maps.map((m) => m.name), frobenius: globalThis.panel.view.spectrum.frobenius }));
+    const { names, frobenius } = await page.evaluate(() => ({
+      names: globalThis.panel.view.maps.map((m) => m.name),
+      frobenius: globalThis.panel.view.spectrum.frobenius,
+    }));
     assert.deepEqual(names, settings.method === 'lora' ? ['W', 'B', 'A', 'ΔW', 'W + ΔW'] : ['W', 'ΔW', 'W + ΔW']);
     assert.ok(frobenius > 0, settings.method);
   }

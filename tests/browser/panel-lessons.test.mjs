@@ -43,9 +43,31 @@ test('counting lesson: numbers are checked, wrong answers explained, Next opens'
 test('a step with training; own lessons; broken ones are refused', { timeout: 90_000 }, async () => {
   const { page, panel } = await site.open();
   const file = panel.getByLabel(/A lesson of your own/);
-  await file.setInputFiles({ name: 'bad.json', mimeType: 'application/json', buffer: Buffer.from('{"id":"x","title":"<img src=x onerror=hacked=1>","steps":[{"text":"a","do":"eval"}]}') });
+  await file.setInputFiles({
+    name: 'bad.json',
+    mimeType: 'application/json',
+    buffer: Buffer.from('{"id":"x","title":"<img src=x onerror=hacked=1>","steps":[{"text":"a","do":"eval"}]}'),
+  });
   await panel.getByRole('alert').filter({ hasText: 'step 1' }).waitFor();
-  const lesson = { id: 'mine', title: '<b>Mine</b>', steps: [{ text: 'Go.', set: { method: 'prompt', steps: 3 }, do: 'train', wait: { event: 'run', cond: [['run.status', '=', 'done'], ['run.method', '=', 'prompt']] }, show: ['run.trainable'] }] };
+  const lesson = {
+    id: 'mine',
+    title: '<b>Mine</b>',
+    steps: [
+      {
+        text: 'Go.',
+        set: { method: 'prompt', steps: 3 },
+        do: 'train',
+        wait: {
+          event: 'run',
+          cond: [
+            ['run.status', '=', 'done'],
+            ['run.method', '=', 'prompt'],
+          ],
+        },
+        show: ['run.trainable'],
+      },
+    ],
+  };
   await file.setInputFiles({ name: 'mine.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(lesson)) });
   await panel.getByText('<b>Mine</b> – step 1 of 1').waitFor();
   await until(page, 'lab.status === "ready" && lab.state.method === "prompt"');

@@ -11,7 +11,10 @@ after(() => site.close());
 
 test('16 bits: rounding to even, overflow, subnormals; a large change survives, a small one does not', () => {
   assert.deepEqual([1.00390625, 1.01171875, -0.1, 0].map(toBf16), [1, 1.015625, -0.10009765625, 0]);
-  assert.deepEqual([0.1, 65519, 65520, -65520, 5.9604644775390625e-8, 2.9e-8, 1 + 2 ** -11, 1 + 3 * 2 ** -11].map(toF16), [0.0999755859375, 65504, Infinity, -Infinity, 5.9604644775390625e-8, 0, 1, 1 + 2 ** -9]);
+  assert.deepEqual([0.1, 65519, 65520, -65520, 5.9604644775390625e-8, 2.9e-8, 1 + 2 ** -11, 1 + 3 * 2 ** -11].map(toF16), [
+    0.0999755859375, 65504, Infinity, -Infinity, 5.9604644775390625e-8, 0, 1,
+    1 + 2 ** -9,
+  ]);
   // The figures of PEFT.md for W ~ N(0, 0.02): about 3 % error at 1e-3, 33 % at 1e-4, 90 % at 1e-5.
   let state = 7;
   const uniform = () => (state = (state * 16807) % 2147483647) / 2147483647;
@@ -28,7 +31,10 @@ test('merging a trained LoRA: same logits, time in turns, files, exact unmerge, 
   await page.waitForFunction(() => globalThis.lab.status === 'ready');
   assert.equal(await page.locator('#merge').isDisabled(), true, 'nothing to merge yet');
   await page.evaluate(() => globalThis.lab.train());
-  const weights = () => page.evaluate(async () => globalThis.lab.work(async (session) => Array.from((await session.logits({ text: 'Once upon a time' })).logits)));
+  const weights = () =>
+    page.evaluate(async () =>
+      globalThis.lab.work(async (session) => Array.from((await session.logits({ text: 'Once upon a time' })).logits)),
+    );
   const trained = await weights();
   await page.locator('#merge').click();
   await page.locator('#difference').waitFor({ timeout: 60_000 });
@@ -45,14 +51,29 @@ test('merging a trained LoRA: same logits, time in turns, files, exact unmerge, 
   await page.locator('summary', { hasText: '16-bit' }).click();
   await page.locator('#rounding').click();
   await page.locator('#error-bf16').waitFor();
-  const errors = () => page.evaluate(() => { const at = (name) => Number(globalThis.panel.renderRoot.querySelector('peft-merge-rounding').renderRoot.querySelector(`#error-${name}`).dataset.value); return [at('fp32'), at('fp16'), at('bf16')]; });
+  const errors = () =>
+    page.evaluate(() => {
+      const at = (name) =>
+        Number(
+          globalThis.panel.renderRoot.querySelector('peft-merge-rounding').renderRoot.querySelector(`#error-${name}`).dataset
+            .value,
+        );
+      return [at('fp32'), at('fp16'), at('bf16')];
+    });
   const [fp32, fp16, bf16] = await errors();
   assert.ok(fp32 < fp16 && fp16 < bf16, `${fp32} ${fp16} ${bf16}`);
   await page.locator('#scale').fill('-3');
   assert.ok((await errors())[2] > bf16);
   // On a phone the equation breaks before a sign, never after it.
   await page.setViewportSize({ width: 320, height: 640 });
-  const apart = await page.locator('.sign').evaluateAll((signs) => signs.filter((sign) => { const [a, b] = [sign, sign.nextElementSibling].map((node) => node.getBoundingClientRect()); return b.left < a.right || a.bottom < b.top || a.top > b.bottom; }).map((sign) => sign.textContent));
+  const apart = await page.locator('.sign').evaluateAll((signs) =>
+    signs
+      .filter((sign) => {
+        const [a, b] = [sign, sign.nextElementSibling].map((node) => node.getBoundingClientRect());
+        return b.left < a.right || a.bottom < b.top || a.top > b.bottom;
+      })
+      .map((sign) => sign.textContent),
+  );
   assert.deepEqual([await page.locator('.sign').count(), apart], [3, []]);
   await page.setViewportSize({ width: 1200, height: 900 });
   await checkLooks(page, 'merge');
@@ -71,7 +92,14 @@ test('an adapter cannot be merged: why, the overhead of all methods, and a LoRA 
   await page.evaluate(() => globalThis.lab.train());
   await page.evaluate(() => { globalThis.panel.renderRoot.querySelector('peft-merge-overhead').rounds = 4; });
   await page.locator('#overhead').click();
-  await page.waitForFunction(() => { const part = globalThis.panel.renderRoot.querySelector('peft-merge-overhead'); return part.rows.size === 5 && !part.work.running; }, undefined, { timeout: 60_000 });
+  await page.waitForFunction(
+    () => {
+      const part = globalThis.panel.renderRoot.querySelector('peft-merge-overhead');
+      return part.rows.size === 5 && !part.work.running;
+    },
+    undefined,
+    { timeout: 60_000 },
+  );
 
   await page.evaluate(() => { globalThis.panel.renderRoot.querySelector('peft-merge-distil').steps = 25; });
   await page.locator('#distil').click();

@@ -14,7 +14,13 @@ test('the ready adapters: titles in the language of the page, and nothing wider 
   await page.locator('.sources select').first().waitFor({ timeout: 40_000 });
   await fits(page, 320);
   assert.match(await page.locator('.sources select').first().innerText(), /How does it feel\? \(mood-lora\)/);
-  const over = await page.locator('.sources').evaluate((node) => [...node.querySelectorAll('.card, select, input')].filter((part) => part.getBoundingClientRect().right > innerWidth).length);
+  const over = await page
+    .locator('.sources')
+    .evaluate(
+      (node) =>
+        [...node.querySelectorAll('.card, select, input')].filter((part) => part.getBoundingClientRect().right > innerWidth)
+          .length,
+    );
   assert.equal(over, 0);
   assertClean();
 });
@@ -26,7 +32,15 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   await page.locator('#train-pair').click();
   await page.locator('#rule').waitFor({ timeout: 90_000 });
   assert.deepEqual(await page.evaluate(() => globalThis.lab.runs.map((run) => run.task).sort()), ['mood', 'turtle']);
-  const settled = () => page.waitForFunction(() => { const p = globalThis.panel; return p.applied && !p.thinking && !p.dirty && !p.work.running; }, undefined, { timeout: 60_000 });
+  const settled = () =>
+    page.waitForFunction(
+      () => {
+        const p = globalThis.panel;
+        return p.applied && !p.thinking && !p.dirty && !p.work.running;
+      },
+      undefined,
+      { timeout: 60_000 },
+    );
   await settled();
 
   // The sum of the changes is what runs: the logits are those of cat, which stores it in one LoRA, and of a LoRA alone when the other weighs 0.
@@ -59,7 +73,8 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   await page.locator('#errors').waitFor();
   const errors = await page.evaluate(() => Object.fromEntries(globalThis.panel.errors.map((row) => [row.type, row.exact ? 0 : row.error])));
   assert.equal(errors.cat, 0);
-  for (const type of ['linear', 'svd', 'ties', 'dare_linear']) assert.ok(errors[type] > 0.01 || Number.isNaN(errors[type]), `${type} ${errors[type]}`);
+  for (const type of ['linear', 'svd', 'ties', 'dare_linear'])
+    assert.ok(errors[type] > 0.01 || Number.isNaN(errors[type]), `${type} ${errors[type]}`);
   assert.ok(errors.svd < errors.ties);
 
   await page.locator('#score').click();

@@ -1,4 +1,5 @@
-// For everybody: the whole path by keyboard alone, forced colours, reduced motion, text at 200 %, a window of 320 px with every panel, and right to left.
+// For everybody: the whole path by keyboard alone, forced colours, reduced motion, text at 200 %, a window of 320 px
+// with every panel, and right to left.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkAxe, screenshot } from './lib/browser.mjs';
@@ -20,10 +21,19 @@ async function open(context, hash, options = {}) {
 const focused = (page) => page.evaluate(() => {
   let node = /** @type {any} */ (document.activeElement);
   while (node?.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;
-  return { id: node?.id ?? '', text: (node?.textContent ?? '').trim().slice(0, 40), name: node?.localName ?? '', outline: getComputedStyle(node).outlineStyle };
+  return {
+    id: node?.id ?? '',
+    text: (node?.textContent ?? '').trim().slice(0, 40),
+    name: node?.localName ?? '',
+    outline: getComputedStyle(node).outlineStyle,
+  };
 });
 
-/** Tabs on until a button or field answers the description. @param {import('playwright-core').Page} page @param {(at: {id: string, text: string, name: string}) => boolean} is @param {string} [key] */
+/**
+ * Tabs on until a button or field answers the description.
+ * @param {import('playwright-core').Page} page @param {(at: {id: string, text: string, name: string}) => boolean} is
+ * @param {string} [key]
+ */
 async function tabTo(page, is, key = 'Tab') {
   for (let i = 0; i < 140; i++) {
     const at = await focused(page);
@@ -46,7 +56,14 @@ const overflow = (page) => page.evaluate(() => {
       const style = getComputedStyle(node);
       const inside = scrolls || /auto|scroll|hidden/.test(style.overflowX);
       const box = node.getBoundingClientRect();
-      if (!inside && box.width > 0 && style.visibility !== 'hidden' && style.position !== 'absolute' && (box.right > width + 1 || box.left < -1)) found.push(`${node.localName}.${node.className} ${Math.round(box.left)}…${Math.round(box.right)}`);
+      if (
+        !inside &&
+        box.width > 0 &&
+        style.visibility !== 'hidden' &&
+        style.position !== 'absolute' &&
+        (box.right > width + 1 || box.left < -1)
+      )
+        found.push(`${node.localName}.${node.className} ${Math.round(box.left)}…${Math.round(box.right)}`);
       walk(node, inside);
       if (node.shadowRoot) walk(node.shadowRoot, inside);
     }
@@ -55,7 +72,10 @@ const overflow = (page) => page.evaluate(() => {
   return found.slice(0, 5);
 });
 
-/** What overflows and stays so: a page turns to another size within some frames, on a busy machine later. @param {import('playwright-core').Page} page */
+/**
+ * What overflows and stays so: a page turns to another size within some frames, on a busy machine later.
+ * @param {import('playwright-core').Page} page
+ */
 async function lasting(page) {
   await page.waitForTimeout(120);
   let found = await overflow(page);
@@ -94,7 +114,9 @@ test('forced colours and reduced motion: everything is seen, nothing moves', { t
   const { page, assertClean } = await open(context, `${LINK}&panel=merge`, { forcedColors: 'active', reducedMotion: 'reduce' });
   await lab(page, 'void await lab.train()');
   await page.locator('#merge').waitFor();
-  const moving = await page.evaluate(() => document.getAnimations().filter((a) => Number(a.effect?.getTiming().duration) > 0 && a.playState === 'running').length);
+  const moving = await page.evaluate(
+    () => document.getAnimations().filter((a) => Number(a.effect?.getTiming().duration) > 0 && a.playState === 'running').length,
+  );
   assert.equal(moving, 0);
   const borders = await page.locator('.left #train').evaluate((node) => getComputedStyle(node).borderTopStyle);
   assert.equal(borders, 'solid');
@@ -126,7 +148,10 @@ test('text at 200 %, and 320 px wide with every panel: nothing is cut off, nothi
     if (panel) await page.locator(`peft-panel-${panel}`).waitFor();
     await page.waitForTimeout(400);
     // Wide letters: the spacing that WCAG 1.4.12 demands and a monospaced font stand for any that is wider than ours.
-    for (const [name, width, size, wide] of /** @type {const} */ ([['320', 320, '', false], ['320, wide letters', 320, '', true], ['200 %', 1280, '200%', false], ['200 %, wide letters', 1280, '200%', true], ['zoom', 640, '', false]])) {
+    for (const [name, width, size, wide] of /** @type {const} */ ([
+      ['320', 320, '', false], ['320, wide letters', 320, '', true], ['200 %', 1280, '200%', false],
+      ['200 %, wide letters', 1280, '200%', true], ['zoom', 640, '', false],
+    ])) {
       await page.setViewportSize({ width, height: 800 });
       await page.evaluate(([value, spacing, words, font]) => {
         const { style } = document.documentElement;
@@ -157,7 +182,13 @@ test('right to left: the page turns round, nothing overflows, axe finds nothing'
   }
   assert.deepEqual(problems, []);
   await page.setViewportSize({ width: 1280, height: 900 });
-  const [left, right] = await page.evaluate(() => ['.left', '.right'].map((name) => /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector(name).getBoundingClientRect().left));
+  const [left, right] = await page.evaluate(() =>
+    ['.left', '.right'].map(
+      (name) =>
+        /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector(name).getBoundingClientRect()
+          .left,
+    ),
+  );
   assert.ok(left > right, 'the first column stands on the right');
   await checkAxe(page);
   assertClean();

@@ -3,11 +3,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lab, LINK, siteAndBrowser, trainToSnapshot, until } from './lib/qa-site.mjs';
 
+const SLOW = { timeout: 90_000 };
+
 const own = siteAndBrowser();
 
-const notice = (/** @type {import('playwright-core').Page} */ page, /** @type {string | RegExp} */ hasText) => page.locator('peft-notices .item', { hasText });
+const notice = (/** @type {import('playwright-core').Page} */ page, /** @type {string | RegExp} */ hasText) =>
+  page.locator('peft-notices .item', { hasText });
 
-/** Opens the page with a script that runs before its own. @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} prepare @param {string} [url] */
+/**
+ * Opens the page with a script that runs before its own.
+ * @param {import('node:test').TestContext} context @param {string} hash
+ * @param {(page: import('playwright-core').Page) => Promise<any>} prepare @param {string} [url]
+ */
 async function prepared(context, hash, prepare, url = own.site.url) {
   const watched = await own.browser.open(`${url}embed.html?element=none`);
   context.after(() => watched.page.context().close());
@@ -39,7 +46,8 @@ test('WebAssembly forbidden by a policy: the directive is named; the calculator 
 });
 
 for (const how of ['crash', 'rejection']) {
-  test(`the engine's worker fails while training (${how}): the page says so, and goes on from the last snapshot in a new one`, { timeout: 90_000 }, async (context) => {
+  const title = `the engine's worker fails while training (${how}): the page says so, and goes on from the last snapshot in a new one`;
+  test(title, SLOW, async (context) => {
     const { page } = await prepared(context, '#v=1&model=stories-300k&task=pirate&n=300&bs=2&seed=3&w=1', async () => {});
     await until(page, 'lab.status === "ready"');
     await lab(page, 'void lab.set({ steps: 8 }), await lab.train(), lab.set({ steps: 600 })'); // long enough that the worker fails before the end
@@ -99,8 +107,12 @@ test('storage is full: said when the first run cannot be kept, and nothing of it
   assert.ok(await lab(page, 'lab.run.adapter["adapter_model.safetensors"].length > 1000'));
 });
 
-test('malformed links: unknown names, impossible values, markup and very long ones; the page stands, says so and starts nothing', { timeout: 60_000 }, async (context) => {
-  for (const hash of ['#v=1&model=nope&task=..%2F..%2Fx&m=%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E&r=1e999&seed=-5&panel=<b>', `#v=99&__proto__=1&o.constructor=1&p=${'%F0%9F'.repeat(400)}`, `#v=1&hide=${'x,'.repeat(3000)}`]) {
+test('malformed links: unknown names, impossible values, markup and very long ones; the page stands, says so and starts ' +
+  'nothing', { timeout: 60_000 }, async (context) => {
+  for (const hash of [
+    '#v=1&model=nope&task=..%2F..%2Fx&m=%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E&r=1e999&seed=-5&panel=<b>',
+    `#v=99&__proto__=1&o.constructor=1&p=${'%F0%9F'.repeat(400)}`, `#v=1&hide=${'x,'.repeat(3000)}`,
+  ]) {
     const { page } = await prepared(context, hash, async () => {});
     await page.locator('peft-notices .item').first().waitFor();
     await until(page, 'lab.status === "ready"');
@@ -110,14 +122,21 @@ test('malformed links: unknown names, impossible values, markup and very long on
   }
 });
 
-test('a link with impossible options: corrected in one notice, in the language of the page, and it trains; a refused one names the reason and the way back', { timeout: 90_000 }, async (context) => {
+test('a link with impossible options: corrected in one notice, in the language of the page, and it trains; a refused one ' +
+  'names the reason and the way back', { timeout: 90_000 }, async (context) => {
   const { page } = await prepared(context, '#v=1&model=stories-300k&m=banana&r=9999&foo=1&n=99999&bs=2&lang=de', async () => {});
   await until(page, 'lab.status === "ready"');
   const items = page.locator('peft-notices .item');
   await items.getByText('Rang r: 9999 wurde auf 1024 gesetzt.').waitFor();
   assert.equal(await items.count(), 1, 'one notice for all of it');
   const said = await items.innerText();
-  for (const part of [/Schritte: 99999 wurde auf 5000 gesetzt/, /foo: unbekannte Einstellung/, /„banana“ ist nicht dabei/, /macht mit den berichtigten Einstellungen weiter/]) assert.match(said, part);
+  for (const part of [
+    /Schritte: 99999 wurde auf 5000 gesetzt/,
+    /foo: unbekannte Einstellung/,
+    /„banana“ ist nicht dabei/,
+    /macht mit den berichtigten Einstellungen weiter/,
+  ])
+    assert.match(said, part);
   assert.match(await page.locator('peft-methods p').innerText(), /Umweg/); // LoRA's sentence
   await lab(page, 'void lab.set({ lang: "en" })');
   await items.getByText('Rank r: 9999 was brought to 1024.').waitFor();
@@ -142,13 +161,22 @@ test('a link with impossible options: corrected in one notice, in the language o
 test("an adapter of another model is refused by name of the tensor; the model's answers stay the same bits", { timeout: 90_000 }, async (context) => {
   const { page } = await prepared(context, '#v=1&model=stories-1m&n=2&bs=2&panel=export', async () => {});
   await until(page, 'lab.status === "ready"', 60_000);
-  const files = /** @type {Record<string, number[]>} */ (await lab(page, 'Object.fromEntries(Object.entries((await lab.train()).adapter).map(([name, bytes]) => [name, Array.from(bytes)]))'));
+  const files = /** @type {Record<string, number[]>} */ (
+    await lab(
+      page,
+      'Object.fromEntries(Object.entries((await lab.train()).adapter).map(([name, bytes]) => [name, Array.from(bytes)]))',
+    )
+  );
   await lab(page, 'void lab.set({ model: "stories-300k" })');
   await until(page, 'lab.status === "ready" && lab.description.model && lab.state.model === "stories-300k" && !lab.run');
   const logits = 'lab.work(async (s) => Array.from((await s.logits({ text: "The cat" })).logits.slice(0, 50)))';
   const before = await lab(page, logits);
   const panel = page.locator('peft-panel-export');
-  await panel.getByLabel(/Load one/).setInputFiles(Object.entries(files).map(([name, bytes]) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(bytes) })));
+  await panel
+    .getByLabel(/Load one/)
+    .setInputFiles(
+      Object.entries(files).map(([name, bytes]) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(bytes) })),
+    );
   const alert = panel.getByRole('alert');
   await alert.waitFor();
   assert.match(await alert.innerText(), /(shape|size|layer|width|\d+ ?[×x] ?\d+|\[\d+)/i, await alert.innerText());

@@ -1,5 +1,6 @@
-// The page's budgets, on a cold cache over localhost: size of the code before a panel is opened, first paint and readiness on a slow machine, Stop, answers
-// while training, and no request after loading. Times are of this machine: PEFTLAB_BUDGETS=1 makes them count, otherwise only the loose bounds do.
+// The page's budgets, on a cold cache over localhost: size of the code before a panel is opened, first paint and
+// readiness on a slow machine, Stop, answers while training, and no request after loading. Times are of this machine:
+// PEFTLAB_BUDGETS=1 makes them count, otherwise only the loose bounds do.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,7 +39,8 @@ test('without any code the page says what it is, and shows the recorded run in w
   try {
     const { page } = await browser.open(site.url, { javaScriptEnabled: false });
     const said = await page.locator('peft-playground').innerText();
-    for (const words of ['PEFT Playground', `${train.steps} steps`, sample.prompt, sample.before, sample.after]) assert.ok(said.includes(words.trim()), words);
+    for (const words of ['PEFT Playground', `${train.steps} steps`, sample.prompt, sample.before, sample.after])
+      assert.ok(said.includes(words.trim()), words);
   } finally {
     await browser.close();
   }
@@ -46,7 +48,10 @@ test('without any code the page says what it is, and shows the recorded run in w
 
 test('cold cache, CPU slowed down four times: first meaningful paint and ready to train', { timeout: 90_000 }, async (context) => {
   const { paint, meaningful, drawn, ready } = await measureStart(site.url);
-  context.diagnostic(`first contentful paint ${paint.toFixed(0)} ms, recorded run to read ${meaningful.toFixed(0)} ms, in its place ${drawn.toFixed(0)} ms, ready to train ${ready.toFixed(0)} ms`);
+  context.diagnostic(
+    `first contentful paint ${paint.toFixed(0)} ms, recorded run to read ${meaningful.toFixed(0)} ms, in its ` +
+      `place ${drawn.toFixed(0)} ms, ready to train ${ready.toFixed(0)} ms`,
+  );
   assert.ok(meaningful < bound(1000), `shown after ${meaningful} ms`);
   assert.ok(ready < bound(2500), `ready after ${ready} ms`);
 });
@@ -73,12 +78,25 @@ test('while training: answers, long tasks, Stop; no request after the page has l
       const from = performance.now();
       let quiet = 0;
       inside.addEventListener('status', () => { quiet ||= performance.now() - from; });
-      const button = [...shadowRoot.querySelector('.left peft-train').shadowRoot.querySelectorAll('button')].find((node) => /Stop/.test(node.textContent));
+      const button = [...shadowRoot.querySelector('.left peft-train').shadowRoot.querySelectorAll('button')].find((node) =>
+        /Stop/.test(node.textContent),
+      );
       button.click();
       await done;
-      return { long, p95: waits.sort((a, b) => a - b)[Math.floor(0.95 * waits.length)], worst: waits.at(-1), steps, after: inside.run.losses.length, stopped: quiet };
+      return {
+        long,
+        p95: waits.sort((a, b) => a - b)[Math.floor(0.95 * waits.length)],
+        worst: waits.at(-1),
+        steps,
+        after: inside.run.losses.length,
+        stopped: quiet,
+      };
     }));
-    context.diagnostic(`answers: 95 % within ${seen.p95.toFixed(1)} ms, worst ${seen.worst.toFixed(0)} ms; ${seen.long.length} long tasks, the longest ${Math.max(0, ...seen.long).toFixed(0)} ms; Stop and final sample ${seen.stopped.toFixed(0)} ms, ${seen.after - seen.steps} further steps`);
+    context.diagnostic(
+      `answers: 95 % within ${seen.p95.toFixed(1)} ms, worst ${seen.worst.toFixed(0)} ms; ${seen.long.length} long tasks, ` +
+        `the longest ${Math.max(0, ...seen.long).toFixed(0)} ms; Stop and final sample ${seen.stopped.toFixed(0)} ` +
+        `ms, ${seen.after - seen.steps} further steps`,
+    );
     assert.ok(seen.p95 < bound(50), `${seen.p95} ms`);
     assert.ok(seen.stopped > 0 && seen.stopped < bound(100), `the page answered Stop after ${seen.stopped} ms`);
     assert.ok(seen.long.length <= (strict ? 0 : 20), `long tasks of ${seen.long} ms`);

@@ -6,6 +6,8 @@ import { before, test } from 'node:test';
 import { PANELS } from '../../web/lib/store.js';
 import { foreignHost, lab, siteAndBrowser, until } from './lib/qa-site.mjs';
 
+const SLOW = { timeout: 180_000 };
+
 const LINK = '#v=1&model=stories-300k&task=pirate&n=400&bs=2&w=1&p=my+own+words';
 const own = siteAndBrowser({ 'Access-Control-Allow-Origin': '*' }); // a sandboxed frame has no origin of its own
 const foreign = foreignHost();
@@ -37,7 +39,8 @@ async function framed(context, query, sandbox) {
     });
     document.body.append(frame);
   }, [`${own.site.url}embed.html${query}${LINK}`, sandbox ?? '']);
-  const ask = (/** @type {any} */ message, wait = 20_000) => page.evaluate(([m, ms]) => /** @type {any} */ (globalThis).ask(m, m?.id, ms), [message, wait]);
+  const ask = (/** @type {any} */ message, wait = 20_000) =>
+    page.evaluate(([m, ms]) => /** @type {any} */ (globalThis).ask(m, m?.id, ms), [message, wait]);
   const answered = async () => {
     for (let i = 0; i < 60; i++) {
       const answer = await ask({ peft: 1, id: 1000 + i, type: 'peft:getState' }, 500);
@@ -51,12 +54,30 @@ async function framed(context, query, sandbox) {
 test('a host on the list sets, trains, stops and reads; malformed messages change nothing', { timeout: 120_000 }, async (context) => {
   const { page, ask, answered } = await framed(context, `?allow=${new URL(foreign.host.url).origin}`);
   for (let state = await answered(); state.status !== 'ready'; state = await answered()) await page.waitForTimeout(100);
-  const set = await ask({ peft: 1, id: 'a', type: 'peft:set', state: { seed: 7, method: 'prompt', steps: 1e9, nonsense: '<img src=x onerror=alert(1)>' } });
-  assert.deepEqual([set.type, set.state.seed, set.state.method, set.state.steps, set.state.prompt], ['peft:state', 7, 'prompt', 5000, 'my own words']);
+  const set = await ask({
+    peft: 1,
+    id: 'a',
+    type: 'peft:set',
+    state: { seed: 7, method: 'prompt', steps: 1e9, nonsense: '<img src=x onerror=alert(1)>' },
+  });
+  assert.deepEqual(
+    [set.type, set.state.seed, set.state.method, set.state.steps, set.state.prompt],
+    ['peft:state', 7, 'prompt', 5000, 'my own words'],
+  );
   const whole = await ask({ peft: 1, id: 'b', type: 'peft:setState', state: { method: 'lora', steps: 400, batch_size: 2, workers: 1 } });
   assert.deepEqual([whole.state.seed, whole.state.method, whole.state.prompt], [1, 'lora', '']);
   await page.waitForTimeout(1100); // the rate limit
-  const strange = [null, 5, 'peft:train', [], {}, { peft: 2, id: 1, type: 'peft:train' }, { peft: 1, type: 'peft:train' }, { peft: 1, id: {}, type: 'peft:train' }, { peft: 1, id: 2, type: ['peft:train'] }];
+  const strange = [
+    null,
+    5,
+    'peft:train',
+    [],
+    {},
+    { peft: 2, id: 1, type: 'peft:train' },
+    { peft: 1, type: 'peft:train' },
+    { peft: 1, id: {}, type: 'peft:train' },
+    { peft: 1, id: 2, type: ['peft:train'] },
+  ];
   for (const message of strange) assert.equal(await ask(message, 60), null, JSON.stringify(message));
   assert.equal((await ask({ peft: 1, id: 'c', type: 'peft:eval', code: 'alert(1)' })).type, 'peft:error');
   assert.equal((await ask({ peft: 1, id: 'd', type: 'peft:set', state: 'x' })).type, 'peft:error');
@@ -69,18 +90,23 @@ test('a host on the list sets, trains, stops and reads; malformed messages chang
   assert.deepEqual(await page.evaluate(() => [.../** @type {any} */ (globalThis).origins]), [new URL(own.site.url).origin]);
 });
 
-test('a host that is not on the list gets no answer; without a list it may read, but no words of the user, and not touch', { timeout: 90_000 }, async (context) => {
-  const other = await framed(context, '?allow=https://school.example');
-  await other.page.frames()[1].waitForSelector('peft-playground', { timeout: 20_000 });
-  await other.page.waitForTimeout(500);
-  for (const type of ['peft:getState', 'peft:set', 'peft:train']) assert.equal(await other.ask({ peft: 1, id: type, type, state: { seed: 9 } }, 500), null);
-  assert.equal(await lab(/** @type {any} */ (other.page.frames()[1]), 'lab.state.seed'), 1);
+test(
+  'a host that is not on the list gets no answer; without a list it may read, but no words of the user, and not touch',
+  { timeout: 90_000 },
+  async (context) => {
+    const other = await framed(context, '?allow=https://school.example');
+    await other.page.frames()[1].waitForSelector('peft-playground', { timeout: 20_000 });
+    await other.page.waitForTimeout(500);
+    for (const type of ['peft:getState', 'peft:set', 'peft:train'])
+      assert.equal(await other.ask({ peft: 1, id: type, type, state: { seed: 9 } }, 500), null);
+    assert.equal(await lab(/** @type {any} */ (other.page.frames()[1]), 'lab.state.seed'), 1);
 
   const open = await framed(context, '');
   const state = await open.answered();
   assert.equal(state.type, 'peft:state');
   assert.ok(!JSON.stringify(state).includes('own'), 'no words of the user');
-  for (const type of ['peft:set', 'peft:setState', 'peft:train', 'peft:stop']) assert.match((await open.ask({ peft: 1, id: type, type, state: { seed: 9 } })).message, /only be read/);
+  for (const type of ['peft:set', 'peft:setState', 'peft:train', 'peft:stop'])
+    assert.match((await open.ask({ peft: 1, id: type, type, state: { seed: 9 } })).message, /only be read/);
   assert.equal(await lab(/** @type {any} */ (open.page.frames()[1]), 'lab.state.seed'), 1);
 });
 
@@ -115,7 +141,8 @@ async function nothingLeft(page, where) {
   assert.deepEqual(await left(page), { workers: 0, timers: 0 }, where);
 }
 
-test('an element taken away in mid-training leaves no timer, no worker and no request; put back, it goes on from where it was', { timeout: 180_000 }, async (context) => {
+const TAKEN_AWAY = 'an element taken away in mid-training leaves no timer, no worker and no request; put back, it goes on from where it was';
+test(TAKEN_AWAY, SLOW, async (context) => {
   const { page } = await own.browser.open(`${own.site.url}embed.html?element=none`);
   context.after(() => page.context().close());
   await page.addInitScript(() => {
@@ -135,7 +162,8 @@ test('an element taken away in mid-training leaves no timer, no worker and no re
   await until(page, 'lab.status === "ready"');
   await lab(page, 'void lab.train().catch(() => {})');
   await until(page, 'lab.run?.losses.length > 5');
-  const coach = "document.querySelector('peft-playground').shadowRoot.querySelector('peft-panel-coach')?.shadowRoot.querySelector('peft-coach')?.report";
+  const coach =
+    "document.querySelector('peft-playground').shadowRoot.querySelector('peft-panel-coach')?.shadowRoot.querySelector('peft-coach')?.report";
   await until(page, coach);
   assert.ok(page.workers().length > 1, "the model's engine, and one without a model that the coach asks");
   assert.ok((await left(page)).timers > 0, 'the watch over the worker is a timer');
@@ -152,7 +180,11 @@ test('an element taken away in mid-training leaves no timer, no worker and no re
   await until(page, `lab.status === "training" && lab.run.losses.length > ${steps}`);
 });
 
-for (const [moment, expression] of [['before it loads', 'lab'], ['while it begins to load', 'lab.status === "loading"'], ['while its engine starts', 'engine']]) {
+for (const [moment, expression] of [
+  ['before it loads', 'lab'],
+  ['while it begins to load', 'lab.status === "loading"'],
+  ['while its engine starts', 'engine'],
+]) {
   test(`an element taken away ${moment} leaves no worker; put back, it loads`, { timeout: 90_000 }, async (context) => {
     const { page } = await own.browser.open(`${own.site.url}embed.html?element=none`);
     context.after(() => page.context().close());
@@ -179,7 +211,12 @@ for (const [moment, expression] of [['before it loads', 'lab'], ['while it begin
     await page.goto(`${own.site.url}${LINK}`);
     for (const end = Date.now() + 20_000; Date.now() < end && !(await page.evaluate('globalThis.element')); await page.waitForTimeout(20));
     assert.equal(await page.evaluate('element.isConnected'), false);
-    if (moment !== 'before it loads') for (const end = Date.now() + 20_000; Date.now() < end && await page.evaluate('element.lab.status') !== 'idle'; await page.waitForTimeout(20));
+    if (moment !== 'before it loads')
+      for (
+        const end = Date.now() + 20_000;
+        Date.now() < end && (await page.evaluate('element.lab.status')) !== 'idle';
+        await page.waitForTimeout(20)
+      );
     await page.waitForTimeout(1500);
     await nothingLeft(page, moment);
     assert.equal(await page.evaluate('element.lab.status'), 'idle');
@@ -194,8 +231,12 @@ test('a page taken away with any panel open leaves no worker; put back, it is as
   await until(page, 'lab.status === "ready"');
   for (const panel of PANELS.filter(Boolean)) {
     await lab(page, `lab.set({ panel: '${panel}' })`);
-    await until(page, `document.querySelector('peft-playground').shadowRoot.querySelector('#panel > peft-panel-${panel}')?.shadowRoot.querySelector('h2')`);
-    if (panel === 'combine') await until(page, "document.querySelector('peft-playground').shadowRoot.querySelector('peft-panel-combine').own"); // an engine beside the page's
+    await until(
+      page,
+      `document.querySelector('peft-playground').shadowRoot.querySelector('#panel > peft-panel-${panel}')?.shadowRoot.querySelector('h2')`,
+    );
+    // an engine beside the page's
+    if (panel === 'combine') await until(page, "document.querySelector('peft-playground').shadowRoot.querySelector('peft-panel-combine').own");
     await takeAway(page);
     await nothingLeft(page, panel);
     await page.evaluate('place.append(element)');

@@ -7,9 +7,24 @@ import { siteAndBrowser, until } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
 
-const read = (/** @type {string} */ language) => Object.assign({}, ...['', 'panels/'].map((folder) => JSON.parse(readFileSync(new URL(`../../web/content/texts/${folder}${language}.json`, import.meta.url), 'utf8'))));
+const read = (/** @type {string} */ language) =>
+  Object.assign(
+    {},
+    ...['', 'panels/'].map((folder) =>
+      JSON.parse(readFileSync(new URL(`../../web/content/texts/${folder}${language}.json`, import.meta.url), 'utf8')),
+    ),
+  );
 /** One text of each table. */
-const TABLES = { choose: ['well-studied-for-this-use-case', 'maximum-efficiency', 'general-purpose', 'adapters-add-latency', 'adapters-easy-to-swap-combine'], chapter: ['quick-experiments', 'tasks-have-different-needs', 'classification', 'multi-task', 'rounded-up-llama-2-7b-has-6-738-415-616-paramete'] };
+const TABLES = {
+  choose: [
+    'well-studied-for-this-use-case', 'maximum-efficiency', 'general-purpose', 'adapters-add-latency',
+    'adapters-easy-to-swap-combine',
+  ],
+  chapter: [
+    'quick-experiments', 'tasks-have-different-needs', 'classification', 'multi-task',
+    'rounded-up-llama-2-7b-has-6-738-415-616-paramete',
+  ],
+};
 
 for (const language of ['de', 'fr', 'es']) {
   test(`${language}: Choose and Chapter speak it throughout`, { timeout: 90_000 }, async () => {
@@ -23,7 +38,8 @@ for (const language of ['de', 'fr', 'es']) {
         await panel.locator('details').evaluateAll((list) => list.forEach((each) => { /** @type {HTMLDetailsElement} */ (each).open = true; }));
         const text = (await panel.evaluate((element) => element.shadowRoot?.textContent ?? '')).replace(/\s+/g, ' ');
         for (const key of TABLES[/** @type {'choose' | 'chapter'} */ (name)]) {
-          const said = name === 'choose' && key.startsWith('adapters-easy') ? words[`book.${key}`].split(' ')[0] : words[`book.${key}`]; // in the tree a line holds few words
+          // in the tree a line holds few words
+          const said = name === 'choose' && key.startsWith('adapters-easy') ? words[`book.${key}`].split(' ')[0] : words[`book.${key}`];
           assert.ok(text.includes(said.replace(/\s+/g, ' ')), `${name}: ${key}`);
         }
         assert.deepEqual(await panel.locator('[lang="en"]').allInnerTexts(), [], name);
@@ -56,7 +72,12 @@ for (const language of ['de', 'fr', 'es']) {
       const panel = page.locator('peft-panel-calculator');
       const method = panel.getByRole('combobox', { name: words['calc.method'], exact: true });
       const weights = panel.getByRole('combobox', { name: words['calc.dtype'], exact: true });
-      const open = () => panel.locator('details').evaluateAll((list) => list.forEach((each) => { /** @type {HTMLDetailsElement} */ (each).open = true; }));
+      const open = () =>
+        panel.locator('details').evaluateAll((list) =>
+          list.forEach((each) => {
+            /** @type {HTMLDetailsElement} */ (each).open = true;
+          }),
+        );
       const has = (/** @type {string} */ text) => panel.getByText(text).first().waitFor({ state: 'attached', timeout: 10_000 });
       /** Nothing of the English dictionary that has other words here, and nothing marked as English. */
       const spoken = async () => {
@@ -69,7 +90,10 @@ for (const language of ['de', 'fr', 'es']) {
       };
       await until(page, 'lab.status === "ready"'); // the page is drawn anew when its model is there
       await panel.locator('.big').waitFor();
-      assert.deepEqual(await method.locator('option').allInnerTexts(), ['prompt', 'prefix', 'lora', 'adapter', 'ia3', 'norms', 'full'].map((name) => words[`method.${name}`]));
+      assert.deepEqual(
+        await method.locator('option').allInnerTexts(),
+        ['prompt', 'prefix', 'lora', 'adapter', 'ia3', 'norms', 'full'].map((name) => words[`method.${name}`]),
+      );
       assert.equal(await panel.locator('option[value="gpt2-small"]').innerText(), words['shape.gpt2-small']);
       await spoken();
       await weights.selectOption('nf4');

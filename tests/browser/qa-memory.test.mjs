@@ -38,7 +38,12 @@ async function heaps(page) {
   const pageHeap = /** @type {any} */ (await control.send('Runtime.getHeapUsage'));
   const workerHeap = /** @type {any} */ (await inWorker('Runtime.getHeapUsage'));
   await control.detach();
-  return { page: pageHeap.usedSize, page_buffers: pageHeap.backingStorageSize, worker: workerHeap.usedSize, worker_buffers: workerHeap.backingStorageSize };
+  return {
+    page: pageHeap.usedSize,
+    page_buffers: pageHeap.backingStorageSize,
+    worker: workerHeap.usedSize,
+    worker_buffers: workerHeap.backingStorageSize,
+  };
 }
 
 test(`${CYCLES} cycles of train, merge, unmerge, reset and another method leave the memory as it was`, { timeout: 600_000 }, async (context) => {
@@ -71,11 +76,17 @@ test(`${CYCLES} cycles of train, merge, unmerge, reset and another method leave 
   const first = await cycles(WARM);
   const last = await cycles(CYCLES);
   const keys = /** @type {(keyof typeof first)[]} */ (Object.keys(first));
-  context.diagnostic(`kB after ${WARM} cycles, and how much more after ${CYCLES} further ones: ${keys.map((key) => `${key} ${Math.round(first[key] / 1024)} +${Math.round((last[key] - first[key]) / 1024)}`).join(', ')}`);
+  context.diagnostic(
+    `kB after ${WARM} cycles, and how much more after ${CYCLES} further ` +
+      `ones: ${keys.map((key) => `${key} ${Math.round(first[key] / 1024)} +${Math.round((last[key] - first[key]) / 1024)}`).join(', ')}`,
+  );
   assert.ok(first.live > 2 ** 20 && first.heap > first.live, 'the model is in what is measured');
   assert.ok(last.live - first.live < LIVE, `the engine holds ${last.live - first.live} bytes more`);
   assert.equal(last.heap, first.heap, "the engine's memory");
   assert.ok(last.page - first.page < HEAP && last.worker - first.worker < HEAP, 'objects of the page or the worker');
-  assert.ok(last.page_buffers - first.page_buffers < BUFFERS && last.worker_buffers - first.worker_buffers < BUFFERS, 'array buffers of the page or the worker');
+  assert.ok(
+    last.page_buffers - first.page_buffers < BUFFERS && last.worker_buffers - first.worker_buffers < BUFFERS,
+    'array buffers of the page or the worker',
+  );
   assertClean();
 });

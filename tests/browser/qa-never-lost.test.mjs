@@ -1,17 +1,22 @@
-// Work is never lost: an engine that hangs or is ended in mid-training, and a reload in mid-training with own text or with full fine-tuning. Each time the run
-// goes on from its last snapshot and takes exactly the course of a run that nobody interrupted. All weights of a finished run come back after a reload.
+// Work is never lost: an engine that hangs or is ended in mid-training, and a reload in mid-training with own text or
+// with full fine-tuning. Each time the run goes on from its last snapshot and takes exactly the course of a run that
+// nobody interrupted. All weights of a finished run come back after a reload.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { screenshot } from './lib/browser.mjs';
 import { eventually, kept, lab, siteAndBrowser, stored, trainToSnapshot, until } from './lib/qa-site.mjs';
 
+const SLOW = { timeout: 400_000 };
+
 const own = siteAndBrowser();
 
-const LINK = '#v=1&model=stories-300k&task=pirate&n=320&bs=2&lr=0.005&seed=3&w=1'; // enough steps that the run still goes on when something happens to it
+// enough steps that the run still goes on when something happens to it
+const LINK = '#v=1&model=stories-300k&task=pirate&n=320&bs=2&lr=0.005&seed=3&w=1';
 
 /** Names under which the page has stored something. @param {import('playwright-core').Page} page */
 const names = (page) => page.evaluate(`new Promise((resolve) => { indexedDB.open('peftlab').onsuccess = ({ target }) => {
-  target.result.transaction('values').objectStore('values').getAllKeys().onsuccess = (event) => { target.result.close(); resolve(event.target.result.sort()); }; }; })`);
+  target.result.transaction('values').objectStore('values')
+    .getAllKeys().onsuccess = (event) => { target.result.close(); resolve(event.target.result.sort()); }; }; })`);
 
 /** @param {import('node:test').TestContext} context @param {string} hash @param {(page: import('playwright-core').Page) => Promise<any>} [prepare] */
 async function open(context, hash, prepare = async () => {}) {
@@ -24,7 +29,10 @@ async function open(context, hash, prepare = async () => {}) {
   return watched;
 }
 
-/** Resumes by the button, to the end; then the same run without any interruption must have gone the same way. @param {import('playwright-core').Page} page */
+/**
+ * Resumes by the button, to the end; then the same run without any interruption must have gone the same way.
+ * @param {import('playwright-core').Page} page
+ */
 async function goesOnAsIfNothingHappened(page) {
   await page.locator('#resume').click();
   await until(page, 'lab.run?.status === "done"', 150_000);
@@ -36,7 +44,7 @@ async function goesOnAsIfNothingHappened(page) {
 }
 
 for (const how of ['loops for ever', 'is ended by the browser']) {
-  test(`the engine ${how} in mid-training: said within three seconds, and the run goes on from its snapshot`, { timeout: 400_000 }, async (context) => {
+  test(`the engine ${how} in mid-training: said within three seconds, and the run goes on from its snapshot`, SLOW, async (context) => {
     const { page } = await open(context, LINK);
     await trainToSnapshot(page);
     const [worker] = page.workers();
@@ -47,7 +55,10 @@ for (const how of ['loops for ever', 'is ended by the browser']) {
     const took = Date.now() - began;
     context.diagnostic(`noticed after ${took} ms`);
     assert.ok(took < 5000, `${took} ms`);
-    assert.match(await item.innerText(), how === 'loops for ever' ? /silent for \d\.\d s \((training step|evaluating|generating)/ : /browser ended it/);
+    assert.match(
+      await item.innerText(),
+      how === 'loops for ever' ? /silent for \d\.\d s \((training step|evaluating|generating)/ : /browser ended it/,
+    );
     await page.locator('#resume').waitFor();
     if (how === 'loops for ever') {
       for (const theme of ['light', 'dark']) {
@@ -66,11 +77,24 @@ test('a reload in mid-training on own text: the text is still there and the run 
   const { page, assertClean } = await open(context, LINK.replace('n=320', 'n=1600'));
   await page.evaluate(async () => {
     const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
-    await inside.useData(Array.from({ length: 30 }, (_, i) => ({ prompt: `Dog number ${i} saw`, completion: ` ${i + 1} ducks and <b>ran</b> away.`, line: i + 1 })), 'ducks.jsonl');
+    await inside.useData(
+      Array.from({ length: 30 }, (_, i) => ({
+        prompt: `Dog number ${i} saw`,
+        completion: ` ${i + 1} ducks and <b>ran</b> away.`,
+        line: i + 1,
+      })),
+      'ducks.jsonl',
+    );
   });
   await trainToSnapshot(page, { reload: true });
   await until(page, 'lab.status === "ready"');
-  assert.deepEqual(await lab(page, '[lab.state.task, lab.task.title, lab.task.splits.train.length, lab.task.splits.validation.length, lab.task.splits.train[5].completion]'), ['own-data', 'ducks.jsonl', 27, 3, ' 6 ducks and <b>ran</b> away.']);
+  assert.deepEqual(
+    await lab(
+      page,
+      '[lab.state.task, lab.task.title, lab.task.splits.train.length, lab.task.splits.validation.length, lab.task.splits.train[5].completion]',
+    ),
+    ['own-data', 'ducks.jsonl', 27, 3, ' 6 ducks and <b>ran</b> away.'],
+  );
   await goesOnAsIfNothingHappened(page);
   assertClean();
 });
@@ -85,13 +109,22 @@ test('a reload in mid-training with full fine-tuning: the weights are still ther
 
 test('a finished full fine-tuning outlives the tab: shown again it says, merges and exports the very same', { timeout: 400_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK.replace('n=320', 'n=12')}&m=full`);
-  const sum = `crypto.subtle.digest('SHA-256', (await lab.work((session) => session.exportModel('F32')))['model.safetensors']).then((sum) => [...new Uint8Array(sum)].join())`;
-  const seen = async () => ({ sample: await lab(page, 'lab.sample'), held: await lab(page, '(await lab.work((session) => session.evaluate({ split: "validation" }))).loss'), merged: await lab(page, `(await lab.work((session) => session.merge()), await ${sum})`) });
+  const sum = `crypto.subtle.digest('SHA-256', (await lab.work((session) => ` +
+    `session.exportModel('F32')))['model.safetensors']).then((sum) => [...new Uint8Array(sum)].join())`;
+  const seen = async () => ({
+    sample: await lab(page, 'lab.sample'),
+    held: await lab(page, '(await lab.work((session) => session.evaluate({ split: "validation" }))).loss'),
+    merged: await lab(page, `(await lab.work((session) => session.merge()), await ${sum})`),
+  });
   const base = await lab(page, `await ${sum}`);
   await lab(page, 'void await lab.train()');
   const before = await seen();
   assert.notEqual(before.merged, base);
-  await eventually(() => stored(page, 'session', 'value?.runs.map((run) => Boolean(run.weights))'), [true], 'the run is stored, and that its weights are');
+  await eventually(
+    () => stored(page, 'session', 'value?.runs.map((run) => Boolean(run.weights))'),
+    [true],
+    'the run is stored, and that its weights are',
+  );
   await kept(page);
   await page.reload();
   await until(page, 'lab.status === "ready"');
@@ -106,14 +139,15 @@ test('a finished full fine-tuning outlives the tab: shown again it says, merges 
   assertClean();
 });
 
-test('no room for the weights of every full fine-tuning: the oldest make room, which is said, and the rest comes back', { timeout: 400_000 }, async (context) => {
+test('no room for the weights of every full fine-tuning: the oldest make room, which is said, and the rest comes back', SLOW, async (context) => {
   const { page } = await open(context, `${LINK.replace('n=320', 'n=2')}&m=full`, (p) => p.addInitScript(() => {
     const { put } = IDBObjectStore.prototype;
     const sizes = new Map();
     IDBObjectStore.prototype.put = function full(value, ...key) {
       if (value instanceof Uint8Array) {
         sizes.delete(key[0]);
-        if ([...sizes.values()].reduce((sum, size) => sum + size, value.length) > 3e6) throw new DOMException('The disk is full.', 'QuotaExceededError');
+        if ([...sizes.values()].reduce((sum, size) => sum + size, value.length) > 3e6)
+          throw new DOMException('The disk is full.', 'QuotaExceededError');
         sizes.set(key[0], value.length);
       }
       return put.call(this, value, ...key);
@@ -163,7 +197,11 @@ test('no room for own text: said, training goes on, and the next visit begins wi
       return put.call(this, value, ...key);
     };
   }));
-  await lab(page, 'void (lab.set({ steps: 4 }), await lab.useData(Array.from({ length: 12 }, (_, i) => ({ text: `Line ${i} of mine.` })), "mine.txt"), await lab.train())');
+  await lab(
+    page,
+    'void (lab.set({ steps: 4 }), await lab.useData(Array.from({ length: 12 }, (_, i) => ({ text: `Line ${i} of mine.` })), ' +
+      '"mine.txt"), await lab.train())',
+  );
   await page.locator('peft-notices .item', { hasText: 'storage is full' }).waitFor();
   assert.equal(await lab(page, 'lab.run.status'), 'done');
   await page.reload();

@@ -1,5 +1,6 @@
-// The first minute of somebody who has never seen the page, with the page's own presets and the default model: read, train, compare, train even less, merge.
-// Times are printed; PEFTLAB_BUDGETS=1 makes them count (30 s to a trained model, 60 s to a merged one, of which the reader needs some).
+// The first minute of somebody who has never seen the page, with the page's own presets and the default model: read,
+// train, compare, train even less, merge. Times are printed; PEFTLAB_BUDGETS=1 makes them count (30 s to a trained
+// model, 60 s to a merged one, of which the reader needs some).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { screenshot } from './lib/browser.mjs';
@@ -26,12 +27,20 @@ test('the first minute: recorded run, training, before and after, an even smalle
   const expected = page.locator('.left peft-train .line', { hasText: /^about .* on this machine/ });
   await expected.waitFor();
   const about = await expected.innerText(); // told before the first run, from a trial step
-  await page.evaluate(() => { const { lab } = /** @type {any} */ (document.querySelector('peft-playground')); /** @type {any} */ (globalThis).texts = []; lab.addEventListener('sample', (/** @type {any} */ e) => { if (e.detail.when === 'during') /** @type {any} */ (globalThis).texts.push(e.detail.step); }); });
+  await page.evaluate(() => {
+    const { lab } = /** @type {any} */ (document.querySelector('peft-playground'));
+    /** @type {any} */ (globalThis).texts = [];
+    lab.addEventListener('sample', (/** @type {any} */ e) => {
+      if (e.detail.when === 'during') /** @type {any} */ (globalThis).texts.push(e.detail.step);
+    });
+  });
   assert.equal(promised, await train.innerText(), 'the steps were right before the engine was there');
   await page.locator('peft-counter [part="chapter"]', { hasText: '4,194,304' }).waitFor(); // the chapter's number, by the engine
   assert.match(await page.locator('peft-counter [part="narrow"]').innerText(), /all seven matrices of each layer/);
   const shift = await page.evaluate(() => new Promise((resolve) => {
-    new PerformanceObserver((list) => resolve(list.getEntries().reduce((sum, entry) => sum + /** @type {any} */ (entry).value, 0))).observe({ type: 'layout-shift', buffered: true });
+    new PerformanceObserver((list) =>
+      resolve(list.getEntries().reduce((sum, entry) => sum + /** @type {any} */ (entry).value, 0)),
+    ).observe({ type: 'layout-shift', buffered: true });
     setTimeout(resolve, 500, 0);
   }));
   context.diagnostic(`layout shift until ready ${shift.toFixed(3)}`);
@@ -44,7 +53,11 @@ test('the first minute: recorded run, training, before and after, an even smalle
   assert.ok(await stop.isEnabled(), 'Stop is always in reach');
   await until(page, 'lab.run?.status === "done"', 180_000);
   mark('LoRA trained');
-  const run = await lab(page, '({ steps: lab.run.losses.length, base: lab.run.base_loss, held: lab.run.validations.at(-1).loss, seconds: lab.run.seconds, trainable: lab.run.trainable })');
+  const run = await lab(
+    page,
+    '({ steps: lab.run.losses.length, base: lab.run.base_loss, held: lab.run.validations.at(-1).loss, seconds: ' +
+      'lab.run.seconds, trainable: lab.run.trainable })',
+  );
   assert.ok(run.held < run.base - 0.3, `held-out loss ${run.held} of ${run.base}`);
   assert.ok(await page.locator('peft-sample mark').count() > 0, 'changed words are marked');
   assert.ok((await page.evaluate('texts.length')) >= 3, 'the text was refreshed on the way');
@@ -65,10 +78,17 @@ test('the first minute: recorded run, training, before and after, an even smalle
   await page.locator('peft-next-step button', { hasText: /even less/i }).click();
   await until(page, 'lab.description.modules[0]?.method === "prompt"');
   assert.ok((await lab(page, 'lab.description.counts.trainable')) < run.trainable, 'a prompt trains fewer numbers');
-  assert.equal(await page.locator('peft-runs', { hasText: 'In the model' }).count(), 0, 'the trained LoRA is not in the model any more, and the list does not say so');
+  assert.equal(
+    await page.locator('peft-runs', { hasText: 'In the model' }).count(),
+    0,
+    'the trained LoRA is not in the model any more, and the list does not say so',
+  );
   mark('even less');
   await screenshot(page, 'qa-newcomer', { fullPage: true });
-  context.diagnostic(`${about}; ${times.map(([what, at]) => `${what} ${at.toFixed(1)} s`).join(', ')}; ${run.steps} steps in ${run.seconds.toFixed(1)} s, held-out loss ${run.base.toFixed(2)} -> ${run.held.toFixed(2)}`);
+  context.diagnostic(
+    `${about}; ${times.map(([what, at]) => `${what} ${at.toFixed(1)} s`).join(', ')}; ${run.steps} steps ` +
+      `in ${run.seconds.toFixed(1)} s, held-out loss ${run.base.toFixed(2)} -> ${run.held.toFixed(2)}`,
+  );
   const at = Object.fromEntries(times);
   if (process.env.PEFTLAB_BUDGETS) {
     assert.ok(at['LoRA trained'] < 30, `trained after ${at['LoRA trained']} s`);

@@ -12,7 +12,13 @@ const foreign = foreignHost();
 
 const LINK = '#v=1&model=stories-300k&r=4&hide=seed,lr';
 /** @param {string} element */
-const recipes = (element) => Object.fromEntries(embedCode({ page: own.site.url, element, link: LINK, settings: { rank: '4', hide: 'seed,lr' } }).map(({ id, code }) => [id, code]));
+const recipes = (element) =>
+  Object.fromEntries(
+    embedCode({ page: own.site.url, element, link: LINK, settings: { rank: '4', hide: 'seed,lr' } }).map(({ id, code }) => [
+      id,
+      code,
+    ]),
+  );
 
 /** Attributes of a JSX element without children: strings as HTML reads them, {…} as JavaScript. @param {string} code */
 function jsx(code) {
@@ -39,12 +45,16 @@ const READ = {
   docusaurus: jsx,
   // IFrame(src, width=…, height=…) escapes nothing but quotes.
   jupyter: (code) => {
-    const [, src, width, height] = /** @type {RegExpExecArray} */ (/^from IPython\.display import IFrame\nIFrame\("([^"\\]+)", width="(100%)", height=(\d+)\)$/.exec(code));
+    const [, src, width, height] = /** @type {RegExpExecArray} */ (
+      /^from IPython\.display import IFrame\nIFrame\("([^"\\]+)", width="(100%)", height=(\d+)\)$/.exec(code)
+    );
     return `<iframe src="${src}" width="${width}" height="${height}"></iframe>`;
   },
   // reveal.js makes a frame of the attribute; without data-background-interactive nobody could click in it.
   reveal: (code) => {
-    const [, src] = /** @type {RegExpExecArray} */ (/^<section data-background-iframe="([^"]+)" data-background-interactive data-preload><\/section>$/.exec(code));
+    const [, src] = /** @type {RegExpExecArray} */ (
+      /^<section data-background-iframe="([^"]+)" data-background-interactive data-preload><\/section>$/.exec(code)
+    );
     return `<iframe src="${src}"></iframe>`;
   },
 };
@@ -52,13 +62,17 @@ const READ = {
 for (const [place, read] of Object.entries(READ)) {
   test(`${place}: the calculator in a page of another origin, with the link's settings`, { timeout: 60_000 }, async () => {
     const code = recipes('calculator')[place];
-    await writeFile(join(foreign.folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${read(code)}`);
+    await writeFile(
+      join(foreign.folder, 'index.html'),
+      `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${read(code)}`,
+    );
     const { page, errors } = await own.browser.open(foreign.host.url);
     const frame = page.frameLocator('iframe');
     await frame.locator('peft-panel-calculator', { hasText: /2,097,152|4,194,304/ }).waitFor({ timeout: 20_000 });
     const address = await page.locator('iframe').getAttribute('src');
     assert.ok(address?.endsWith(`embed.html?element=calculator${LINK}`), String(address));
-    if (['iframe', 'iframefit', 'lms', 'quarto', 'docusaurus', 'myst'].includes(place)) assert.ok(await page.locator('iframe').getAttribute('title'), 'a frame has a name');
+    if (['iframe', 'iframefit', 'lms', 'quarto', 'docusaurus', 'myst'].includes(place))
+      assert.ok(await page.locator('iframe').getAttribute('title'), 'a frame has a name');
     assert.deepEqual(errors, []);
     await page.context().close();
   });
@@ -71,7 +85,10 @@ test('myst-widget: the module and its model are those of anywidget.mjs', () => {
 });
 
 test('iframe that fits: the frame follows its content up and down, and no message of another frame', { timeout: 60_000 }, async () => {
-  await writeFile(join(foreign.folder, 'index.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${recipes('playground').iframefit}`);
+  await writeFile(
+    join(foreign.folder, 'index.html'),
+    `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${recipes('playground').iframefit}`,
+  );
   const { page, errors } = await own.browser.open(foreign.host.url);
   const frame = page.frameLocator('iframe');
   const height = async () => Number(await page.locator('iframe').getAttribute('height'));
@@ -82,7 +99,8 @@ test('iframe that fits: the frame follows its content up and down, and no messag
   await frame.locator('peft-playground nav.next').waitFor({ timeout: 20_000 });
   const low = await settles((now) => now > 700);
   await page.evaluate(`window.postMessage({ type: 'peft:height', height: 123 }, '*')`);
-  const set = (/** @type {string} */ panel) => frame.locator('peft-playground').evaluate((element, name) => /** @type {any} */ (element).lab.set({ panel: name }), panel);
+  const set = (/** @type {string} */ panel) =>
+    frame.locator('peft-playground').evaluate((element, name) => /** @type {any} */ (element).lab.set({ panel: name }), panel);
   await set('calculator');
   await settles((now) => now > low + 200);
   await set('');
@@ -98,13 +116,17 @@ test('notebook recipes: Python that reads as Python, with the settings and the m
     assert.match(code, /element = Unicode\("calculator"\)\.tag\(sync=True\)/);
     assert.match(code, /Peftlab\(attributes=\{"rank":"4","hide":"seed,lr"\}\)/);
   }
-  assert.match(docusauruscomponent, /^import Head from '@docusaurus\/Head';\n\n<Head>\n {2}<script type="module" src="[^"{}]+peftlab-elements\.js"><\/script>\n<\/Head>\n\n<peft-panel-calculator rank="4" hide="seed,lr"><\/peft-panel-calculator>$/);
+  assert.match(
+    docusauruscomponent,
+    /^import Head from '@docusaurus\/Head';\n\n<Head>\n {2}<script type="module" src="[^"{}]+peftlab-elements\.js"><\/script>\n<\/Head>\n\n<peft-panel-calculator rank="4" hide="seed,lr"><\/peft-panel-calculator>$/,
+  );
 });
 
 test('every place has a name and one sentence in every language', async () => {
   const { readFile } = await import('node:fs/promises');
   for (const language of ['en', 'de', 'fr', 'es']) {
     const texts = JSON.parse(await readFile(new URL(`../../web/content/texts/panels/${language}.json`, import.meta.url), 'utf8'));
-    for (const id of Object.keys(recipes('playground'))) for (const key of [`export.embed.${id}`, `export.embed.${id}.about`]) assert.ok(texts[key], `${language} ${key}`);
+    for (const id of Object.keys(recipes('playground')))
+      for (const key of [`export.embed.${id}`, `export.embed.${id}.about`]) assert.ok(texts[key], `${language} ${key}`);
   }
 });

@@ -1,4 +1,5 @@
-// JupyterLab: a notebook with the two recipes, run in the browser like a student runs it; traits from Python to the page and back; keys stay where they are pressed.
+// JupyterLab: a notebook with the two recipes, run in the browser like a student runs it; traits from Python to the
+// page and back; keys stay where they are pressed.
 import assert from 'node:assert/strict';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,7 +30,28 @@ await trial('jupyterlab', async ({ browser, code, folder, look, say, clean, late
     'print("RESULT", lab.training, lab.result["status"], len(lab.result["losses"]), lab.result["options"]["rank"], lab.result["trainable"])',
   ]));
   const port = await freePort();
-  const server = await background(bin('jupyter'), ['lab', '--no-browser', '--allow-root', `--port=${port}`, '--ServerApp.token=', '--ServerApp.password=', '--ServerApp.disable_check_xsrf=True', `--ServerApp.root_dir=${work}`], { cwd: work, env: { JUPYTER_CONFIG_DIR: join(folder, 'config'), JUPYTER_DATA_DIR: join(folder, 'data'), JUPYTER_RUNTIME_DIR: join(folder, 'runtime'), PATH: `${join(folder, 'venv/bin')}:${process.env.PATH}` } });
+  const server = await background(
+    bin('jupyter'),
+    [
+      'lab',
+      '--no-browser',
+      '--allow-root',
+      `--port=${port}`,
+      '--ServerApp.token=',
+      '--ServerApp.password=',
+      '--ServerApp.disable_check_xsrf=True',
+      `--ServerApp.root_dir=${work}`,
+    ],
+    {
+      cwd: work,
+      env: {
+        JUPYTER_CONFIG_DIR: join(folder, 'config'),
+        JUPYTER_DATA_DIR: join(folder, 'data'),
+        JUPYTER_RUNTIME_DIR: join(folder, 'runtime'),
+        PATH: `${join(folder, 'venv/bin')}:${process.env.PATH}`,
+      },
+    },
+  );
   later(() => server.close());
   const url = `http://127.0.0.1:${port}/lab`;
   await server.answers(url);
@@ -83,7 +105,11 @@ await trial('jupyterlab', async ({ browser, code, folder, look, say, clean, late
   await page.keyboard.press('m');
   assert.equal(await page.locator('.jp-Notebook .jp-CodeCell').count(), 6, 'no cell became Markdown');
   const seen = await runCell(3);
-  await until(async () => /IN PYTHON lora 16 ready/.test(await seen.innerText()), `Python sees the page's settings: ${await seen.innerText()}`, 10_000);
+  await until(
+    async () => /IN PYTHON lora 16 ready/.test(await seen.innerText()),
+    `Python sees the page's settings: ${await seen.innerText()}`,
+    10_000,
+  );
   await runCell(4);
   await until(() => lab(page, "lab.runs.length === 2 && lab.run.status === 'done'"), 'trained from Python');
   await page.waitForTimeout(1500); // the kernel hears of it between two cells
@@ -93,7 +119,11 @@ await trial('jupyterlab', async ({ browser, code, folder, look, say, clean, late
   await page.locator('peft-toolbar').scrollIntoViewIfNeeded();
   await look(page, 'traits');
   await page.evaluate("document.body.dataset.jpThemeLight = 'false'; document.documentElement.style.setProperty('--jp-layout-color0', '#111')");
-  await until(() => page.evaluate("[...document.querySelectorAll('peft-playground')].every((e) => e.getAttribute('host-scheme') === 'dark')"), 'dark with the notebook');
+  await until(
+    () =>
+      page.evaluate("[...document.querySelectorAll('peft-playground')].every((e) => e.getAttribute('host-scheme') === 'dark')"),
+    'dark with the notebook',
+  );
   await page.waitForTimeout(500);
   await look(page, 'dark');
   clean(errors, KNOWN);

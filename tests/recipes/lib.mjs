@@ -1,5 +1,5 @@
-// What the trials share: the published site on a port of its own, the real tool in a folder of its own, and a browser that looks at what the tool made.
-// Not part of ./build.sh test: the tools are large and come from npm and PyPI.
+// What the trials share: the published site on a port of its own, the real tool in a folder of its own, and a browser
+// that looks at what the tool made. Not part of ./build.sh test: the tools are large and come from npm and PyPI.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -26,7 +26,10 @@ export function folderOf(name, below = '') {
 
 /**
  * Runs a program to its end, while the servers of this process go on answering; its output is shown when it fails.
- * @param {string} program @param {string[]} args @param {{cwd?: string, env?: Record<string, string>, codes?: number[]}} [options] codes: exit codes that are no failure @returns {Promise<string>}
+ * @param {string} program @param {string[]} args
+ * @param {{cwd?: string, env?: Record<string, string>, codes?: number[]}} [options] codes: exit
+ *   codes that are no failure
+ * @returns {Promise<string>}
  */
 export async function run(program, args, { cwd, env, codes = [0] } = {}) {
   const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: 540_000 });
@@ -44,16 +47,33 @@ export async function run(program, args, { cwd, env, codes = [0] } = {}) {
 export async function npm(folder, packages) {
     if (!existsSync(join(folder, 'package.json'))) writeFileSync(join(folder, 'package.json'), '{"private": true}\n');
     const name = (/** @type {string} */ text) => text.replace(/(?<=.)@[^/]*$/, '');
-    if (!packages.every((text) => existsSync(join(folder, 'node_modules', name(text))))) await run('npm', ['install', '--no-fund', '--no-audit', '--loglevel=error', ...packages], { cwd: folder });
-    return packages.map((text) => `${name(text)} ${JSON.parse(readFileSync(join(folder, 'node_modules', name(text), 'package.json'), 'utf8')).version}`).join(', ');
+    if (!packages.every((text) => existsSync(join(folder, 'node_modules', name(text)))))
+      await run('npm', ['install', '--no-fund', '--no-audit', '--loglevel=error', ...packages], { cwd: folder });
+    return packages
+      .map(
+        (text) =>
+          `${name(text)} ${JSON.parse(readFileSync(join(folder, 'node_modules', name(text), 'package.json'), 'utf8')).version}`,
+      )
+      .join(', ');
 }
 
-/** Installs PyPI packages into a virtual environment of the folder and says their versions. @param {string} folder @param {string[]} packages @returns {Promise<{versions: string, bin: (name: string) => string}>} */
+/**
+ * Installs PyPI packages into a virtual environment of the folder and says their versions.
+ * @param {string} folder @param {string[]} packages
+ * @returns {Promise<{versions: string, bin: (name: string) => string}>}
+ */
 export async function pip(folder, packages) {
     const bin = (/** @type {string} */ name) => join(folder, 'venv/bin', name);
     if (!existsSync(bin('python'))) await run('python3', ['-m', 'venv', join(folder, 'venv')]);
     const names = packages.map((text) => text.replace(/[<>=!~].*/, ''));
-    const versions = async () => (await run(bin('python'), ['-c', 'import sys; from importlib.metadata import version; print(", ".join(f"{n} {version(n)}" for n in sys.argv[1:]))', ...names])).trim();
+    const versions = async () =>
+      (
+        await run(bin('python'), [
+          '-c',
+          'import sys; from importlib.metadata import version; print(", ".join(f"{n} {version(n)}" for n in sys.argv[1:]))',
+          ...names,
+        ])
+      ).trim();
     try {
         return { versions: await versions(), bin };
     } catch {
@@ -71,7 +91,10 @@ export const freePort = () => new Promise((done) => {
   });
 });
 
-/** A server of the tool's own; ends with the trial. @param {string} program @param {string[]} args @param {{cwd: string, env?: Record<string, string>}} options */
+/**
+ * A server of the tool's own; ends with the trial.
+ * @param {string} program @param {string[]} args @param {{cwd: string, env?: Record<string, string>}} options
+ */
 export async function background(program, args, { cwd, env }) {
     const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     let output = '';
@@ -91,7 +114,11 @@ export async function background(program, args, { cwd, env }) {
 }
 
 /** What a visitor set before he opened Share and embed. Four steps: enough to see that it trains. */
-const STATE = Object.freeze({ model: 'stories-300k', task: 'pirate', steps: 4, lr: 0.01, batch_size: 8, seed: 7, hide: ['coach', 'lr'], options: { rank: 4, use_rslora: true } });
+const STATE = Object.freeze({
+  model: 'stories-300k', task: 'pirate', steps: 4, lr: 0.01, batch_size: 8, seed: 7,
+  hide: ['coach', 'lr'],
+  options: { rank: 4, use_rslora: true },
+});
 
 /** The code as Share and embed writes it. @param {string} page the published site @param {string} [element] @returns {Record<string, string>} */
 export function recipes(page, element = 'playground') {
@@ -99,9 +126,13 @@ export function recipes(page, element = 'playground') {
     return Object.fromEntries(embedCode({ page, element, link: toLink(state), settings: attributesOf(state) }).map(({ id, code }) => [id, code]));
 }
 
-/** An expression of `lab`, of the playground somewhere in this document, shadow roots included. @param {Page | Frame} frame @param {string} expression */
+/**
+ * An expression of `lab`, of the playground somewhere in this document, shadow roots included.
+ * @param {Page | Frame} frame @param {string} expression
+ */
 export const lab = (frame, expression) => frame.evaluate(`(async () => {
-    const find = (root) => root.querySelector('peft-playground') ?? [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
+    const find = (root) => root.querySelector('peft-playground')
+      ?? [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
     const playground = find(document); const { lab } = playground; return (${expression}); })()`);
 
 /** Polled from outside, so that no page's policy is in the way. @param {() => Promise<unknown>} ask @param {string} what @param {number} [ms] */
@@ -116,7 +147,10 @@ export async function until(ask, what, ms = 60_000) {
     throw new Error(`after ${ms} ms still not: ${what}${last ? ` (${/** @type {Error} */ (last).message.split('\n')[0]})` : ''}`);
 }
 
-/** The frame that shows the published site's embed.html, or another address. @param {Page} page @param {string} [address] a part of it @returns {Promise<Frame>} */
+/**
+ * The frame that shows the published site's embed.html, or another address.
+ * @param {Page} page @param {string} [address] a part of it @returns {Promise<Frame>}
+ */
 export async function frameOf(page, address = '/embed.html') {
     /** @type {Frame | undefined} */
     let frame;
@@ -128,7 +162,11 @@ export async function frameOf(page, address = '/embed.html') {
 export async function trains(frame) {
     await until(() => lab(frame, "lab.status === 'ready'"), 'ready');
     const { task, model, seed, steps, options } = /** @type {any} */ (await lab(frame, 'lab.state'));
-    assert.deepEqual({ task, model, seed, steps, options }, { task: STATE.task, model: STATE.model, seed: STATE.seed, steps: STATE.steps, options: STATE.options }, 'the settings arrived');
+    assert.deepEqual(
+      { task, model, seed, steps, options },
+      { task: STATE.task, model: STATE.model, seed: STATE.seed, steps: STATE.steps, options: STATE.options },
+      'the settings arrived',
+    );
     await frame.locator('peft-train button.primary').first().click();
     await until(() => lab(frame, "lab.run?.status === 'done'"), 'trained');
     const losses = /** @type {number[]} */ (await lab(frame, 'lab.run.losses.map((at) => at.loss)'));
@@ -138,8 +176,11 @@ export async function trains(frame) {
 
 /**
  * One trial: servers, browser, report. Noise of the tool itself is passed in `known`, and said in the report.
- * @param {string} name @param {(with_: {site: Awaited<ReturnType<typeof startStaticServer>>, code: Record<string, string>, folder: string, browser: Browser, serve: (root: string) => Promise<string>,
- *   look: (page: Page, name: string) => Promise<void>, say: (text: string) => void, later: (close: () => unknown) => void, clean: (errors: string[], known?: RegExp) => void}) => Promise<void>} act
+ * @param {string} name
+ * @param {(with_: {site: Awaited<ReturnType<typeof startStaticServer>>, code: Record<string, string>, folder: string,
+ *   browser: Browser, serve: (root: string) => Promise<string>,
+ *   look: (page: Page, name: string) => Promise<void>, say: (text: string) => void, later: (close: () => unknown) =>
+ *   void, clean: (errors: string[], known?: RegExp) => void}) => Promise<void>} act
  */
 export async function trial(name, act) {
     const published = join(root, 'dist/site');
@@ -179,7 +220,11 @@ export async function trial(name, act) {
             },
             clean(errors, known) {
                 const ours = errors.filter((error) => !known?.test(error));
-                if (ours.length < errors.length) say(`${errors.length - ours.length} messages of the tool itself: ${[...new Set(errors.filter((error) => known?.test(error)))].join(' | ').slice(0, 400)}`);
+                if (ours.length < errors.length)
+                  say(
+                    `${errors.length - ours.length} messages of the tool ` +
+                      `itself: ${[...new Set(errors.filter((error) => known?.test(error)))].join(' | ').slice(0, 400)}`,
+                  );
                 assert.deepEqual(ours, [], 'no errors in the console');
             },
         });

@@ -36,7 +36,11 @@ if __name__ == "__main__":
     app.run()
 `);
   const port = await freePort();
-  const server = await background(bin('marimo'), ['run', 'course.py', '--headless', '--no-token', '--host', '127.0.0.1', '--port', String(port)], { cwd: work, env: { HOME: folder, PATH: `${join(folder, 'venv/bin')}:${process.env.PATH}` } });
+  const server = await background(
+    bin('marimo'),
+    ['run', 'course.py', '--headless', '--no-token', '--host', '127.0.0.1', '--port', String(port)],
+    { cwd: work, env: { HOME: folder, PATH: `${join(folder, 'venv/bin')}:${process.env.PATH}` } },
+  );
   later(() => server.close());
   const url = `http://127.0.0.1:${port}/`;
   await server.answers(url);
@@ -46,7 +50,10 @@ if __name__ == "__main__":
   await look(page, '');
   await page.getByText(/SEEN lora 4 ready done 4/).waitFor({ timeout: 20_000 });
   await page.getByRole('button', { name: 'Steer from Python' }).click();
-  await until(() => lab(page, "lab.state.options.rank === 16 && lab.runs.length === 2 && lab.run.status === 'done'"), 'rank and training from Python');
+  await until(
+    () => lab(page, "lab.state.options.rank === 16 && lab.runs.length === 2 && lab.run.status === 'done'"),
+    'rank and training from Python',
+  );
   await page.getByText(/SEEN lora 16 ready done 4/).waitFor({ timeout: 20_000 });
   await page.locator('peft-methods').getByText('Prefix').first().click();
   await page.getByText(/SEEN prefix None ready/).waitFor({ timeout: 20_000 });

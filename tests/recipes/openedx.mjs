@@ -1,5 +1,6 @@
-// Open edX, as far as PyPI has it: its XBlock workbench with the platform's own HTML block (a unit with text, the recipe, text; nothing is cleaned, scripts run too), and its
-// SCORM block, which takes the single file as an uploaded package. What the platform has around a block (its names for courses, its settings) is in SHIM.
+// Open edX, as far as PyPI has it: its XBlock workbench with the platform's own HTML block (a unit with text, the
+// recipe, text; nothing is cleaned, scripts run too), and its SCORM block, which takes the single file as an uploaded
+// package. What the platform has around a block (its names for courses, its settings) is in SHIM.
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,7 +19,8 @@ from workbench import settings as usual
 here = pathlib.Path(__file__).parent
 names = {name: value for name, value in vars(usual).items() if name.isupper()}
 names['INSTALLED_APPS'] = [name for name in usual.INSTALLED_APPS if name != 'djpyfs']  # stores files for other blocks; not for this Django yet
-names.update(LOGGING={}, DATABASES={'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': here / 'workbench.db'}}, MEDIA_ROOT=here / 'media', MEDIA_URL='/media/')
+names.update(LOGGING={}, DATABASES={'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': here / 'workbench.db'}},
+             MEDIA_ROOT=here / 'media', MEDIA_URL='/media/')
 settings.configure(**names)
 django.setup()
 
@@ -59,14 +61,19 @@ call_command('runserver', sys.argv[1], use_reloader=False)
 `;
 
 const block = (/** @type {string} */ html) => `<_html_extracted><![CDATA[${html}]]></_html_extracted>`;
-const unit = (/** @type {string} */ html) => `<vertical_demo>${block('<h2>Fine-tuning</h2><p>Text before, course %%COURSE_ID%%.</p>')}${block(html)}${block('<p>Text after.</p>')}</vertical_demo>`;
+const unit = (/** @type {string} */ html) =>
+  `<vertical_demo>${block('<h2>Fine-tuning</h2><p>Text before, course %%COURSE_ID%%.</p>')}${block(html)}` +
+  `${block('<p>Text after.</p>')}</vertical_demo>`;
 
 /** One resource, as SCORM 1.2 wants to be told of it. @param {string} address */
 const manifest = (address) => `<?xml version="1.0" encoding="utf-8"?>
-<manifest identifier="peftlab" version="1" xmlns="http://www.imsproject.org/xsd/imscp_rootv1p1p2" xmlns:adlcp="http://www.adlnet.org/xsd/adlcp_rootv1p2">
+<manifest identifier="peftlab" version="1"
+  xmlns="http://www.imsproject.org/xsd/imscp_rootv1p1p2" xmlns:adlcp="http://www.adlnet.org/xsd/adlcp_rootv1p2">
   <metadata><schema>ADL SCORM</schema><schemaversion>1.2</schemaversion></metadata>
-  <organizations default="course"><organization identifier="course"><title>peftlab</title><item identifier="item" identifierref="page"><title>peftlab</title></item></organization></organizations>
-  <resources><resource identifier="page" type="webcontent" adlcp:scormtype="asset" href="${address.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')}"><file href="peftlab.html"/></resource></resources>
+  <organizations default="course"><organization identifier="course"><title>peftlab</title><item identifier="item"
+    identifierref="page"><title>peftlab</title></item></organization></organizations>
+  <resources><resource identifier="page" type="webcontent" adlcp:scormtype="asset"
+    href="${address.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')}"><file href="peftlab.html"/></resource></resources>
 </manifest>
 `;
 
@@ -74,8 +81,14 @@ const manifest = (address) => `<?xml version="1.0" encoding="utf-8"?>
 async function upload(page, url, zip) {
   const usage = await page.locator('.xblock-v1').first().getAttribute('data-usage');
   const token = (await page.context().cookies()).find(({ name }) => name === 'csrftoken')?.value ?? '';
-  const fields = { display_name: 'peftlab', width: '', height: '700', has_score: '0', enable_navigation_menu: '0', enable_fullscreen_button: '1', navigation_menu_width: '', weight: '1', popup_on_launch: '0' };
-  const answer = await page.request.post(`${url}handler/${usage}/studio_submit/?student=student_1`, { headers: { 'X-CSRFToken': token }, multipart: { ...fields, file: { name: 'peftlab.zip', mimeType: 'application/zip', buffer: zip } } });
+  const fields = {
+    display_name: 'peftlab', width: '', height: '700', has_score: '0', enable_navigation_menu: '0',
+    enable_fullscreen_button: '1', navigation_menu_width: '', weight: '1', popup_on_launch: '0',
+  };
+  const answer = await page.request.post(`${url}handler/${usage}/studio_submit/?student=student_1`, {
+    headers: { 'X-CSRFToken': token },
+    multipart: { ...fields, file: { name: 'peftlab.zip', mimeType: 'application/zip', buffer: zip } },
+  });
   assert.deepEqual(await answer.json(), { result: 'success', errors: [] });
 }
 
@@ -88,10 +101,19 @@ async function fullScreen(page) {
   await tab.close();
 }
 
-/** The plain recipe keeps its height and scrolls inside; the one that fits follows its content, both ways. @param {Page} page @param {Frame} frame @param {boolean} fits */
+/**
+ * The plain recipe keeps its height and scrolls inside; the one that fits follows its content, both ways.
+ * @param {Page} page @param {Frame} frame @param {boolean} fits
+ */
 async function heights(page, frame, fits) {
   const height = async () => (await page.locator('iframe').boundingBox())?.height ?? 0;
-  if (fits) await until(async () => Math.abs((await height()) - /** @type {number} */ (await frame.evaluate('document.documentElement.scrollHeight'))) < 4 && (await height()) > 900, 'the frame is as high as its content');
+  if (fits)
+    await until(
+      async () =>
+        Math.abs((await height()) - /** @type {number} */ (await frame.evaluate('document.documentElement.scrollHeight'))) < 4 &&
+        (await height()) > 900,
+      'the frame is as high as its content',
+    );
   const before = await height();
   await lab(frame, "lab.set({ panel: 'calculator' })");
   if (fits) return until(async () => Math.abs((await height()) - before) > 200, 'and follows it');
@@ -144,7 +166,12 @@ await trial('openedx', async ({ browser, code, folder, serve, look, say, clean, 
   await page.context().close();
 
   // A platform's page may frame its units, and may take their origin away.
-  await writeFile(join(work, 'sandbox.html'), `<!doctype html><html lang="en"><meta charset="utf-8"><title>sandbox</title><link rel="icon" href="data:,">${['lms', 'scorm'].map((name) => `<iframe title="${name}" sandbox="allow-scripts" width="100%" height="900" src="${url}scenario/${name}/"></iframe>`).join('')}</html>`);
+  await writeFile(
+    join(work, 'sandbox.html'),
+    `<!doctype html><html lang="en"><meta charset="utf-8"><title>sandbox</title><link rel="icon" ` +
+      `href="data:,">${['lms', 'scorm'].map((name) => `<iframe title="${name}" sandbox="allow-scripts" width="100%" height="900"
+        src="${url}scenario/${name}/"></iframe>`).join('')}</html>`,
+  );
   const outer = await browser.open(`${await serve(work)}sandbox.html`, { viewport: { width: 1200, height: 1900 } });
   say(`lms in a sandbox: ${await trains(await frameOf(outer.page))}`);
   say(`scorm in a sandbox: ${await trains(await frameOf(outer.page, '/assets_proxy/'))}`);

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { frameOf, lab, trial, trains, until } from './lib.mjs';
 
 /** @param {string} body */
-const page = (body) => `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>A course page</title><link rel="icon" href="data:,">\n<h1>A course page</h1>\n${body}\n<p>Text after it.</p></html>\n`;
+const page = (body) =>
+  `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>A course page</title><link rel="icon" href="data:,">\n` +
+    `<h1>A course page</h1>\n${body}\n<p>Text after it.</p></html>\n`;
 
 await trial('plain', async ({ browser, code, folder, serve, look, say, clean }) => {
   await writeFile(join(folder, 'iframe.html'), page(code.iframe));
@@ -21,7 +23,10 @@ await trial('plain', async ({ browser, code, folder, serve, look, say, clean }) 
   const follow = await browser.open(`${url}follow.html`, { viewport: { width: 1100, height: 800 } });
   const frame = await frameOf(follow.page);
   await trains(frame);
-  const heights = async () => ({ frame: (await follow.page.locator('iframe').boundingBox())?.height ?? 0, inside: /** @type {number} */ (await frame.evaluate("document.getElementById('place').getBoundingClientRect().height")) });
+  const heights = async () => ({
+    frame: (await follow.page.locator('iframe').boundingBox())?.height ?? 0,
+    inside: /** @type {number} */ (await frame.evaluate("document.getElementById('place').getBoundingClientRect().height")),
+  });
   const fits = async () => { const { frame: outer, inside } = await heights(); return Math.abs(outer - inside) < 24; };
   await until(fits, 'the frame is as high as its content');
   const before = await heights();
@@ -42,7 +47,8 @@ await trial('plain', async ({ browser, code, folder, serve, look, say, clean }) 
   assert.deepEqual(await lab(component.page, '[lab.state.method, lab.state.panel]'), [method, ''], 'keys of the page are not taken');
   await look(component.page, 'component');
   const colours = () => component.page.evaluate(() => {
-    const inside = (/** @type {string} */ name) => /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector(name).shadowRoot;
+    const inside = (/** @type {string} */ name) =>
+      /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector(name).shadowRoot;
     const style = getComputedStyle(inside('peft-train').querySelector('button.primary'));
     return [style.color, style.backgroundColor].join(' on ');
   });

@@ -1,5 +1,6 @@
-// Quarto: with `quarto` itself where it is installed; else with the pandoc that it builds on (PyPI carries pandoc's program; Quarto's comes from elsewhere).
-// A raw {=html} block is pandoc's own syntax, and Quarto's HTML formats are pandoc's with filters and themes; but Quarto's part is then not tried.
+// Quarto: with `quarto` itself where it is installed; else with the pandoc that it builds on (PyPI carries pandoc's
+// program; Quarto's comes from elsewhere). A raw {=html} block is pandoc's own syntax, and Quarto's HTML formats are
+// pandoc's with filters and themes; but Quarto's part is then not tried.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findProgram } from '../browser/lib/browser.mjs';
@@ -19,7 +20,17 @@ await trial('quarto', async ({ browser, code, folder, serve, look, say, clean })
     const { versions, bin } = await pip(folder, ['pypandoc_binary']);
     const pandoc = (await run(bin('python'), ['-c', 'import pypandoc; print(pypandoc.get_pandoc_path())'])).trim().split('\n').at(-1) ?? '';
     say(`no quarto here; pandoc ${(await run(pandoc, ['--version'])).split('\n')[0].replace('pandoc ', '')} (${versions})`);
-    for (const name of ['page', 'component']) await run(pandoc, ['--from', 'markdown', '--to', 'html5', '--standalone', '--section-divs', '--variable', 'lang=en', `${name}.qmd`, '-o', `${name}.html`], { cwd: book });
+    for (const name of ['page', 'component'])
+      await run(
+        pandoc,
+        [
+          '--from', 'markdown', '--to', 'html5', '--standalone', '--section-divs', '--variable', 'lang=en',
+          `${name}.qmd`,
+          '-o',
+          `${name}.html`,
+        ],
+        { cwd: book },
+      );
   }
   const url = await serve(book);
   for (const name of ['page', 'component']) {

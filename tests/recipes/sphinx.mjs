@@ -12,14 +12,23 @@ await trial('sphinx', async ({ browser, code, folder, serve, look, say, clean })
   await writeFile(join(book, '_config.yml'), 'title: A course\nexecute:\n  execute_notebooks: "off"\n');
   await writeFile(join(book, '_toc.yml'), 'format: jb-book\nroot: page\nchapters:\n  - file: notebook\n');
   await writeFile(join(book, 'page.md'), `# Fine-tuning\n\nText before.\n\n${code.iframe}\n\nText after.\n`);
-  await writeFile(join(book, 'notebook.ipynb'), JSON.stringify({ nbformat: 4, nbformat_minor: 5, metadata: { kernelspec: { name: 'python3', display_name: 'Python 3', language: 'python' } }, cells: [{ cell_type: 'markdown', id: 'one', metadata: {}, source: `# A notebook\n\n${code.iframe}\n` }] }));
+  await writeFile(
+    join(book, 'notebook.ipynb'),
+    JSON.stringify({
+      nbformat: 4,
+      nbformat_minor: 5,
+      metadata: { kernelspec: { name: 'python3', display_name: 'Python 3', language: 'python' } },
+      cells: [{ cell_type: 'markdown', id: 'one', metadata: {}, source: `# A notebook\n\n${code.iframe}\n` }],
+    }),
+  );
   await run(bin('jupyter-book'), ['build', book]);
   const url = await serve(join(book, '_build/html'));
   for (const name of ['page', 'notebook']) {
     const { page, errors } = await browser.open(`${url}${name}.html`, { viewport: { width: 1200, height: 900 } });
     say(`${name}: ${await trains(await frameOf(page))}`);
     await look(page, name);
-    clean(errors, /favicon\.ico|THEBE_JS_URL|theme mode|mathjax|cdn\.|ERR_NAME_NOT_RESOLVED/i); // the book's theme asks other hosts for its fonts and formulas
+    // the book's theme asks other hosts for its fonts and formulas
+    clean(errors, /favicon\.ico|THEBE_JS_URL|theme mode|mathjax|cdn\.|ERR_NAME_NOT_RESOLVED/i);
     await page.context().close();
   }
 });

@@ -1,7 +1,10 @@
 // Browsers for the tests. Chromium (playwright-core with the system's own binary) does the page tests; Firefox and WebKit join
 // the cross-engine tests where they are installed (./build.sh setup --all-browsers). Every launch has a fresh profile.
 import assert from 'node:assert/strict';
-import { accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, realpathSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, realpathSync,
+  rmSync, statSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -49,7 +52,11 @@ export const findChromium = () => findProgram([
 export const findFirefox = () => findProgram(['firefox-esr', 'firefox', '/Applications/Firefox.app/Contents/MacOS/firefox']);
 export function findWebKit() {
   const tools = ['WebKitWebDriver', 'Xvfb', 'dbus-run-session'].every((name) => findProgram([name]));
-  const folders = readdirSafe('/usr/lib').flatMap((name) => readdirSafe(`/usr/lib/${name}`).filter((sub) => sub.startsWith('webkit2gtk-')).map((sub) => `/usr/lib/${name}/${sub}/MiniBrowser`));
+  const folders = readdirSafe('/usr/lib').flatMap((name) =>
+    readdirSafe(`/usr/lib/${name}`)
+      .filter((sub) => sub.startsWith('webkit2gtk-'))
+      .map((sub) => `/usr/lib/${name}/${sub}/MiniBrowser`),
+  );
   return tools ? findProgram(folders) : '';
 }
 
@@ -71,7 +78,8 @@ const changed = (paths) => Math.max(0, ...paths.map((path) => {
 /** Builds dist/site where it is missing or older than what it is made from: what is tested is the page as it is now. */
 async function freshSite() {
   const made = statSync(join(root, 'dist/site/index.html'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (changed(['web', 'models', 'build/wasm', 'package-lock.json'].map((name) => join(root, name))) > made) await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
+  if (changed(['web', 'models', 'build/wasm', 'package-lock.json'].map((name) => join(root, name))) > made)
+    await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
 }
 
 /**
@@ -88,7 +96,8 @@ export async function startSite({ engine = false, headers } = {}) {
   const external = [/^node:/]; // only used in Node
   await build({
     configFile: false, root: join(root, 'tests/browser/pages'), base: './', logLevel: 'warn',
-    worker: { format: 'es', rollupOptions: { external } }, build: { outDir: folder, emptyOutDir: true, target: 'es2022', rollupOptions: { external } },
+    worker: { format: 'es', rollupOptions: { external } },
+    build: { outDir: folder, emptyOutDir: true, target: 'es2022', rollupOptions: { external } },
   });
   return startStaticServer({ root: folder, mounts: { '/models': join(root, 'models') }, headers });
 }
@@ -166,12 +175,22 @@ export async function checkAxe(page, { include, tags = ['wcag2a', 'wcag2aa', 'wc
   const violations = await page.evaluate(async ({ selector, values }) => {
     const axe = /** @type {any} */ (globalThis).axe;
     const result = await axe.run(selector ?? document, { runOnly: { type: 'tag', values } });
-    return result.violations.map((/** @type {any} */ item) => `${item.id} (${item.impact}): ${item.help} at ${item.nodes.slice(0, 4).map((/** @type {any} */ node) => node.target.flat().join(' ')).join(' | ')}`);
+    return result.violations.map(
+      (/** @type {any} */ item) =>
+        `${item.id} (${item.impact}): ${item.help} at ${item.nodes
+          .slice(0, 4)
+          .map((/** @type {any} */ node) => node.target.flat().join(' '))
+          .join(' | ')}`,
+    );
   }, { selector: include, values: tags });
   assert.deepEqual(violations, [], 'accessibility');
 }
 
-/** Waits until the page, just made so wide, does not scroll sideways: it turns to another width within some frames, on a busy machine later. @param {import('playwright-core').Page} page @param {number} width */
+/**
+ * Waits until the page, just made so wide, does not scroll sideways: it turns to another width within some
+ * frames, on a busy machine later.
+ * @param {import('playwright-core').Page} page @param {number} width
+ */
 export async function fits(page, width) {
   await page.waitForTimeout(150);
   const wide = () => page.evaluate(() => document.documentElement.scrollWidth);

@@ -5,7 +5,10 @@ import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
 import { checkAxe, fits, launchChromium, root, screenshot } from './browser.mjs';
 
-/** Waits until an expression is true in the page (waitForFunction needs eval, which the page's security policy forbids). @param {import('playwright-core').Page} page @param {string} expression @param {number} [ms] */
+/**
+ * Waits until an expression is true in the page (waitForFunction needs eval, which the page's security policy forbids).
+ * @param {import('playwright-core').Page} page @param {string} expression @param {number} [ms]
+ */
 export async function until(page, expression, ms = 60_000) {
   for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(50)) if (await page.evaluate(`Boolean(${expression})`)) return;
   throw new Error(`after ${ms} ms still not true: ${expression}`);

@@ -11,7 +11,11 @@ export async function startPanels(name) {
   await build({
     plugins: [{ name: 'panel', resolveId: (id) => (id === 'virtual:panel' ? join(root, `web/elements/panel-${name}.js`) : undefined) }],
     configFile: false, root: pages, base: './', logLevel: 'error', worker: { format: 'es' },
-    build: { outDir: folder, emptyOutDir: true, target: 'es2022', minify: false, modulePreload: false, chunkSizeWarningLimit: 4000, rollupOptions: { input: join(pages, 'panel.html') } },
+    build: {
+      outDir: folder, emptyOutDir: true, target: 'es2022', minify: false, modulePreload: false,
+      chunkSizeWarningLimit: 4000,
+      rollupOptions: { input: join(pages, 'panel.html') },
+    },
   });
   const site = await startStaticServer({ root: folder, mounts: { '/models': join(root, 'models') } });
   const browser = await launchChromium();
@@ -22,9 +26,19 @@ export async function startPanels(name) {
      */
     async open(settings, options = {}) {
       const query = new URLSearchParams({ panel: name, model: 'stories-300k', task: 'mood', ...settings });
-      const watched = await browser.open(`${new URL('panel.html', site.url).href}?${query}`, { viewport: { width: 1200, height: 900 }, reducedMotion: 'reduce', ...options });
+      const watched = await browser.open(`${new URL('panel.html', site.url).href}?${query}`, {
+        viewport: { width: 1200, height: 900 },
+        reducedMotion: 'reduce',
+        ...options,
+      });
       watched.page.setDefaultTimeout(20_000);
-      await watched.page.waitForFunction(() => /** @type {any} */ (globalThis).panel?.shadowRoot?.firstElementChild, undefined, { timeout: 20_000 }).catch((error) => { throw new Error(`${watched.errors.join("; ")} ${error.message}`); });
+      await watched.page
+        .waitForFunction(() => /** @type {any} */ (globalThis).panel?.shadowRoot?.firstElementChild, undefined, {
+          timeout: 20_000,
+        })
+        .catch((error) => {
+          throw new Error(`${watched.errors.join('; ')} ${error.message}`);
+        });
       return watched;
     },
     async close() {
@@ -34,7 +48,10 @@ export async function startPanels(name) {
   };
 }
 
-/** axe in both themes, and no sideways scrolling at 320 px; leaves screenshots light, dark and phone. @param {import('playwright-core').Page} page @param {string} name */
+/**
+ * axe in both themes, and no sideways scrolling at 320 px; leaves screenshots light, dark and phone.
+ * @param {import('playwright-core').Page} page @param {string} name
+ */
 export async function checkLooks(page, name) {
   for (const theme of ['dark', 'light']) {
     await page.evaluate((name) => { document.documentElement.dataset.theme = /** @type {any} */ (globalThis).panel.theme = name; }, theme);

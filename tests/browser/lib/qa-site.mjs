@@ -37,7 +37,8 @@ export async function buildSite() {
 /**
  * The built site, a server on it and a browser, for all tests of a file: there once its tests run, taken away after them.
  * @param {Record<string, string>} [headers] of the server
- * @returns {{built: Awaited<ReturnType<typeof buildSite>>, site: Awaited<ReturnType<typeof startStaticServer>>, browser: Awaited<ReturnType<typeof launchChromium>>}}
+ * @returns {{built: Awaited<ReturnType<typeof buildSite>>, site: Awaited<ReturnType<typeof startStaticServer>>,
+ *   browser: Awaited<ReturnType<typeof launchChromium>>}}
  */
 export function siteAndBrowser(headers) {
   const own = /** @type {any} */ ({});
@@ -53,7 +54,11 @@ export function siteAndBrowser(headers) {
   return own;
 }
 
-/** Somebody else's pages, for all tests of a file: an empty folder, and a server of it on an origin of its own, without our policy. @returns {{folder: string, host: Awaited<ReturnType<typeof startStaticServer>>}} */
+/**
+ * Somebody else's pages, for all tests of a file: an empty folder, and a server of it on an origin of
+ * its own, without our policy.
+ * @returns {{folder: string, host: Awaited<ReturnType<typeof startStaticServer>>}}
+ */
 export function foreignHost() {
   const own = /** @type {any} */ ({});
   before(async () => {
@@ -68,15 +73,23 @@ export function foreignHost() {
 }
 
 /** An expression of `lab`, in the page. @param {import('playwright-core').Page} page @param {string} expression */
-export const lab = (page, expression) => page.evaluate(`(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`);
+export const lab = (page, expression) =>
+  page.evaluate(`(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`);
 
-/** Waits until an expression of `lab` is true (polled from outside: the page's policy forbids eval). @param {import('playwright-core').Page} page @param {string} expression @param {number} [ms] */
+/**
+ * Waits until an expression of `lab` is true (polled from outside: the page's policy forbids eval).
+ * @param {import('playwright-core').Page} page @param {string} expression @param {number} [ms]
+ */
 export async function until(page, expression, ms = 30_000) {
-  for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(50)) if (await lab(page, `Boolean(${expression})`).catch(() => false)) return;
+  for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(50))
+    if (await lab(page, `Boolean(${expression})`).catch(() => false)) return;
   throw new Error(`after ${ms} ms still not true: ${expression}; status ${await lab(page, 'lab.status')}`);
 }
 
-/** Asserts what a page shows or stores a little later than it knows it, on a busy machine later still. @param {() => Promise<any>} read @param {any} expected @param {string} [message] @param {number} [ms] */
+/**
+ * Asserts what a page shows or stores a little later than it knows it, on a busy machine later still.
+ * @param {() => Promise<any>} read @param {any} expected @param {string} [message] @param {number} [ms]
+ */
 export async function eventually(read, expected, message, ms = 20_000) {
   for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) if (isDeepStrictEqual(await read(), expected)) return;
   assert.deepEqual(await read(), expected, message);
@@ -86,22 +99,34 @@ export async function eventually(read, expected, message, ms = 20_000) {
 const STORED = `const stored = (name) => new Promise((resolve) => { indexedDB.open('peftlab').onsuccess = ({ target: { result } }) => {
   result.transaction('values').objectStore('values').get(name).onsuccess = (event) => { result.close(); resolve(event.target.result); }; }; });`;
 
-/** Whether everything is where the next visit finds it: settings and finished runs in the storage, own text too; task and language also in the address. */
+/**
+ * Whether everything is where the next visit finds it: settings and finished runs in the storage, own text too; task
+ * and language also in the address.
+ */
 const KEPT = `(async () => { const { lab } = document.querySelector('peft-playground');
   const [session, own] = [await stored('session'), await stored('own')];
   const runs = lab.runs.filter(({ status }) => ['done', 'stopped'].includes(status)).map(({ id, status }) => id + status);
-  return JSON.stringify(session?.state) === JSON.stringify(lab.state) && JSON.stringify(session.runs.map(({ id, status }) => id + status)) === JSON.stringify(runs)
-    && (lab.state.task !== 'own-data' || (own && location.hash.includes('task=own-data'))) && (!lab.state.lang || location.hash.includes('lang=' + lab.state.lang)); })()`;
+  return JSON.stringify(session?.state) === JSON.stringify(lab.state)
+    && JSON.stringify(session.runs.map(({ id, status }) => id + status)) === JSON.stringify(runs)
+    && (lab.state.task !== 'own-data' || (own && location.hash.includes('task=own-data')))
+    && (!lab.state.lang || location.hash.includes('lang=' + lab.state.lang)); })()`;
 
 /** Waits until the next visit finds settings and runs as they are. @param {import('playwright-core').Page} page */
-export const kept = (page) => eventually(() => page.evaluate(`(() => { ${STORED} return ${KEPT}; })().then(Boolean)`), true, 'settings and runs are stored');
-
-/** What the page's storage has. @param {import('playwright-core').Page} page @param {string} name @param {string} [of] an expression of it, `value` */
-export const stored = (page, name, of = 'value') => page.evaluate(`(async () => { ${STORED} const value = await stored('${name}'); return ${of}; })()`);
+export const kept = (page) =>
+  eventually(() => page.evaluate(`(() => { ${STORED} return ${KEPT}; })().then(Boolean)`), true, 'settings and runs are stored');
 
 /**
- * Begins a training, or looks at the one that runs, until a snapshot of it is stored, and with it all that a later visit needs. Looked at from within the page: the run must not end meanwhile.
- * @param {import('playwright-core').Page} page @param {{begin?: boolean, seconds?: number, reload?: boolean}} [options] seconds between snapshots; reload: at once
+ * What the page's storage has.
+ * @param {import('playwright-core').Page} page @param {string} name @param {string} [of] an expression of it, `value`
+ */
+export const stored = (page, name, of = 'value') =>
+  page.evaluate(`(async () => { ${STORED} const value = await stored('${name}'); return ${of}; })()`);
+
+/**
+ * Begins a training, or looks at the one that runs, until a snapshot of it is stored, and with it all that a later
+ * visit needs. Looked at from within the page: the run must not end meanwhile.
+ * @param {import('playwright-core').Page} page
+ * @param {{begin?: boolean, seconds?: number, reload?: boolean}} [options] seconds between snapshots; reload: at once
  */
 export async function trainToSnapshot(page, { begin = true, seconds = 0.5, reload = false } = {}) {
   const waiting = page.evaluate(`(async () => { ${STORED}
@@ -109,7 +134,8 @@ export async function trainToSnapshot(page, { begin = true, seconds = 0.5, reloa
     globalThis.visit = true;
     lab.snapshotSeconds = ${seconds};
     if (${begin}) lab.train().catch(() => {});
-    while (!((await stored('open'))?.run.id === lab.run?.id && lab.run && await ${KEPT})) await new Promise((resolve) => { setTimeout(resolve, 10); });
+    while (!((await stored('open'))?.run.id === lab.run?.id && lab.run && await ${KEPT}))
+      await new Promise((resolve) => { setTimeout(resolve, 10); });
     const { status } = lab;
     if (${reload}) location.reload();
     return status; })()`);

@@ -1,5 +1,5 @@
-// How long the page takes from an empty cache until there is something to read and something to train, on a slow machine. Used by qa-budgets.test.mjs and
-// by `./build.sh bench`, so that both measure the same way.
+// How long the page takes from an empty cache until there is something to read and something to train, on a slow
+// machine. Used by qa-budgets.test.mjs and by `./build.sh bench`, so that both measure the same way.
 import { launchChromium } from './browser.mjs';
 import { until } from './qa-site.mjs';
 
@@ -9,7 +9,8 @@ const SLOWDOWN = 4;
 /**
  * One visit in a fresh browser without a cache.
  * @param {string} url of the site
- * @returns {Promise<{paint: number, meaningful: number, drawn: number, ready: number}>} ms since navigation: first contentful paint, the recorded run's words (from then
+ * @returns {Promise<{paint: number, meaningful: number, drawn: number, ready: number}>} ms since navigation: first
+ *   contentful paint, the recorded run's words (from then
  *   on), the same in the page as it stays, ready to train
  */
 export async function measureStart(url) {

@@ -20,7 +20,14 @@ export async function workload(PeftLab, model, { workers = 1, inThread = false }
   try {
     const { id } = await session.addModule('lora', { rank: 4, alpha: 8, dropout: 0.1 }, { seed: 3 });
     const animals = ['cat', 'dog', 'fox', 'owl', 'bear', 'duck', 'frog', 'mouse'];
-    await session.setData('train', animals.map((animal, i) => ({ prompt: `The ${animal}`, completion: ` had ${i + 2} red balls and a blue hat.`, line: i + 1 })));
+    await session.setData(
+      'train',
+      animals.map((animal, i) => ({
+        prompt: `The ${animal}`,
+        completion: ` had ${i + 2} red balls and a blue hat.`,
+        line: i + 1,
+      })),
+    );
     /** @type {number[]} */
     const losses = [];
     await session.train({ steps: 50, batch_size: 4, shards: 4, lr: 5e-3, seed: 7, workers, onStep: ({ loss }) => losses.push(loss) });
@@ -30,7 +37,12 @@ export async function workload(PeftLab, model, { workers = 1, inThread = false }
     await session.merge([id]);
     const after = await session.logits({ text: 'The dog' });
     const bytes = (/** @type {Float32Array} */ values) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    return { adapter: hash(files['adapter_model.safetensors']), losses: hash(losses.join(' ')), text, merged: hash(bytes(before.logits), bytes(after.logits)) };
+    return {
+      adapter: hash(files['adapter_model.safetensors']),
+      losses: hash(losses.join(' ')),
+      text,
+      merged: hash(bytes(before.logits), bytes(after.logits)),
+    };
   } finally {
     session.close();
   }

@@ -1,0 +1,93 @@
+// Where things stand on the page: what is in sight without scrolling, what a way back stands beside, and a lesson on a phone.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventually, lab, siteAndBrowser, until } from './lib/qa-site.mjs';
+
+const own = siteAndBrowser();
+
+/** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
+async function open(context, hash, options = {}) {
+  const watched = await own.browser.open(`${own.site.url}${hash}`, { viewport: { width: 1400, height: 900 }, ...options });
+  context.after(() => watched.page.context().close());
+  watched.page.setDefaultTimeout(30_000);
+  await until(watched.page, 'lab.status === "ready"');
+  return watched;
+}
+
+const FIRST = 'the first screen: what comes next and what the coach says are in sight, and nothing that has the focus is hidden by that row';
+test(FIRST, { timeout: 120_000 }, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&task=pirate&n=12&bs=4&level=student', {
+    viewport: { width: 1280, height: 900 },
+    reducedMotion: 'reduce',
+  });
+  await lab(page, 'void await lab.train()');
+  await page.locator('peft-panel-coach').getByText('Coach:').waitFor();
+  const box = async (/** @type {string} */ selector) =>
+    /** @type {{y: number, height: number}} */ (await page.locator(selector).first().boundingBox());
+  const inSight = async (/** @type {number} */ height) => {
+    await page.setViewportSize({ width: height < 800 ? 1366 : 1280, height });
+    await page.evaluate(() => scrollTo(0, 0));
+    const next = await box('nav.next');
+    assert.ok(next.y > 0 && next.y + next.height <= height, `the row of panels stands at ${next.y} of ${height}`);
+    const train = await box('.left peft-train button');
+    assert.ok(train.y + train.height <= next.y, 'Train stands above it');
+    return next;
+  };
+  const next = await inSight(900);
+  const apply = await box('peft-panel-coach button');
+  assert.ok(apply.y + apply.height <= next.y, `what the coach suggests stands above it, at ${apply.y}`);
+  await inSight(650);
+  // By keyboard through the page: each control is at least partly above the row while it has the focus, or stands in the row or below its place.
+  const hidden = await page.evaluate(async () => {
+    const all = /** @type {HTMLElement[]} */ ([]);
+    const collect = (/** @type {ParentNode} */ at) => at.querySelectorAll('*').forEach((node) => {
+      if (node.matches('button:enabled, select, input, summary, [tabindex="0"]') && node.checkVisibility())
+        all.push(/** @type {HTMLElement} */ (node));
+      if (node.shadowRoot) collect(node.shadowRoot);
+    });
+    const root = /** @type {ShadowRoot} */ (document.querySelector('peft-playground')?.shadowRoot);
+    collect(root);
+    const row = /** @type {HTMLElement} */ (root.querySelector('nav.next'));
+    const found = [];
+    for (const node of all) {
+      scrollTo(0, 0);
+      node.focus();
+      await new Promise((resolve) => { requestAnimationFrame(resolve); });
+      const { top, bottom } = node.getBoundingClientRect();
+      const bar = row.getBoundingClientRect();
+      if (!row.contains(node) && bottom > bar.top && top < bar.bottom)
+        found.push(
+          `${node.localName} ${node.textContent?.trim().slice(0, 30)} at ${top.toFixed()} to ${bottom.toFixed()}, row from ${bar.top.toFixed()}`,
+        );
+    }
+    return found;
+  });
+  assert.deepEqual(hidden, []);
+  assertClean();
+});
+
+test('a way back stands only beside a value that differs; a block can be clicked only where the drawing says so', async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&task=pirate&m=lora&level=explorer');
+  const preset = await lab(page, 'lab.preset.options.rank');
+  const back = page.locator('peft-controls [data-name="rank"] button.link');
+  await lab(page, `void lab.set({ options: { rank: ${preset / 2} } })`);
+  await back.waitFor();
+  await lab(page, `void lab.set({ options: { rank: ${preset} } })`); // as a loaded run sets it
+  await eventually(() => back.count(), 0);
+  const hint = page.locator('peft-diagram .read', { hasText: 'Click a lit block' });
+  await hint.waitFor();
+  await lab(page, 'void lab.set({ method: "prompt" })');
+  await eventually(() => hint.count(), 0, 'the rows of a prompt open nothing');
+  assertClean();
+});
+
+test('a lesson on a phone: the way on is in sight, however long the text is', async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&panel=lessons', { viewport: { width: 390, height: 700 }, hasTouch: true, isMobile: true });
+  await page.locator('peft-panel-lessons').getByRole('button', { name: 'Start' }).first().click();
+  const lesson = page.locator('peft-lesson');
+  await lesson.locator('.facts').waitFor();
+  const next = lesson.getByRole('button', { name: 'Next' });
+  const [button, bar] = await Promise.all([next.boundingBox(), page.locator('.bottom').boundingBox()]);
+  assert.ok(button && bar && button.y > 0 && button.y + button.height <= bar.y, `${button?.y} above ${bar?.y}`);
+  assertClean();
+});
