@@ -9,13 +9,13 @@ import { fileURLToPath } from 'node:url';
 import { cLayers, jsLayers } from './layers.mjs';
 import { globals, intrinsics, methodWords, sideEffects } from './purity.mjs';
 import { addresses, leftOvers, licences, topLevelLayout, vendored } from './repository.mjs';
-import { fileSize, functionSize } from './size.mjs';
+import { fileSize, functionSize, lineLength } from './size.mjs';
 import { cSources, readTree } from './source.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const tree = readTree(root);
 const rules = [
-  cLayers, jsLayers, fileSize, functionSize, methodWords, intrinsics, sideEffects, globals,
+  cLayers, jsLayers, fileSize, functionSize, lineLength, methodWords, intrinsics, sideEffects, globals,
   topLevelLayout, addresses, leftOvers, licences, vendored,
 ];
 
