@@ -6,8 +6,11 @@ import { PeftLabError } from './errors.js';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+/** A C function's name as words. @param {string} name */
+const spoken = (name) => name.replace('pl_', '').replaceAll('_', ' ');
 
 /** @typedef {import('./loader.js').EngineExports} EngineExports */
+/** @typedef {number | string | Uint8Array | Int32Array | null} Argument of a C function; a string becomes a C string, an array a pointer */
 /** @typedef {{shards: number[], bytes: Uint8Array}} Part shards of a training step and their bytes, one behind the other */
 
 export class Core {
@@ -52,7 +55,7 @@ export class Core {
     /**
      * Calls a session function, copying byte arguments in and freeing them afterwards.
      * @param {string} name of the C function
-     * @param {...(number | string | Uint8Array | Int32Array | null)} args strings become C strings; typed arrays become pointers (pass sizes yourself)
+     * @param {...Argument} args the sizes of arrays are passed besides
      * @returns {number}
      */
     #raw(name, ...args) {
@@ -62,13 +65,18 @@ export class Core {
             const values = args.map((value) => {
                 if (typeof value === 'number') {
                     if ((value | 0) === value) return value; // WebAssembly would wrap the others silently
-                    throw new PeftLabError('range', `${name.replace('pl_', '').replaceAll('_', ' ')}: ${value} is not a whole number of 32 bits`);
+                    throw new PeftLabError('range', `${spoken(name)}: ${value} is not a whole number of 32 bits`);
                 }
                 if (value === null) return 0;
-                if (value === undefined) throw new PeftLabError('argument', `${name.replace('pl_', '').replaceAll('_', ' ')}: an argument is missing`);
-                const bytes = typeof value === 'string' ? encoder.encode(`${value}\0`) : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+                if (value === undefined) throw new PeftLabError('argument', `${spoken(name)}: an argument is missing`);
+                const bytes = typeof value === 'string'
+                    ? encoder.encode(`${value}\0`)
+                    : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
                 const at = this.#x.pl_buffer_new(bytes.length);
-                if (!at) throw new PeftLabError('memory', `No memory for ${bytes.length} bytes.`, { hint: 'Close other tabs or use a smaller model.' });
+                if (!at) {
+                    const hint = 'Close other tabs or use a smaller model.';
+                    throw new PeftLabError('memory', `No memory for ${bytes.length} bytes.`, { hint });
+                }
                 buffers.push(at);
                 new Uint8Array(this.#x.memory.buffer).set(bytes, at);
                 return at;
@@ -79,24 +87,27 @@ export class Core {
         }
     }
 
-    /** As #raw, for functions that return a status. @param {string} name @param {...(number | string | Uint8Array | Int32Array | null)} args */
+    /** As #raw, for functions that return a status. @param {string} name @param {...Argument} args */
     call(name, ...args) {
         if (this.#raw(name, ...args) !== 0) throw this.#error();
     }
 
-    /** @param {string} name @param {...(number | string | Uint8Array | Int32Array | null)} args @returns {Uint8Array} the call's result */
+    /** @param {string} name @param {...Argument} args @returns {Uint8Array} the call's result */
     bytes(name, ...args) {
         this.call(name, ...args);
         return this.#bytes(this.#x.pl_result(this.#session), this.#x.pl_result_size(this.#session));
     }
 
-    /** @param {string} name @param {...(number | string | Uint8Array | Int32Array | null)} args @returns {any} the call's JSON report */
+    /** @param {string} name @param {...Argument} args @returns {any} the call's JSON report */
     json(name, ...args) {
         const text = decoder.decode(this.bytes(name, ...args));
         return text ? JSON.parse(text) : null;
     }
 
-    /** A call whose last arguments are a JSON text and its length. @param {string} name @param {number[]} ids @param {unknown} request @returns {any} */
+    /**
+     * A call whose last arguments are a JSON text and its length.
+     * @param {string} name @param {number[]} ids @param {unknown} request @returns {any}
+     */
     ask(name, ids, request) {
         const text = encoder.encode(JSON.stringify(request));
         return this.json(name, ...ids, text, text.length);
@@ -105,7 +116,8 @@ export class Core {
     // ---- base model ----
 
     /**
-     * @param {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array}} files contents of config.json, the safetensors files, tokenizer.json
+     * @param {{config: Uint8Array, weights: Uint8Array[], tokenizer?: Uint8Array}} files
+     *   contents of config.json, the safetensors files, tokenizer.json
      * @returns {{parameters: number, ignored: string[]}}
      */
     loadModel(files) {
@@ -183,7 +195,9 @@ export class Core {
      */
     addExample(split, example) {
         for (const key of /** @type {const} */ (['prompt', 'completion', 'text'])) {
-            if (!example || !['string', 'undefined'].includes(typeof example[key])) throw new PeftLabError('argument', `an example is {prompt, completion} or {text}, each a text${example ? `; "${key}" is not one` : ''}`);
+            if (example && ['string', 'undefined'].includes(typeof example[key])) continue;
+            const which = example ? `; "${key}" is not one` : '';
+            throw new PeftLabError('argument', `an example is {prompt, completion} or {text}, each a text${which}`);
         }
         const completion = encoder.encode(example.completion ?? example.text ?? '');
         const prompt = example.text === undefined ? encoder.encode(example.prompt ?? '') : null;
@@ -218,7 +232,10 @@ export class Core {
         return report;
     }
 
-    /** Room for a copy: where two engines move their copies to each other, the one that came last step goes back with this step's. @param {number} size */
+    /**
+     * Room for a copy: where two engines move their copies to each other, the one that came last step goes back with this step's.
+     * @param {number} size
+     */
     #room(size) {
         const buffer = this.#spare && this.#spare.byteLength >= size ? this.#spare : new ArrayBuffer(size);
         this.#spare = null;

@@ -1,10 +1,14 @@
-/** Held-out loss, example by example and added in their order, so that the result does not depend on how the work was cut or who did it. */
+/**
+ * Held-out loss, example by example and added in their order, so that the result does not depend on how the work was cut or
+ * who did it.
+ */
 
 import { PeftLabError } from './errors.js';
 
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('./protocol.js').Context} Context */
 /** @typedef {{examples: number[], labels: number, bytes: number}} Block nats of each example, targets, bytes they stand for */
+/** @typedef {{loss: number, perplexity: number, bits_per_byte: number, labels: number, bytes: number, examples: number}} HeldOut */
 
 /** Examples that are evaluated between two looks at the messages. */
 const BLOCK = 4;
@@ -14,7 +18,7 @@ const BLOCK = 4;
  * @param {{split?: string, limit?: number}} args limit: only the first examples
  * @param {Context} context
  * @param {import('./protocol.js').Remote[]} [peers] replicas in the same state, which take their share
- * @returns {Promise<{loss: number, perplexity: number, bits_per_byte: number, labels: number, bytes: number, examples: number}>} loss in nats per target
+ * @returns {Promise<HeldOut>} loss in nats per target
  */
 export async function evaluate(core, { split = 'validation', limit = Infinity }, context, peers = []) {
     if (!(limit >= 1)) throw new PeftLabError('range', `limit must be 1 or more, not ${limit}`);
@@ -23,7 +27,8 @@ export async function evaluate(core, { split = 'validation', limit = Infinity },
     const count = Math.ceil(total / BLOCK);
     const workers = peers.length + 1;
     // Blocks are dealt out in turn: neighbours are as long as each other or not, all the same.
-    const shares = Array.from({ length: workers }, (_, worker) => Array.from({ length: Math.ceil((count - worker) / workers) }, (_block, i) => worker + i * workers));
+    const shares = Array.from({ length: workers }, (_, worker) =>
+        Array.from({ length: Math.ceil((count - worker) / workers) }, (_block, i) => worker + i * workers));
     const same = { split, fingerprint: stats.fingerprint, total };
     const ended = new AbortController();
     const asked = peers.map((peer, i) => peer.request('losses', { ...same, blocks: shares[i + 1] }, { signal: ended.signal }).catch(() => null));
@@ -46,7 +51,8 @@ export async function evaluate(core, { split = 'validation', limit = Infinity },
 /**
  * Losses of some blocks of a split.
  * @param {Core} core
- * @param {{split: string, fingerprint: string, total: number, blocks: number[]}} args fingerprint: of the split that is meant; total: examples counted
+ * @param {{split: string, fingerprint: string, total: number, blocks: number[]}} args
+ *   fingerprint: of the split that is meant; total: examples counted
  * @param {Context} context
  * @param {(blocks: number) => void} [done]
  * @returns {Promise<Block[] | null>} null: there is no such split here

@@ -7,6 +7,8 @@ import { PeftLabError } from './errors.js';
 /**
  * @typedef {{prompt?: string, completion?: string, text?: string, line: number}} Example
  * @typedef {{line: number, message: string}} Problem
+ * @typedef {{examples: number, tokens: number, labelled_tokens: number, truncated: number, windows: number, duplicates: number,
+ *   longest: number, fingerprint: string, skipped: Problem[]}} SplitReport what of a split's examples can be used
  */
 
 export const DATA_LIMITS = Object.freeze({ bytes: 32 * 1024 * 1024, examples: 200_000, characters: 200_000 });

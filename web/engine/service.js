@@ -1,6 +1,7 @@
 /**
- * The engine's commands. One Service owns one Core; it runs in a worker (worker.js) or in the caller's thread (protocol.js Local). Long commands
- * yield between steps, so that a cancel message gets through, and leave everything at the end of the last finished step.
+ * The engine's commands. One Service owns one Core; it runs in a worker (worker.js) or in the caller's thread (protocol.js Local).
+ * Long commands yield between steps, so that a cancel message gets through, and leave everything at the end of the last finished
+ * step.
  */
 import { Core } from './core.js';
 import { PeftLabError } from './errors.js';
@@ -12,6 +13,7 @@ import { trainRun } from './training.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
 /** @typedef {{text?: string, prompt?: string, completion?: string, line?: number}} Example */
+/** @typedef {import('./examples.js').Problem} Problem */
 
 const utf8 = () => new TextDecoder('utf-8', { fatal: false });
 /** Generation yields this often, ms: 50 ms is the page's response budget, a message round trip must fit in. */
@@ -52,7 +54,10 @@ export class Service {
         this.#core = new Core(await instantiate(module));
     }
 
-    /** Nothing is shared any more, and what waits for a replica fails. @param {string} [why] a replica died, or went silent; else they are no longer wanted */
+    /**
+     * Nothing is shared any more, and what waits for a replica fails.
+     * @param {string} [why] a replica died, or went silent; else they are no longer wanted
+     */
     dropPeers(why) {
         const error = new PeftLabError('worker-lost', why ?? 'The engine was shut down.', { hint: 'The run can go on from its last step.' });
         if (why && this.peers.length) this.lost = error;
@@ -79,7 +84,8 @@ function tokenIds(tokens) {
 
 /** @param {unknown} list @param {string} what @returns {string[]} */
 function texts(list, what) {
-    if (!Array.isArray(list) || !list.every((text) => typeof text === 'string')) throw new PeftLabError('argument', `${what} must be a list of texts`);
+    const good = Array.isArray(list) && list.every((text) => typeof text === 'string');
+    if (!good) throw new PeftLabError('argument', `${what} must be a list of texts`);
     return list;
 }
 
@@ -109,11 +115,18 @@ const COMMANDS = {
         for (const { id } of core.json('pl_describe').modules) core.call('pl_module_remove', id);
     },
     orderModules: (s, { ids }) => s.core.ask('pl_module_order', [], ids),
-    importAdapter: (s, { name, config, weights }) => s.core.json('pl_module_import', name ?? null, config, config.length, weights, weights.length),
-    exportAdapter: (s, { id }) => ({ config: s.core.bytes('pl_module_export_config', id), weights: s.core.bytes('pl_module_export_weights', id) }),
+    importAdapter: (s, { name, config, weights }) =>
+        s.core.json('pl_module_import', name ?? null, config, config.length, weights, weights.length),
+    exportAdapter: (s, { id }) => ({
+        config: s.core.bytes('pl_module_export_config', id),
+        weights: s.core.bytes('pl_module_export_weights', id),
+    }),
     tensor: (s, { id, name }) => s.core.tensor(id, name),
     setTensor: (s, { id, name, values }) => {
-        if (s.peers.length) throw new PeftLabError('state', 'A tensor cannot be set while workers share the open run.', { hint: 'End the run first.' });
+        if (s.peers.length) {
+            const hint = 'End the run first.';
+            throw new PeftLabError('state', 'A tensor cannot be set while workers share the open run.', { hint });
+        }
         s.core.setTensor(id, name, values);
     },
     gradient: (s, { id, name }) => s.core.gradient(id, name),
@@ -180,7 +193,8 @@ export const COMMAND_NAMES = Object.freeze(Object.keys(COMMANDS));
 /**
  * Streams text: bytes that end inside a character wait for the rest.
  * @param {Service} s
- * @param {{prompt?: string, tokens?: number[], stop?: string | string[]} & Record<string, unknown>} args sampling options of pl_generate_begin besides
+ * @param {{prompt?: string, tokens?: number[], stop?: string | string[]} & Record<string, unknown>} args
+ *   besides, sampling options of pl_generate_begin
  * @param {Context} context
  */
 async function generate(s, { prompt, tokens, stop: given = [], ...options }, context) {
@@ -234,7 +248,8 @@ function scoreCompletion(s, prompt, completion) {
 }
 
 /**
- * Replaces a data split. Examples that cannot be used are reported with their line, never dropped silently. A failure or an abort leaves the old split.
+ * Replaces a data split. Examples that cannot be used are reported with their line, never dropped silently. A failure or an
+ * abort leaves the old split.
  * @param {Service} s
  * @param {{split: string, examples: Example[], maxLength?: number}} args
  * @param {Context} context
@@ -256,15 +271,20 @@ async function setData(s, { split, examples, maxLength = 0 }, context) {
     }
 }
 
-/** An empty split could not be trained on: what was loaded stays. @param {string} split @param {number} given @param {{line: number, message: string}[]} skipped */
+/** An empty split could not be trained on: what was loaded stays. @param {string} split @param {number} given @param {Problem[]} skipped */
 function unusable(split, given, skipped) {
-    const why = skipped[0] ? `None of the ${given} examples for "${split}" can be used; line ${skipped[0].line}: ${skipped[0].message}.` : `There are no examples for "${split}".`;
+    const why = skipped[0]
+        ? `None of the ${given} examples for "${split}" can be used; line ${skipped[0].line}: ${skipped[0].message}.`
+        : `There are no examples for "${split}".`;
     return new PeftLabError('argument', why, { hint: 'What was loaded before stays.' });
 }
 
-/** @param {Core} core @param {string} split @param {Example[]} examples @param {Context} context @returns {Promise<{line: number, message: string}[]>} those left out */
+/**
+ * @param {Core} core @param {string} split @param {Example[]} examples @param {Context} context
+ * @returns {Promise<Problem[]>} those left out
+ */
 async function addExamples(core, split, examples, context) {
-    /** @type {{line: number, message: string}[]} */
+    /** @type {Problem[]} */
     const skipped = [];
     let yielded = performance.now();
     for (let i = 0; i < examples.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * The public session: a base model with modules, data and a run, behind an asynchronous interface that is the same whether the engine runs in a worker
- * or in this thread.
+ * The public session: a base model with modules, data and a run, behind an asynchronous interface that is the same whether the
+ * engine runs in a worker or in this thread.
  */
 import { PeftLabError } from './errors.js';
 import { adapterFileName, readAdapterFolder } from './files.js';
@@ -11,7 +11,16 @@ import { shardWeights } from './shards.js';
 /** @typedef {import('./files.js').ModelFiles} ModelFiles */
 /** @typedef {import('./data.js').Example} Example */
 /** @typedef {{signal?: AbortSignal}} Signal */
-/** @typedef {{id: number, name: string, method: string, label: string, options: Record<string, any>, seed: number, active: boolean, trainable: boolean, merged: boolean, weight: number, can_merge: boolean, parameters: number, virtual_tokens: number, memory_tokens: number, tensors: {name: string, shape: number[], layer: number, site: number, transient?: boolean}[]}} ModuleInfo */
+/** @typedef {import('./evaluate.js').HeldOut} HeldOut */
+/** @typedef {import('./training.js').Outcome} Outcome */
+/** @typedef {{name: string, shape: number[], layer: number, site: number, transient?: boolean}} TensorInfo */
+/**
+ * @typedef {{id: number, name: string, method: string, label: string, options: Record<string, any>, seed: number, active: boolean,
+ *   trainable: boolean, merged: boolean, weight: number, can_merge: boolean, parameters: number, virtual_tokens: number,
+ *   memory_tokens: number, tensors: TensorInfo[]}} ModuleInfo
+ */
+/** @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}} Spectrum */
+/** @typedef {(done: number, total: number) => void} OnProgress */
 /** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} StepReport */
 /** @typedef {{step: number, loss: number, perplexity: number, bits_per_byte: number}} ValidationReport */
 
@@ -40,7 +49,8 @@ import { shardWeights } from './shards.js';
  * @property {number} [eval_limit] validate on the first examples only
  * @property {number} [snapshot_every] steps between onSnapshot calls
  * @property {number} [snapshot_seconds] seconds between onSnapshot calls
- * @property {number} [best_below] after each validation with a lower loss than this and than any before in this call, onBest gets the trained weights
+ * @property {number} [best_below] after each validation with a lower loss than this and than any before in this call, onBest gets
+ *   the trained weights
  * @property {number} [until] pause when this step is reached
  * @property {AbortSignal} [signal] pauses after the step in progress; the run stays open
  * @property {(report: StepReport) => void} [onStep]
@@ -68,7 +78,10 @@ export class Session {
         this.#spawn = spawn;
     }
 
-    /** Any command of the service (service.js). @param {string} command @param {any} [args] @param {import('./protocol.js').RequestOptions} [options] @returns {Promise<any>} */
+    /**
+     * Any command of the service (service.js).
+     * @param {string} command @param {any} [args] @param {import('./protocol.js').RequestOptions} [options] @returns {Promise<any>}
+     */
     request(command, args, options) {
         return this.#engine.request(command, args, options);
     }
@@ -127,19 +140,29 @@ export class Session {
     /** @param {number} id @param {string} name @param {Float32Array} values finite ones */
     setTensor(id, name, values) { return this.request('setTensor', { id, name, values }); }
 
-    /** @param {number} id @param {number} layer @param {string} site @param {'base' | 'delta' | 'merged' | 'A' | 'B'} what @returns {Promise<Float32Array>} */
+    /**
+     * @param {number} id @param {number} layer @param {string} site
+     * @param {'base' | 'delta' | 'merged' | 'A' | 'B'} what @returns {Promise<Float32Array>}
+     */
     matrix(id, layer, site, what) { return this.request('matrix', { id, layer, site, what }); }
 
-    /** @param {number} id @param {number} layer @param {string} site @returns {Promise<{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}>} */
+    /** @param {number} id @param {number} layer @param {string} site @returns {Promise<Spectrum>} */
     spectrum(id, layer, site) { return this.request('spectrum', { id, layer, site }); }
 
-    /** Several LoRAs into one new module. @param {{type: string, modules: {id: number, weight: number}[], name?: string} & Record<string, any>} request @param {Signal} [options] @returns {Promise<any>} */
+    /**
+     * Several LoRAs into one new module.
+     * @param {{type: string, modules: {id: number, weight: number}[], name?: string} & Record<string, any>} request
+     * @param {Signal} [options] @returns {Promise<any>}
+     */
     mix(request, { signal } = {}) { return this.request('mix', request, { signal }); }
 
     /** @param {number} id a trained prompt @param {string} [name] @returns {Promise<ModuleInfo>} an equivalent prefix */
     compilePrompt(id, name) { return this.request('compilePrompt', { id, name }); }
 
-    /** @param {number[]} [ids] default: every active module that can @param {Signal} [options] @returns {Promise<{merged: number[], residual_of_subtracting: number}>} */
+    /**
+     * @param {number[]} [ids] default: every active module that can @param {Signal} [options]
+     * @returns {Promise<{merged: number[], residual_of_subtracting: number}>}
+     */
     merge(ids = [], { signal } = {}) { return this.request('merge', { ids }, { signal }); }
 
     /** Restores the base bit for bit. */
@@ -147,7 +170,10 @@ export class Session {
 
     // ---- files ----
 
-    /** @param {FolderSource} source @param {{name?: string} & Signal} [options] @returns {Promise<{module: ModuleInfo, ignored: string[], notes: string[]}>} */
+    /**
+     * @param {FolderSource} source @param {{name?: string} & Signal} [options]
+     * @returns {Promise<{module: ModuleInfo, ignored: string[], notes: string[]}>}
+     */
     async importAdapter(source, { name, signal } = {}) {
         const { config, weights } = await readAdapterFolder(source, { signal });
         return this.request('importAdapter', { name, config, weights }, { signal });
@@ -161,7 +187,8 @@ export class Session {
 
     /**
      * The current weights as a Hugging Face folder, with what lay beside them in the folder they came from.
-     * @param {'F32' | 'F16' | 'BF16'} [dtype] @param {{maxShardBytes?: number} & Signal} [options] @returns {Promise<Record<string, Uint8Array>>}
+     * @param {'F32' | 'F16' | 'BF16'} [dtype] @param {{maxShardBytes?: number} & Signal} [options]
+     * @returns {Promise<Record<string, Uint8Array>>}
      */
     async exportModel(dtype = 'F32', { maxShardBytes = Infinity, signal } = {}) {
         const { config, weights } = await this.request('exportModel', { dtype }, { signal });
@@ -177,14 +204,21 @@ export class Session {
     /** @param {ArrayLike<number>} tokens @param {boolean} [skipSpecial] @returns {Promise<string>} */
     decode(tokens, skipSpecial = true) { return this.request('decode', { tokens: Array.from(tokens), skipSpecial }); }
 
-    /** @param {{tokens?: number[], text?: string}} input @param {Signal} [options] @returns {Promise<{tokens: Int32Array, logits: Float32Array}>} */
+    /**
+     * @param {{tokens?: number[], text?: string}} input @param {Signal} [options]
+     * @returns {Promise<{tokens: Int32Array, logits: Float32Array}>}
+     */
     logits(input, { signal } = {}) { return this.request('logits', input, { signal }); }
 
-    /** @param {string} prompt @param {string[]} completions @param {Signal} [options] @returns {Promise<{completion: string, tokens: number, log_probability: number}[]>} */
+    /**
+     * @param {string} prompt @param {string[]} completions @param {Signal} [options]
+     * @returns {Promise<{completion: string, tokens: number, log_probability: number}[]>}
+     */
     score(prompt, completions, { signal } = {}) { return this.request('score', { prompt, completions }, { signal }); }
 
     /**
-     * @param {{prompt?: string, tokens?: number[], max_new_tokens?: number, temperature?: number, top_k?: number, top_p?: number, seed?: number, stop?: string | string[], stop_at_eos?: boolean,
+     * @param {{prompt?: string, tokens?: number[], max_new_tokens?: number, temperature?: number, top_k?: number, top_p?: number,
+     *   seed?: number, stop?: string | string[], stop_at_eos?: boolean,
      *   onToken?: (piece: string, token: number) => void} & Signal} options
      * @returns {Promise<{text: string, tokens: number[], prompt_tokens: number, ms: number, ms_per_token: number}>}
      */
@@ -197,13 +231,14 @@ export class Session {
     /**
      * @param {string} split "train", "validation", …
      * @param {Example[]} examples
-     * @param {{maxLength?: number, onProgress?: (done: number, total: number) => void} & Signal} [options]
-     * @returns {Promise<{examples: number, tokens: number, labelled_tokens: number, truncated: number, windows: number, duplicates: number, longest: number, fingerprint: string, skipped: {line: number, message: string}[]}>}
+     * @param {{maxLength?: number, onProgress?: OnProgress} & Signal} [options]
+     * @returns {Promise<import('./examples.js').SplitReport>}
      */
     async setData(split, examples, { maxLength = 0, onProgress, signal } = {}) {
-        const stats = await this.request('setData', { split, examples, maxLength }, { signal, onEvent: (event) => onProgress?.(event.done, event.total) });
+        const onEvent = (/** @type {any} */ event) => onProgress?.(event.done, event.total);
+        const report = await this.request('setData', { split, examples, maxLength }, { signal, onEvent });
         this.#data.set(split, { examples, maxLength });
-        return stats;
+        return report;
     }
 
     /** Forgets a split. @param {string} split */
@@ -212,7 +247,7 @@ export class Session {
         this.#data.delete(split);
     }
 
-    /** @param {{split?: string, limit?: number, onProgress?: (done: number, total: number) => void} & Signal} [options] @returns {Promise<{loss: number, perplexity: number, bits_per_byte: number, labels: number, bytes: number, examples: number}>} */
+    /** @param {{split?: string, limit?: number, onProgress?: OnProgress} & Signal} [options] @returns {Promise<HeldOut>} */
     evaluate({ onProgress, signal, ...args } = {}) {
         return this.request('evaluate', args, { signal, onEvent: (event) => onProgress?.(event.done, event.total) });
     }
@@ -220,10 +255,11 @@ export class Session {
     // ---- training ----
 
     /**
-     * Begins a run over all active trainable modules and trains to its end. When the signal fires the promise rejects with code "aborted" after the
-     * step in progress; resume() goes on, endRun() gives up the optimiser state. Weights are always those of the last finished step.
-     * @param {TrainOptions & RunOptions & {workers?: number, task?: import('./tasks.js').Task}} options workers: engines that share each step (same result
-     *   for any number); task: loads its splits first
+     * Begins a run over all active trainable modules and trains to its end. When the signal fires the promise rejects with code
+     * "aborted" after the step in progress; resume() goes on, endRun() gives up the optimiser state. Weights are always those of
+     * the last finished step.
+     * @param {TrainOptions & RunOptions & {workers?: number, task?: import('./tasks.js').Task}} options
+     *   workers: engines that share each step (same result for any number); task: loads its splits first
      */
     async train({ workers = 1, task, ...options }) {
         const { run, engine } = splitOptions(options);
@@ -236,7 +272,7 @@ export class Session {
         return this.resume(run);
     }
 
-    /** Goes on with the open run. @param {RunOptions} [options] @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>} */
+    /** Goes on with the open run. @param {RunOptions} [options] @returns {Promise<Outcome>} */
     async resume({ signal, onStep, onValidation, onSnapshot, onBest, ...args } = {}) {
         checkRun(args);
         const result = await this.request('train', args, {
@@ -326,7 +362,8 @@ export class Session {
 
 /** Each worker is a whole engine with a model of its own. @param {number} workers */
 function checkWorkers(workers) {
-    if (!Number.isInteger(workers) || workers < 1 || workers > 64) throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${workers}`);
+    if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return;
+    throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${workers}`);
 }
 
 /** Below zero or no number, they would mean never, or always, without a word. @param {Record<string, any>} run */
@@ -336,7 +373,10 @@ function checkRun(run) {
     }
 }
 
-const RUN_KEYS = ['eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'snapshot_seconds', 'best_below', 'until', 'signal', 'onStep', 'onValidation', 'onSnapshot', 'onBest'];
+const RUN_KEYS = [
+    'eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'snapshot_seconds', 'best_below', 'until',
+    'signal', 'onStep', 'onValidation', 'onSnapshot', 'onBest',
+];
 
 /** @param {Record<string, any>} options @returns {{run: any, engine: any}} */
 function splitOptions(options) {

@@ -1,10 +1,26 @@
-/** The training loop around the C state machine: steps, periodic validation, snapshots; replicas, where there are any, share the steps and validations. */
+/**
+ * The training loop around the C state machine: steps, periodic validation, snapshots; replicas, where there are any, share the
+ * steps and validations.
+ */
 import { PeftLabError } from './errors.js';
 import { evaluate, spreadOf } from './evaluate.js';
 import { sharedStep } from './shared-step.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
 /** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} Report */
+/** @typedef {{step: number, steps: number, done: boolean, ms: number, tokens: number}} Outcome of a call that trains: step is the last one */
+
+/**
+ * @typedef {object} RunArgs
+ * @property {number} [eval_every] steps between validations, 0 = only at the end (when the split exists)
+ * @property {string} [eval_split]
+ * @property {number} [eval_limit] validate on the first examples only
+ * @property {number} [snapshot_every] steps between snapshot events, 0 = none
+ * @property {number} [snapshot_seconds] seconds between them, 0 = none
+ * @property {number} [best_below] the trained weights are handed out after each validation with a lower loss than this and than
+ *   any before, none = never
+ * @property {number} [until] stop (without ending the run) when this step is reached
+ */
 
 /** Steps are reported in bundles at most this often, ms (15 Hz): a page cannot show more. */
 const REPORT_MS = 66;
@@ -12,17 +28,20 @@ const REPORT_MS = 66;
 /**
  * Runs the open run (trainBegin) to its end, or until the caller aborts; then the run stays open and can be continued or ended.
  * @param {import('./service.js').Service} service
- * @param {{eval_every?: number, eval_split?: string, eval_limit?: number, snapshot_every?: number, snapshot_seconds?: number, best_below?: number, until?: number}} args
- *   eval_every: steps between validations, 0 = only at the end (when the split exists); snapshot_every: steps between snapshot events, 0 = none;
- *   snapshot_seconds: seconds between them, 0 = none; best_below: the trained weights are handed out after each validation with a lower loss than this and than any
- *   before, none = never; until: stop (without ending the run) when this step is reached
- * @param {Context} context emits {type:'steps', steps:[Report]}, {type:'validation', step, …}, {type:'snapshot', step, bytes}, {type:'best', step, loss, modules}
- * @returns {Promise<{step: number, steps: number, done: boolean, ms: number, tokens: number}>}
+ * @param {RunArgs} args
+ * @param {Context} context emits {type:'steps', steps:[Report]}, {type:'validation', step, …}, {type:'snapshot', step, bytes},
+ *   {type:'best', step, loss, modules}
+ * @returns {Promise<Outcome>}
  */
-export async function trainRun(service, { eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, best_below = -Infinity, until }, context) {
+export async function trainRun(service, {
+    eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, best_below = -Infinity, until,
+}, context) {
     const { core } = service;
     const { run, data } = core.json('pl_describe');
-    if (!run) throw new PeftLabError('state', 'There is no open run to go on with.', { hint: 'Begin one with train(), or restore() a snapshot.' });
+    if (!run) {
+        const hint = 'Begin one with train(), or restore() a snapshot.';
+        throw new PeftLabError('state', 'There is no open run to go on with.', { hint });
+    }
     const last = Math.min(until ?? run.steps, run.steps);
     const validates = Boolean(data[eval_split]);
     const spread = spreadOf(data[run.split] ?? { examples: 0, tokens: 0, longest: 0 });
@@ -37,7 +56,9 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
             context.check();
             if (service.lost) throw service.lost;
             context.unit('training step', spread);
-            const report = service.peers.length ? await sharedStep(service, context.usual('training step', spread)) : core.json('pl_train_step');
+            const report = service.peers.length
+                ? await sharedStep(service, context.usual('training step', spread))
+                : core.json('pl_train_step');
             step = report.step;
             tokens += report.tokens;
             bundle.add(report);
@@ -66,11 +87,15 @@ export async function trainRun(service, { eval_every = 0, eval_split = 'validati
     return { step, steps: run.steps, done: step === run.steps, ms: performance.now() - began, tokens };
 }
 
-/** What is being trained, as it is now. @param {import('./core.js').Core} core @returns {{id: number, tensors: Record<string, Float32Array>}[]} */
+/**
+ * What is being trained, as it is now.
+ * @param {import('./core.js').Core} core @returns {{id: number, tensors: Record<string, Float32Array>}[]}
+ */
 function trainedTensors(core) {
     const { modules } = core.json('pl_describe');
+    const values = (/** @type {any} */ m) => m.tensors.map((/** @type {any} */ { name }) => [name, core.tensor(m.id, name)]);
     return modules.filter((/** @type {any} */ m) => m.active && m.trainable && !m.merged)
-        .map((/** @type {any} */ m) => ({ id: m.id, tensors: Object.fromEntries(m.tensors.map((/** @type {any} */ { name }) => [name, core.tensor(m.id, name)])) }));
+        .map((/** @type {any} */ m) => ({ id: m.id, tensors: Object.fromEntries(values(m)) }));
 }
 
 /** Collects step reports and emits them at most every REPORT_MS. */
@@ -99,6 +124,9 @@ class Bundle {
 /** The caller's context without progress events. @param {Context} context */
 function quiet(context) {
     return /** @type {Context} */ (/** @type {unknown} */ ({
-        emit() {}, breathe: () => context.breathe(), check: () => context.check(), unit: (/** @type {string} */ what, /** @type {number} */ spread) => context.unit(what, spread),
+        emit() {},
+        breathe: () => context.breathe(),
+        check: () => context.check(),
+        unit: (/** @type {string} */ what, /** @type {number} */ spread) => context.unit(what, spread),
     }));
 }

@@ -1,7 +1,7 @@
 /**
- * Distilling a trained module that cannot be merged into a LoRA that can. The teacher draws answers to the training prompts from its own
- * probabilities (temperature 1), the LoRA learns that text, and both are compared on held-out prompts. Learning samples lowers KL(teacher ‖ LoRA) on
- * average; the likeliest answers alone would make the LoRA surer than its teacher. DOM-free.
+ * Distilling a trained module that cannot be merged into a LoRA that can. The teacher draws answers to the training prompts from
+ * its own probabilities (temperature 1), the LoRA learns that text, and both are compared on held-out prompts. Learning samples
+ * lowers KL(teacher ‖ LoRA) on average; the likeliest answers alone would make the LoRA surer than its teacher. DOM-free.
  */
 import { evaluateTask, PeftLabError } from '../engine/index.js';
 import { trainFresh } from './aside.js';

@@ -1,6 +1,7 @@
 /**
- * Texts and number formats in the page's language. Dictionaries are flat: key -> text with {name} gaps, or {one, other, …} chosen by the value of {n}
- * (Intl.PluralRules). English is complete by test; a key another language lacks falls back to English, an unknown key shows itself.
+ * Texts and number formats in the page's language. Dictionaries are flat: key -> text with {name} gaps, or {one, other, …} chosen
+ * by the value of {n} (Intl.PluralRules). English is complete by test; a key another language lacks falls back to English, an
+ * unknown key shows itself.
  */
 
 /** @typedef {string | Record<string, string>} Entry */
