@@ -1,5 +1,5 @@
-/* peftlab-native: the session driven by lines on standard input, for comparing native builds with WASM bit for bit and for profiling with native tools.
- * The command line for people is web/cli. One command a line:
+/* peftlab-native: the session driven by lines on standard input, for comparing native builds with WASM bit for bit and for
+ * profiling with native tools. The command line for people is web/cli. One command a line:
  *
  *   model DIR                    config.json, model.safetensors and (if there) tokenizer.json
  *   module JSON                  pl_module_add

@@ -91,7 +91,8 @@ pl_status session_ready(pl_session *s, int32_t rows);
 int32_t session_learned_rows(
     const pl_session *s); /* virtual + memory rows of active modules: positions that text cannot use */
 void session_drop_run(pl_session *s);
-/* A public function that takes a JSON request: parses it, lets answer() write into the result, ends. answer checks what it needs first; id is passed through. */
+/* A public function that takes a JSON request: parses it, lets answer() write into the result, ends. answer checks what it needs
+   first; id is passed through. */
 typedef pl_status (*session_answer)(pl_session *s, const pl_json *request, int32_t id);
 int32_t session_request(pl_session *s, int32_t id, const char *json, int32_t length, session_answer answer);
 /* Parses a request; the root must be freed by the caller when PL_OK. */

@@ -15,7 +15,7 @@
 
 typedef struct pl_session pl_session;
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 pl_session *pl_session_new(void);    /* NULL when memory is refused */
 void pl_session_free(pl_session *s); /* NULL allowed */
@@ -34,18 +34,21 @@ int32_t pl_session_fail_at(pl_session *s, int32_t allocation);
 /* Known-answer test of every kernel: 0 when this machine computes the stored bits. */
 int32_t pl_selftest(void);
 
-/* ---- what is there --------------------------------------------------------------------------------------------------------------- */
+/* ---- what is there ----------------------------------------------------------------------------------------------- */
 
-/* Static tables: {"methods":[{name,label,summary,paper,can_merge,cannot_merge,can_scale,options:[{name,type,label,help,level,default, for numbers min,max,
-   step, for a choice choices}]}],"shapes":[{name,label,note,config:{…config.json…}}],"sites":[…],"schedules":[…],"mix_types":[{name,summary}]} */
+/* Static tables: {"methods":[{name,label,summary,paper,can_merge,cannot_merge,can_scale,
+   options:[{name,type,label,help,level,default, for numbers min,max,step, for a choice choices}]}],
+   "shapes":[{name,label,note,config:{…config.json…}}],"sites":[…],"schedules":[…],"mix_types":[{name,summary}]} */
 int32_t pl_describe_static(pl_session *s);
-/* The session now: {"model":{parameters, the dimensions of config.json,tie_word_embeddings,bos_token_id,eos_token_id,merged:bool,learned_rows}|null,
-   "counts":{trainable,total,added,percent} (with a model),"tokenizer":{vocab_size}|null,"modules":[{id,name,method,label,options,seed,active,trainable,
-   merged,weight,can_merge,parameters,virtual_tokens,memory_tokens,tensors:[{name,shape,layer,site, transient where it is not saved}]}],
-   "data":{split:{examples,tokens,labelled_tokens,longest}},"run":{as pl_train_begin answers}|null} : what the page draws */
+/* The session now, what the page draws: {"model":{parameters, the dimensions of config.json,
+   tie_word_embeddings,bos_token_id,eos_token_id,merged:bool,learned_rows}|null,
+   "counts":{trainable,total,added,percent} (with a model),"tokenizer":{vocab_size}|null,
+   "modules":[{id,name,method,label,options,seed,active,trainable,merged,weight,can_merge,parameters,virtual_tokens,memory_tokens,
+   tensors:[{name,shape,layer,site, transient where it is not saved}]}],
+   "data":{split:{examples,tokens,labelled_tokens,longest}},"run":{as pl_train_begin answers}|null} */
 int32_t pl_describe(pl_session *s);
 
-/* ---- base model (Hugging Face folder) ---------------------------------------------------------------------------------------------- */
+/* ---- base model (Hugging Face folder) ---------------------------------------------------------------------------- */
 
 /* A new model is built aside and swapped in by pl_model_commit, which also drops all modules, data and the run. */
 int32_t pl_model_begin(pl_session *s, const char *config_json, int32_t length);
@@ -56,14 +59,16 @@ int32_t pl_model_commit(
     pl_session
         *s); /* missing or unexpected tensors are an error that lists them; {"parameters":…,"ignored":[…]} */
 void pl_model_cancel(pl_session *s);
-/* Current weights (merged modules included; a full fine-tuning module that is active counts as the weights) as model.safetensors. dtype "F32", "F16", "BF16". */
+/* Current weights (merged modules included; a full fine-tuning module that is active counts as the weights) as
+   model.safetensors. dtype "F32", "F16", "BF16". */
 int32_t pl_model_export(pl_session *s, const char *dtype);
 /* config.json to go with it, with every end token and the token to pad with that were read. */
 int32_t pl_model_config(pl_session *s, const char *dtype);
 
-/* ---- fine-tuning modules --------------------------------------------------------------------------------------------------------------- */
+/* ---- fine-tuning modules ----------------------------------------------------------------------------------------- */
 
-/* {"method":"lora","name":"default","seed":1,"trainable":true,"options":{"rank":8,"target_modules":["q_proj","v_proj"],…}} -> {"id":1,…as in pl_describe}.
+/* {"method":"lora","name":"default","seed":1,"trainable":true,"options":{"rank":8,"target_modules":["q_proj","v_proj"],…}}
+   -> {"id":1,…as in pl_describe}.
    Unknown options are an error that lists the known ones. Text options that need tokens (init text) are encoded here. */
 int32_t pl_module_add(pl_session *s, const char *json, int32_t length);
 int32_t pl_module_remove(pl_session *s, int32_t id);
@@ -82,25 +87,25 @@ int32_t pl_module_tensor(pl_session *s, int32_t id, const char *name);
 /* Overwrites one tensor: finite float32 values of its size. */
 int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const uint8_t *values,
                              int32_t size);
-/* ΔW of one site for inspection: "what" is "base", "delta", "merged", "A", "B": float32 matrix [rows, cols] row-major (see pl_module_spectrum for shape). A and B are those of
-   s B A = delta, for PiSSA and OLoRA of twice the rank. */
+/* ΔW of one site for inspection: "what" is "base", "delta", "merged", "A", "B": float32 matrix [rows, cols] row-major (see
+   pl_module_spectrum for shape). A and B are those of s B A = delta, for PiSSA and OLoRA of twice the rank. */
 int32_t pl_module_matrix(pl_session *s, int32_t id, int32_t layer, const char *site, const char *what);
 /* {"rows":…,"cols":…,"singular_values":[…],"effective_rank":…,"frobenius":|ΔW|,"base_frobenius":|W|,"relative":|ΔW|/|W|} */
 int32_t pl_module_spectrum(pl_session *s, int32_t id, int32_t layer, const char *site);
-/* {"type":"cat","name":"mix","modules":[{"id":1,"weight":0.5},…],"density":…,"svd_rank":…,"seed":…,"majority_sign_method":"total"|"frequency",
-   "compat":false,"compat_double":false (with peft's quirks, see mix.h)}
+/* {"type":"cat","name":"mix","modules":[{"id":1,"weight":0.5},…],"density":…,"svd_rank":…,"seed":…,
+   "majority_sign_method":"total"|"frequency","compat":false,"compat_double":false (with peft's quirks, see mix.h)}
    -> {"module":{as in pl_describe, not active},"type":…,"rank":…,"exact":bool,"relative_error":…,"norm":…} */
 int32_t pl_module_mix(pl_session *s, const char *json, int32_t length);
 /* A trained prompt compiled into an equivalent prefix: a new module, as in pl_describe, in whose favour the prompt is switched off. */
 int32_t pl_module_compile_prompt(pl_session *s, int32_t id, const char *name);
 
-/* ---- merging ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- merging ----------------------------------------------------------------------------------------------------- */
 
 /* Merges active modules (JSON array of ids, order kept) into the base weights. -> {"merged":[…],"residual_of_subtracting":…} */
 int32_t pl_merge_modules(pl_session *s, const char *json, int32_t length);
 int32_t pl_unmerge_modules(pl_session *s); /* restores the kept base bit for bit */
 
-/* ---- text and logits ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- text and logits --------------------------------------------------------------------------------------------- */
 
 int32_t pl_encode(pl_session *s, const char *text, int32_t length, int32_t add_special); /* -> int32 ids */
 int32_t pl_decode(pl_session *s, const int32_t *tokens, int32_t count, int32_t skip_special); /* -> UTF-8 */
@@ -112,34 +117,39 @@ int32_t pl_generate_begin(pl_session *s, const int32_t *tokens, int32_t count, c
 /* Next token id, or -1 at the end (with stop_at_eos any of config.json's eos_token_id ends the text), or -2 on error. */
 int32_t pl_generate_next(pl_session *s);
 
-/* ---- data --------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------------------------------------------- */
 
-/* split: "train", "validation", "test" … (<= 16 splits). max_length in tokens, learned rows excluded; 0 = the context length less what active modules need. */
+/* split: "train", "validation", "test" … (<= 16 splits). max_length in tokens, learned rows excluded; 0 = the context length
+   less what active modules need. */
 int32_t pl_data_begin(pl_session *s, const char *split, int32_t max_length);
 /* Renames a split, replacing one of that name; `to` empty drops it. So data can be read in aside (as "~train", which pl_describe leaves out) and
    put in its place when it is complete. */
 int32_t pl_data_move(pl_session *s, const char *from, const char *to);
-/* One example: loss on the completion and EOS only; prompt NULL (prompt_length -1): plain text, loss on everything, longer text becomes several windows. */
+/* One example: loss on the completion and EOS only; prompt NULL (prompt_length -1): plain text, loss on everything, longer text
+   becomes several windows. */
 int32_t pl_data_add(pl_session *s, const char *split, const char *prompt, int32_t prompt_length,
                     const char *completion, int32_t completion_length);
-/* As above with token ids: tokens[count], labels from index label_from on (the first token is never a target). bytes: text bytes the labels stand for. */
+/* As above with token ids: tokens[count], labels from index label_from on (the first token is never a target). bytes: text bytes
+   the labels stand for. */
 int32_t pl_data_add_tokens(pl_session *s, const char *split, const int32_t *tokens, int32_t count,
                            int32_t label_from, int32_t bytes);
-/* {"examples":…,"tokens":…,"labelled_tokens":…,"labelled_bytes":…,"truncated":…,"windows":…,"duplicates":…,"longest":…,"max_length":…,"fingerprint":"…"} */
+/* {"examples":…,"tokens":…,"labelled_tokens":…,"labelled_bytes":…,"truncated":…,"windows":…,"duplicates":…,"longest":…,
+   "max_length":…,"fingerprint":"…"} */
 int32_t pl_data_stats(pl_session *s, const char *split);
 /* Loss of examples [from, to): {"examples":[nats of each],"sum":nats,"labels":…,"bytes":…}. */
 int32_t pl_data_loss(pl_session *s, const char *split, int32_t from, int32_t to);
 
-/* ---- training --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- training ---------------------------------------------------------------------------------------------------- */
 
 /* {"steps":120,"batch_size":8,"shards":4,"gradient_accumulation_steps":1,"lr":1e-3,"schedule":"cosine|linear|constant","warmup_steps":5,
-   "weight_decay":0,"beta1":0.9,"beta2":0.999,"eps":1e-8,"max_grad_norm":1,"seed":1,"split":"train"} : trains every active trainable module jointly.
+   "weight_decay":0,"beta1":0.9,"beta2":0.999,"eps":1e-8,"max_grad_norm":1,"seed":1,"split":"train"}
+   Trains every active trainable module jointly.
    -> these options, with {"step":0,"shard_count":…,"trainable":…,"gradient_bytes":…} */
 int32_t pl_train_begin(pl_session *s, const char *json, int32_t length);
 /* One whole step in this session: {"step":n (steps done),"loss":mean nats,"lr":…,"grad_norm":…,"tokens":…,"labels":…}. */
 int32_t pl_train_step(pl_session *s);
-/* The same step spread over workers: every worker computes some shards and keeps them, hands copies to the others, and applies the same update to its own
-   and theirs. */
+/* The same step spread over workers: every worker computes some shards and keeps them, hands copies to the others, and applies
+   the same update to its own and theirs. */
 /* How much work each shard of the coming step is, [number, …] in any unit, so that workers can be given equal shares. */
 int32_t pl_train_shard_costs(pl_session *s);
 int32_t pl_train_shard(pl_session *s, int32_t shard); /* computes and keeps one */
@@ -150,21 +160,25 @@ int32_t pl_train_kept_size(const pl_session *s);
 int32_t pl_train_apply(pl_session *s, const int32_t *shards, int32_t count, const uint8_t *bytes,
                        int32_t size);
 int32_t pl_train_end(pl_session *s); /* drops gradients and optimiser state; modules stay */
-/* Modules, optimiser state, step, options: a safetensors file with a JSON header. Restoring needs the same base model and data (checked by fingerprint).
+/* Modules, optimiser state, step, options: a safetensors file with a JSON header. Restoring needs the same base model and data
+   (checked by fingerprint).
    pl_restore -> {"modules":[as in pl_describe],"run":{…}|null} */
 int32_t pl_snapshot(pl_session *s);
 int32_t pl_restore(pl_session *s, const uint8_t *bytes, int32_t size);
-/* Loss and gradients of one batch without an update, for tests: the gradients can be read by pl_module_gradient. -> {"loss":…,"sum":…,"labels":…} */
+/* Loss and gradients of one batch without an update, for tests: the gradients can be read by pl_module_gradient.
+   -> {"loss":…,"sum":…,"labels":…} */
 int32_t pl_gradients(pl_session *s, const char *split, int32_t from, int32_t to);
 int32_t pl_module_gradient(pl_session *s, int32_t id, const char *name); /* float32 */
 
-/* ---- calculators (no model needed) ----------------------------------------------------------------------------------------------------------- */
+/* ---- calculators (no model needed) ------------------------------------------------------------------------------- */
 
-/* {"shape":"llama-2-7b" | "config":{…config.json…} | absent = the loaded model,"method":"lora","options":{…}} or {"methods":[{…},{…}]} for a stack
+/* {"shape":"llama-2-7b" | "config":{…config.json…} | absent = the loaded model,"method":"lora","options":{…}}
+   or {"methods":[{…},{…}]} for a stack
    -> {"trainable":…,"total":…,"percent":…,"stored":…,"data_bytes":{"fp32":…,"fp16":…},"file_bytes":{"fp32":…,"fp16":…},
    "flops_per_token":{base,attention,extra,extra_percent},"virtual_tokens":…,"memory_tokens":…,"assumptions":[…]} */
 int32_t pl_count(pl_session *s, const char *json, int32_t length);
-/* … plus "dtype":"bf16","optimizer":"adamw","batch":1,"seq":2048,"checkpointing":false,"assume":"chapter"|absent -> breakdown in bytes with assumptions.
+/* … plus "dtype":"bf16","optimizer":"adamw","batch":1,"seq":2048,"checkpointing":false,"assume":"chapter"|absent
+   -> breakdown in bytes with assumptions.
    Checkpointing with prefix tuning, which peft refuses, is not counted, and the assumptions say so. */
 int32_t pl_estimate_memory(pl_session *s, const char *json, int32_t length);
 /* The chapter's tables "Parameter Efficiency" and "Scaling Behavior": printed figures, hidden assumptions, explanations. */
@@ -175,7 +189,8 @@ int32_t pl_advise(pl_session *s, const char *json, int32_t length);
 /* The chapter's tree, task recommendations, quick reference, summary and pitfalls as data. */
 int32_t pl_guide(pl_session *s);
 /* The coach: {"history":[{"step","loss","val_loss"}…],"options":{…},"method":…}
-   -> {"state":"underfitting|…","why":…,"advice":…,"suggestion":{…}|null,"best_step":…,"gap":…,"recent":…,"rules":[{state,condition,advice,applies}]} */
+   -> {"state":"underfitting|…","why":…,"advice":…,"suggestion":{…}|null,"best_step":…,"gap":…,"recent":…,
+   "rules":[{state,condition,advice,applies}]} */
 int32_t pl_coach_history(pl_session *s, const char *json, int32_t length);
 
 #endif

@@ -1,5 +1,5 @@
-/* A snapshot is an ordinary safetensors file: every module's values, the optimiser's moments, and a JSON header (under __metadata__) that says how to build
- * them again. Floats are written as they are, so a resumed run continues bit for bit. */
+/* A snapshot is an ordinary safetensors file: every module's values, the optimiser's moments, and a JSON header (under
+ * __metadata__) that says how to build them again. Floats are written as they are, so a resumed run continues bit for bit. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* Tokenised examples and the order in which training visits them. An example is tokens[count] of which those from label_from on are
- * targets ("completion-only" loss: the prompt is read but not learned). Text longer than the limit becomes several windows; nothing is dropped silently:
- * every truncation, window and duplicate is counted. */
+/* Tokenised examples and the order in which training visits them. An example is tokens[count] of which those from label_from on
+ * are targets ("completion-only" loss: the prompt is read but not learned). Text longer than the limit becomes several windows;
+ * nothing is dropped silently: every truncation, window and duplicate is counted. */
 #ifndef PL_TRAIN_DATASET_H
 #define PL_TRAIN_DATASET_H
 

@@ -1,5 +1,6 @@
-/* A step whose shards are computed by several workers. Each keeps the shards it computed, hands their bytes to the others, and all add the same shards in
- * the same order: so every worker makes the same update, bit for bit, and none has to be sent the result. */
+/* A step whose shards are computed by several workers. Each keeps the shards it computed, hands their bytes to the others, and
+ * all add the same shards in the same order: so every worker makes the same update, bit for bit, and none has to be sent the
+ * result. */
 #include "kernels/kernels.h"
 #include "train/trainer.h"
 

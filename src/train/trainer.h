@@ -1,5 +1,6 @@
-/* The training loop as a state machine: one call, one step. A step's sequences are cut into a fixed number of shards; each shard's gradient is computed
- * from zero and the shards are added in order. So the result depends on `shards` (part of the run), never on how many workers computed them. */
+/* The training loop as a state machine: one call, one step. A step's sequences are cut into a fixed number of shards; each
+ * shard's gradient is computed from zero and the shards are added in order. So the result depends on `shards` (part of the run),
+ * never on how many workers computed them. */
 #ifndef PL_TRAIN_TRAINER_H
 #define PL_TRAIN_TRAINER_H
 
@@ -70,8 +71,8 @@ pl_status pl_trainer_create(pl_memory *memory, pl_model *model, pl_module *const
                             pl_trainer **trainer, pl_error *error);
 void pl_trainer_free(pl_trainer *trainer);
 
-/* Computes shard (0 .. shard_count-1) of the coming step: gradients of the mean loss over ALL targets of the step end up in the modules' gradient blocks.
-   Does not change weights, so shards can be computed anywhere in any order. */
+/* Computes shard (0 .. shard_count-1) of the coming step: gradients of the mean loss over ALL targets of the step end up in the
+   modules' gradient blocks. Does not change weights, so shards can be computed anywhere in any order. */
 pl_status pl_trainer_shard(pl_trainer *trainer, int32_t shard, pl_shard *result, pl_error *error);
 /* How much work each shard of the coming step is, in multiply-adds of a forward pass through the base model: costs[shard_count].
    For sharing shards out to workers; sequences differ in length, so equal numbers of shards can be unequal work. */
@@ -85,11 +86,12 @@ pl_status pl_trainer_update(pl_trainer *trainer, const pl_shard *sum, pl_step_re
 
 /* ---- a step shared by workers (shared_step.c) ---- */
 
-/* Computes a shard of the coming step, as pl_trainer_shard, and keeps it in trainer->kept[shard] until the step is applied: pl_shard, then gradients[size].
-   The first steps allocate the blocks, later ones use them again. */
+/* Computes a shard of the coming step, as pl_trainer_shard, and keeps it in trainer->kept[shard] until the step is applied:
+   pl_shard, then gradients[size]. The first steps allocate the blocks, later ones use them again. */
 pl_status pl_trainer_keep_shard(pl_trainer *trainer, int32_t shard, pl_error *error);
 size_t pl_trainer_shard_bytes(const pl_trainer *trainer); /* of one kept shard */
-/* Sum and update: `count` shards, named in shards[count], come from elsewhere as bytes[count * shard_bytes] (8-byte aligned); the others are kept here. */
+/* Sum and update: `count` shards, named in shards[count], come from elsewhere as bytes[count * shard_bytes] (8-byte aligned);
+   the others are kept here. */
 pl_status pl_trainer_apply(pl_trainer *trainer, const int32_t *shards, int32_t count, const uint8_t *bytes,
                            size_t size, pl_step_report *report, pl_error *error);
 void pl_trainer_release_kept(pl_trainer *trainer); /* their step is over: the blocks are spare */

@@ -36,8 +36,8 @@ void rig_backward(rig *r); /* gradients of the last rig_loss, from zero */
 real *rig_logits(rig *r);  /* [row_count, vocab_size]; from memory, freed with the rig */
 void rig_close(rig *r);    /* checks that nothing is left allocated */
 
-/* Double build only. Compares the gradient of every tensor of every module (a sample of its elements) with central differences. frozen_norms: DoRA's norms stay
-   those of the starting point, as its backward pass assumes. */
+/* Double build only. Compares the gradient of every tensor of every module (a sample of its elements) with central differences.
+   frozen_norms: DoRA's norms stay those of the starting point, as its backward pass assumes. */
 void rig_check_gradients(rig *r, bool frozen_norms);
 
 double rig_largest(const real *x, size_t n);                   /* max |x| */
