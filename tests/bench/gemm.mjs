@@ -40,13 +40,20 @@ export async function benchGemm(report, rounds) {
       outer: { run: rate((k) => bench.bench_outer(y, x, n, output, input, w, scratch, k)), best: 0 },
     };
   });
+  const items = [...kernels, ...products.flatMap((product) => [product.forward, product.outer])];
   for (let round = 0; round < rounds * 3; round++)
-    for (const item of [...kernels, ...products.flatMap((product) => [product.forward, product.outer])]) item.best = Math.max(item.best, item.run());
+    for (const item of items) item.best = Math.max(item.best, item.run());
   const peak = Math.max(...kernels.map((kernel) => kernel.best));
-  report({ name: 'micro-kernel peak of this core', value: peak, unit: 'GFLOP/s', note: kernels.map((kernel) => `${kernel.rows}x8: ${kernel.best.toFixed(1)}`).join(', ') });
+  report({
+    name: 'micro-kernel peak of this core', value: peak, unit: 'GFLOP/s',
+    note: kernels.map((kernel) => `${kernel.rows}x8: ${kernel.best.toFixed(1)}`).join(', '),
+  });
   for (const { name, forward, outer } of products) {
     const ratio = forward.best / peak;
     const small = name.startsWith('small');
-    report({ name: `${name} / peak`, value: ratio, unit: '', ...(small ? {} : { want: '>= 0.75', good: ratio >= 0.75 }), note: `${forward.best.toFixed(1)} GFLOP/s; weight gradient ${(outer.best / peak).toFixed(2)}` });
+    report({
+      name: `${name} / peak`, value: ratio, unit: '', ...(small ? {} : { want: '>= 0.75', good: ratio >= 0.75 }),
+      note: `${forward.best.toFixed(1)} GFLOP/s; weight gradient ${(outer.best / peak).toFixed(2)}`,
+    });
   }
 }

@@ -42,12 +42,15 @@ export async function benchKernels(report, rounds, { rows = 128, dim = 128, head
   OPERATIONS.forEach(([name, forward, backward], i) => {
     const value = name.startsWith('adamw') ? (costs[i] * 1000) / (rows * dim) : costs[i];
     const share = ((forward || backward) * costs[i]) / products;
-    const note = forward || backward ? `${(share * 100).toFixed(1)} % of the block's products in ${forward ? 'a forward' : 'a backward'} pass` : undefined;
+    const pass = forward ? 'a forward' : 'a backward';
+    const note = forward || backward ? `${(share * 100).toFixed(1)} % of the block's products in ${pass} pass` : undefined;
     report({ name: `${name} (${rows} x ${dim})`, value, unit: 'us', note });
   });
 }
 
 if (argv[1] && import.meta.url === pathToFileURL(argv[1]).href) {
   const [rows, dim, heads, hidden] = argv.slice(2).map(Number);
-  await benchKernels(({ name, value, unit, note }) => console.log(`  ${name.padEnd(44)} ${value.toFixed(2).padStart(9)} ${unit.padEnd(9)}${note ?? ''}`), 5, { rows, dim, heads, hidden });
+  await benchKernels(({ name, value, unit, note }) => {
+    console.log(`  ${name.padEnd(44)} ${value.toFixed(2).padStart(9)} ${unit.padEnd(9)}${note ?? ''}`);
+  }, 5, { rows, dim, heads, hidden });
 }

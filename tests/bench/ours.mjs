@@ -88,7 +88,10 @@ export async function openSpec(c = SPEC) {
   return core;
 }
 
-/** Adds the batch: every token but the first of a row is a label, or only the last `labelled` of each row. @param {Core} core @param {typeof SPEC} [c] @param {number} [labelled] */
+/**
+ * Adds the batch: every token but the first of a row is a label, or only the last `labelled` of each row.
+ * @param {Core} core @param {typeof SPEC} [c] @param {number} [labelled]
+ */
 export function addBatch(core, c = SPEC, labelled = c.tokens) {
   const tokens = makeTokens(c);
   const row = c.tokens + 1;

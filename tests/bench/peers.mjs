@@ -15,7 +15,9 @@ const WANT = { 'ort full': 1.2, 'ort lora': 1.4, 'ort decode': 1.1, 'tfjs full':
 /** @param {string[]} args @returns {any} the peer's report, or null if it did not run */
 function runPeer(...args) {
   try {
-    const output = execFileSync(process.execPath, ['peer.mjs', ...args], { cwd: folder, encoding: 'utf8', timeout: 300_000, stdio: ['ignore', 'pipe', 'pipe'] });
+    const output = execFileSync(process.execPath, ['peer.mjs', ...args], {
+      cwd: folder, encoding: 'utf8', timeout: 300_000, stdio: ['ignore', 'pipe', 'pipe'],
+    });
     return JSON.parse(/** @type {string} */ (output.split('\n').filter((line) => line.startsWith('{')).pop()));
   } catch (error) {
     console.log(`  ${args.join(' ')} did not run: ${String(/** @type {any} */ (error).stderr ?? error).split('\n').find(Boolean)}`);
@@ -58,7 +60,11 @@ export async function comparePeers(report, rounds) {
     for (const [peer, ms] of Object.entries(best)) {
       const want = WANT[`${peer} ${work}`];
       const ratio = ms / own;
-      report({ name: `${work}: ${NAMES[/** @type {keyof typeof NAMES} */ (peer)]} / ours`, value: ratio, unit: 'x', ...(want && { want: `>= ${want}`, good: ratio >= want }), note: `${ms.toFixed(2)} and ${own.toFixed(2)} ms${notes[peer] ? `; ${notes[peer]}` : ''}` });
+      report({
+        name: `${work}: ${NAMES[/** @type {keyof typeof NAMES} */ (peer)]} / ours`, value: ratio, unit: 'x',
+        ...(want && { want: `>= ${want}`, good: ratio >= want }),
+        note: `${ms.toFixed(2)} and ${own.toFixed(2)} ms${notes[peer] ? `; ${notes[peer]}` : ''}`,
+      });
     }
   }
   for (const core of Object.values(ours)) core.free();

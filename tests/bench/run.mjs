@@ -40,16 +40,21 @@ const digits = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(
 function report(figure) {
   figures.push(figure);
   const verdict = figure.want ? `  ${figure.good ? 'meets' : 'MISSES'} ${figure.want}` : '';
-  console.log(`  ${figure.name.padEnd(52)} ${digits(figure.value).padStart(9)} ${figure.unit.padEnd(10)}${verdict}${figure.note ? `  (${figure.note})` : ''}`);
+  const note = figure.note ? `  (${figure.note})` : '';
+  console.log(`  ${figure.name.padEnd(52)} ${digits(figure.value).padStart(9)} ${figure.unit.padEnd(10)}${verdict}${note}`);
 }
 
 /** Engine ready in fresh processes: load + compile + pack of the default model. */
 function benchReady() {
   const index = JSON.parse(readFileSync(join(here, '../../models/index.json'), 'utf8'));
   const { name } = index.models.find((/** @type {{default: boolean}} */ model) => model.default) ?? index.models[0];
-  const times = Array.from({ length: rounds }, () => JSON.parse(execFileSync(process.execPath, [join(here, 'ready.mjs'), name], { encoding: 'utf8' })));
+  const start = () => execFileSync(process.execPath, [join(here, 'ready.mjs'), name], { encoding: 'utf8' });
+  const times = Array.from({ length: rounds }, () => JSON.parse(start()));
   const ready = Math.min(...times.map((time) => time.ready));
-  report({ name: `engine ready in Node, ${name}`, value: ready, unit: 'ms', want: '<= 300', good: ready <= 300, note: `first token after ${digits(Math.min(...times.map((time) => time.token)))} ms` });
+  report({
+    name: `engine ready in Node, ${name}`, value: ready, unit: 'ms', want: '<= 300', good: ready <= 300,
+    note: `first token after ${digits(Math.min(...times.map((time) => time.token)))} ms`,
+  });
 }
 
 function benchSize() {
@@ -84,4 +89,5 @@ for (const name of (values.only ?? 'size,ready,gemm,train,sweep,decode,workers,p
 }
 if (values.peers) await comparePeers(report, rounds);
 mkdirSync(join(here, '../../build'), { recursive: true });
-writeFileSync(join(here, '../../build/bench.json'), `${JSON.stringify({ node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, figures }, null, 1)}\n`);
+const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length };
+writeFileSync(join(here, '../../build/bench.json'), `${JSON.stringify({ ...machine, figures }, null, 1)}\n`);

@@ -36,8 +36,11 @@ export async function benchTasks(names, seeds) {
       const runs = /** @type {any[]} */ (rows.get(recorded.method));
       const verdict = judge(recorded, runs, base);
       good &&= verdict.length === 0;
-      console.log(`  ${recorded.method.padEnd(8)} ${runs[0].trainable.toLocaleString('en').padStart(10)}  ${percent(mean(runs.map((r) => r.score)))}  ${percent(recorded.score.mean)}  ${
-        mean(runs.map((r) => r.loss)).toFixed(3)}   ${recorded.loss.toFixed(3)}  ${mean(runs.map((r) => r.cpu)).toFixed(1).padStart(6)}   ${verdict.join('; ') || 'as recorded'}`);
+      const [score, loss, cpu] = ['score', 'loss', 'cpu'].map((figure) => mean(runs.map((r) => r[figure])));
+      const scores = `${percent(score)}  ${percent(recorded.score.mean)}`;
+      const losses = `${loss.toFixed(3)}   ${recorded.loss.toFixed(3)}`;
+      console.log(`  ${recorded.method.padEnd(8)} ${runs[0].trainable.toLocaleString('en').padStart(10)}  ${scores}  ${losses}  ${
+        cpu.toFixed(1).padStart(6)}   ${verdict.join('; ') || 'as recorded'}`);
     }
   }
   return good;

@@ -27,7 +27,10 @@ export function sameWork(mode, losses) {
 /** @param {Report} report @param {number} rounds @returns {Promise<Record<'full' | 'lora', number>>} ms per step */
 export async function benchTrain(report, rounds) {
   const sides = [];
-  for (const mode of /** @type {const} */ (['full', 'lora'])) sides.push({ mode, core: await trainingSession(mode), ms: /** @type {number[]} */ ([]), losses: /** @type {number[]} */ ([]) });
+  for (const mode of /** @type {const} */ (['full', 'lora'])) {
+    const [ms, losses] = /** @type {number[][]} */ ([[], []]);
+    sides.push({ mode, core: await trainingSession(mode), ms, losses });
+  }
   for (let round = 0; round < rounds + 1; round++) {
     for (const side of sides) {
       for (let i = 0; i < 3; i++) {
@@ -39,7 +42,11 @@ export async function benchTrain(report, rounds) {
   }
   const best = { full: least(sides[0].ms), lora: least(sides[1].ms) };
   for (const { mode, losses, core } of sides) {
-    report({ name: `${mode} step, ${SPEC.batch} x ${SPEC.tokens} tokens, one core`, value: best[mode], unit: 'ms', note: `losses ${losses.slice(0, 3).map((loss) => loss.toFixed(5)).join(' ')}${sameWork(mode, losses) ? ', as every peer' : ', NOT those of the peers'}` });
+    const first = losses.slice(0, 3).map((loss) => loss.toFixed(5)).join(' ');
+    report({
+      name: `${mode} step, ${SPEC.batch} x ${SPEC.tokens} tokens, one core`, value: best[mode], unit: 'ms',
+      note: `losses ${first}${sameWork(mode, losses) ? ', as every peer' : ', NOT those of the peers'}`,
+    });
     core.free();
   }
   report({ name: 'LoRA step / full step', value: best.lora / best.full, unit: '', want: '<= 0.75', good: best.lora / best.full <= 0.75 });
@@ -50,7 +57,9 @@ export async function benchTrain(report, rounds) {
 export async function benchSweep(report, rounds) {
   const base = { ...SPEC, layers: 2, dim: 128, heads: 4, ffn: 344, tokens: 64 };
   const cases = {
-    base: { c: base, labelled: base.tokens }, labels: { c: base, labelled: base.tokens / 4 }, tokens: { c: { ...base, batch: 8 }, labelled: base.tokens },
+    base: { c: base, labelled: base.tokens },
+    labels: { c: base, labelled: base.tokens / 4 },
+    tokens: { c: { ...base, batch: 8 }, labelled: base.tokens },
     layers: { c: { ...base, layers: 4 }, labelled: base.tokens },
   };
   /** @type {Record<string, {core: import('../../web/engine/core.js').Core, ms: number}>} */
@@ -61,7 +70,10 @@ export async function benchSweep(report, rounds) {
   report({ name: 'LoRA step, twice the sequences / once', value: sides.tokens.ms / sides.base.ms, unit: '', note: 'linear: 2' });
   // Twice the layers adds exactly the cost of the blocks again; the head's share stays.
   report({ name: 'LoRA step, 4 layers / 2 layers', value: sides.layers.ms / sides.base.ms, unit: '', note: 'below 2: the head is not repeated' });
-  report({ name: 'LoRA step, loss on 25 % of the tokens / on all', value: sides.labels.ms / sides.base.ms, unit: '', note: 'the head is paid per label' });
+  report({
+    name: 'LoRA step, loss on 25 % of the tokens / on all', value: sides.labels.ms / sides.base.ms, unit: '',
+    note: 'the head is paid per label',
+  });
   for (const side of Object.values(sides)) side.core.free();
 }
 
@@ -95,11 +107,17 @@ export async function benchDecode(report, rounds) {
   report({ name: 'decode, merged LoRA / base', value: merged, unit: '', want: '1.00 +- 0.02', good: Math.abs(merged - 1) <= 0.02 });
   report({ name: 'decode, LoRA not merged / base', value: typical('lora') / base, unit: '' });
   const bound = typical('bound');
-  report({ name: 'decode: reading every weight once / our time', value: bound / base, unit: '', want: '>= 0.6', good: bound / base >= 0.6, note: `bound ${bound.toFixed(3)} ms` });
+  report({
+    name: 'decode: reading every weight once / our time', value: bound / base, unit: '', want: '>= 0.6', good: bound / base >= 0.6,
+    note: `bound ${bound.toFixed(3)} ms`,
+  });
   core.free();
 }
 
-/** Times of reading the weights of a token's matrix products once, the least any decoder must do. @returns {Promise<(count: number) => number[]>} ms */
+/**
+ * Times of reading the weights of a token's matrix products once, the least any decoder must do.
+ * @returns {Promise<(count: number) => number[]>} ms
+ */
 async function readLoop() {
   const bench = await openLoops();
   const { layers, dim, ffn, vocab } = SPEC;
@@ -151,6 +169,9 @@ async function workerSide(files, examples, workers) {
   await session.setData('train', examples, { maxLength: SPEC.tokens });
   /** @type {number[]} */
   const losses = [];
-  await session.train({ workers, steps: 1000, batch_size: SPEC.batch, shards: SPEC.batch, lr: 1e-3, seed: 1, until: 2, onStep: ({ loss }) => losses.push(loss) });
+  await session.train({
+    workers, steps: 1000, batch_size: SPEC.batch, shards: SPEC.batch, lr: 1e-3, seed: 1, until: 2,
+    onStep: ({ loss }) => losses.push(loss),
+  });
   return { session, ms: /** @type {number[]} */ ([]), losses, step: 2 };
 }

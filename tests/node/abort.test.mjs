@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { loadTask, PeftLab, PeftLabError } from '../../web/engine/index.js';
 import { codeOf, sha, STORIES, stories } from './lib/session.mjs';
 
-const EXAMPLES = Array.from({ length: 4000 }, (_, i) => ({ prompt: `The cat ${i} sat`, completion: ' on a very small mat and looked around for a long time.' }));
+const EXAMPLES = Array.from({ length: 4000 }, (_, i) => (
+    { prompt: `The cat ${i} sat`, completion: ' on a very small mat and looked around for a long time.' }));
 const [FEW, MANY] = [EXAMPLES.slice(0, 8), EXAMPLES];
 
 /** @param {Promise<any>} work must reject as aborted, by a PeftLabError */
@@ -30,7 +31,10 @@ for (const inThread of [true, false]) {
 
         let stop = new AbortController();
         let tokens = 0;
-        await aborts(session.generate({ tokens: [1], max_new_tokens: 100_000, stop_at_eos: false, signal: stop.signal, onToken: () => { if (++tokens === 20) stop.abort(); } }));
+        await aborts(session.generate({
+            tokens: [1], max_new_tokens: 100_000, stop_at_eos: false, signal: stop.signal,
+            onToken: () => { if (++tokens === 20) stop.abort(); },
+        }));
         assert.ok(tokens >= 20 && tokens < 2000, `${tokens} tokens after the abort`);
 
         stop = new AbortController();
@@ -45,13 +49,17 @@ for (const inThread of [true, false]) {
 
         stop = new AbortController();
         let evaluated = 0;
-        await aborts(session.evaluate({ split: 'many', signal: stop.signal, onProgress: (done) => { evaluated = done; stop.abort(); } }));
+        await aborts(session.evaluate({
+            split: 'many', signal: stop.signal, onProgress: (done) => { evaluated = done; stop.abort(); },
+        }));
         assert.ok(evaluated < MANY.length / 2, String(evaluated));
 
         await session.addModule('lora', { rank: 2 });
         stop = new AbortController();
         let steps = 0;
-        await aborts(session.train({ steps: 100_000, batch_size: 2, signal: stop.signal, onStep: ({ step }) => { steps = step; stop.abort(); } }));
+        await aborts(session.train({
+            steps: 100_000, batch_size: 2, signal: stop.signal, onStep: ({ step }) => { steps = step; stop.abort(); },
+        }));
         const { run } = await session.describe();
         assert.ok(run.step >= steps && run.step < 2000, `stopped at ${run.step}, seen ${steps}`);
         assert.equal((await session.resume({ until: run.step + 2 })).step, run.step + 2);
@@ -97,7 +105,10 @@ test('what cannot be sent to a worker is a typed error, and the session goes on'
     session.close();
 });
 
-/** A way to start workers that keeps them, and tells of each answer of one how many that makes. @param {(count: number, worker: import('node:worker_threads').Worker) => void} [told] */
+/**
+ * A way to start workers that keeps them, and tells of each answer of one how many that makes.
+ * @param {(count: number, worker: import('node:worker_threads').Worker) => void} [told]
+ */
 function keepingWorkers(told) {
     /** @type {import('node:worker_threads').Worker[]} */
     const workers = [];
@@ -123,8 +134,12 @@ for (const inThread of [true, false]) {
         return run;
     };
 
-    // While a held-out loss is measured the replica's end fails nothing, its share is done here: it is told between two steps, as also when this thread gets no time.
-    for (const [moment, more] of /** @type {[string, object][]} */ ([['in a step', {}], ['between two steps', { eval_every: 1, eval_split: 'many' }]])) {
+    // While a held-out loss is measured the replica's end fails nothing, its share is done here: it is told between two steps, as
+    // also when this thread gets no time.
+    const moments = /** @type {[string, object][]} */ ([
+        ['in a step', {}], ['between two steps', { eval_every: 1, eval_split: 'many' }],
+    ]);
+    for (const [moment, more] of moments) {
         test(`a replica that dies ${moment} of an engine in ${where} ends the training, not the session`, async () => {
             const { workers, createWorker } = keepingWorkers();
             const session = await stories({ inThread, createWorker });
@@ -132,7 +147,11 @@ for (const inThread of [true, false]) {
             await session.setData('many', MANY.slice(0, 200));
             await session.addModule('lora', { rank: 2 });
             let steps = 0;
-            const code = await codeOf(session.train({ ...shared, ...more, onStep: ({ step }) => { if (steps === 0) workers.at(-1)?.terminate(); steps = step; } }));
+            const onStep = (/** @type {{step: number}} */ { step }) => {
+                if (steps === 0) workers.at(-1)?.terminate();
+                steps = step;
+            };
+            const code = await codeOf(session.train({ ...shared, ...more, onStep }));
             assert.equal(code, 'worker-lost');
             const run = await goesOnAlone(session);
             assert.ok(run.step < shared.steps);
@@ -143,7 +162,9 @@ for (const inThread of [true, false]) {
 
     test(`a replica that dies while it starts, beside an engine in ${where}, ends the training, not the session`, async () => {
         for (const last of ['start', 'loadModel', 'setData', 'restore', 'servePort'].keys()) {
-            const { workers, createWorker } = keepingWorkers((count, worker) => { if (workers.indexOf(worker) === (inThread ? 0 : 1) && count === last + 1) worker.terminate(); });
+            const { workers, createWorker } = keepingWorkers((count, worker) => {
+                if (workers.indexOf(worker) === (inThread ? 0 : 1) && count === last + 1) worker.terminate();
+            });
             const session = await stories({ inThread, createWorker });
             await session.setData('train', FEW);
             await session.addModule('lora', { rank: 2 });
@@ -173,7 +194,9 @@ test('a diverging run says so for any number of workers, and the session goes on
             const session = await stories({ inThread });
             await session.setData('train', FEW);
             const { id, tensors } = await session.addModule('lora', { rank: 2 });
-            for (const { name, shape: [rows, columns] } of tensors.slice(0, 2)) await session.setTensor(id, name, new Float32Array(rows * columns).fill(3e38));
+            for (const { name, shape: [rows, columns] } of tensors.slice(0, 2)) {
+                await session.setTensor(id, name, new Float32Array(rows * columns).fill(3e38));
+            }
             assert.equal(await codeOf(session.train({ steps: 5, batch_size: 3, shards: 3, workers })), 'numeric', `${workers} workers`);
             assert.equal((await session.describe()).run.step, 0);
             session.close();
@@ -184,6 +207,10 @@ test('a diverging run says so for any number of workers, and the session goes on
 test('wrong calls reject with typed errors', async () => {
     const session = await stories();
     await session.setData('train', FEW);
+    const withNull = async () => {
+        const { examples } = await session.setData('other', /** @type {any} */ ([null]));
+        throw new PeftLabError(examples === 0 ? 'argument' : 'internal', 'left out');
+    };
     /** @type {[string, () => Promise<any>, string][]} */
     const calls = [
         ['no such folder', () => PeftLab.load('/nowhere', { inThread: true }), 'load'],
@@ -191,7 +218,7 @@ test('wrong calls reject with typed errors', async () => {
         ['a task folder that is none', () => loadTask({ 'task.json': new TextEncoder().encode('{') }), 'format'],
         ['a task without files', () => loadTask({ 'task.json': new TextEncoder().encode('{}') }), 'format'],
         ['data that is no list', () => session.setData('train', /** @type {any} */ ('text')), 'argument'],
-        ['a row that is null', () => session.setData('other', /** @type {any} */ ([null])).then(({ examples }) => { throw new PeftLabError(examples === 0 ? 'argument' : 'internal', 'left out'); }), 'argument'],
+        ['a row that is null', withNull, 'argument'],
         ['token 1.5', () => session.logits({ tokens: [1.5] }), 'range'],
         ['token 2 ** 32 + 1', () => session.logits({ tokens: [2 ** 32 + 1] }), 'range'],
         ['module id 2 ** 32 + 1', () => session.removeModule(2 ** 32 + 1), 'range'],

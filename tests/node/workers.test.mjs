@@ -43,11 +43,13 @@ test('the cost of a shard follows its tokens, in the order of the step', async (
     assert.throws(() => core.json('pl_train_shard_costs'), /begin one first/);
     core.ask('pl_train_begin', [], { steps: 2, batch_size: 4, shards: 4 });
     const costs = core.json('pl_train_shard_costs');
-    const tokens = (/** @type {number} */ shard) => new DataView(computeShards(core, [shard]).bytes.buffer).getInt32(12, true); // after loss and labels
+    // Of a shard's bytes, tokens come after loss and labels.
+    const tokens = (/** @type {number} */ shard) => new DataView(computeShards(core, [shard]).bytes.buffer).getInt32(12, true);
     const sizes = [0, 1, 2, 3].map(tokens);
     assert.deepEqual([...sizes].sort((a, b) => a - b), [4, 8, 12, 16]);
     const bySize = (/** @type {number} */ size) => costs[sizes.indexOf(size)];
-    assert.ok(bySize(8) > 2 * bySize(4) && bySize(8) < 2.4 * bySize(4), costs.join(' ')); // labels (one less than tokens) and attention bend the line a little
+    // Labels (one less than tokens) and attention bend the line a little.
+    assert.ok(bySize(8) > 2 * bySize(4) && bySize(8) < 2.4 * bySize(4), costs.join(' '));
     assert.ok(bySize(16) > 2 * bySize(8));
     core.json('pl_train_step');
     assert.notDeepEqual(core.json('pl_train_shard_costs').indexOf(bySize(16)), -1);
@@ -107,8 +109,10 @@ test('the held-out loss is the same number whoever measures it', async () => {
             await session.setData('validation', held);
             /** @type {any[]} */
             const seen = [];
-            const eval_limit = limit;
-            await session.train({ steps: 4, batch_size: 4, shards: 4, lr: 1e-2, workers, eval_every: 2, eval_limit, onValidation: (report) => seen.push(report) });
+            await session.train({
+                steps: 4, batch_size: 4, shards: 4, lr: 1e-2, workers, eval_every: 2, eval_limit: limit,
+                onValidation: (report) => seen.push(report),
+            });
             found.push(seen);
             session.close();
         }
@@ -124,7 +128,12 @@ test('a replica with other data under the name leaves its share; one that fails 
     const alone = await evaluate(core, { split: 'train' }, context);
     for (const other of [await withLengths([4, 8, 12, 16, 5, 10]), await withLengths([])]) {
         let asked = 0;
-        const replica = /** @type {any} */ ({ request: async (/** @type {string} */ _command, /** @type {any} */ args) => { asked++; return losses(other, args, context); } });
+        const replica = /** @type {any} */ ({
+            request: async (/** @type {string} */ _command, /** @type {any} */ args) => {
+                asked++;
+                return losses(other, args, context);
+            },
+        });
         const lost = /** @type {any} */ ({ request: async () => { throw new Error('gone'); } });
         assert.deepEqual(await evaluate(core, { split: 'train' }, context, [replica]), alone);
         assert.deepEqual(await evaluate(core, { split: 'train' }, context, [lost, replica]), alone);

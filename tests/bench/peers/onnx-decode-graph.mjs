@@ -1,4 +1,5 @@
-// ONNX graph of the decode step with KV cache, in the form transformers.js / ORT-GenAI exports use (GroupQueryAttention, SkipSimplifiedLayerNormalization).
+// ONNX graph of the decode step with KV cache, in the form transformers.js / ORT-GenAI exports use
+// (GroupQueryAttention, SkipSimplifiedLayerNormalization).
 import { CFG as c, makeWeights } from './spec.mjs';
 import { T, tensor, node, value, model } from './onnx-writer.mjs';
 const MS = 'com.microsoft';
