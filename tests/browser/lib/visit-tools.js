@@ -103,6 +103,10 @@
   };
   requestAnimationFrame(listen);
 
+  /** Nothing fades or slides any more: on its way a text may well be too pale. */
+  const still = () => !every('*').some((/** @type {Element} */ node) => node.getAnimations().some((animation) =>
+    animation.playState === 'running' && animation.effect?.getComputedTiming().iterations !== Infinity));
+
   /** axe-core in one theme; one line per violation. @param {'light' | 'dark'} theme */
   const axe = async (theme) => {
     if (!all.axe) {
@@ -111,7 +115,8 @@
       await until(() => all.axe);
     }
     document.documentElement.dataset.theme = theme;
-    await sleep(250); // what fades has faded
+    await sleep(250); // the theme's own transitions have begun
+    await until(still);
     const values = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
     const { violations } = await all.axe.run(document, { resultTypes: ['violations'], runOnly: { type: 'tag', values } });
     const place = (/** @type {any} */ { target, any }) => `${target.flat().join(' ')} (${any[0]?.message ?? ''})`;
