@@ -108,10 +108,10 @@ export function addMethod(core, mode, c = SPEC) {
   return module;
 }
 
-/** @param {Core} core @param {number} steps @param {typeof SPEC} [c] */
-export function beginTraining(core, steps, c = SPEC) {
+/** @param {Core} core @param {number} steps @param {typeof SPEC} [c] @param {number} [shards] */
+export function beginTraining(core, steps, c = SPEC, shards = 1) {
   return core.ask('pl_train_begin', [], {
-    steps, batch_size: c.batch, shards: 1, lr: c.lr, schedule: 'constant', warmup_steps: 0, weight_decay: c.decay, beta1: c.beta1, beta2: c.beta2,
+    steps, batch_size: c.batch, shards, lr: c.lr, schedule: 'constant', warmup_steps: 0, weight_decay: c.decay, beta1: c.beta1, beta2: c.beta2,
     eps: c.adamEps, max_grad_norm: 0, seed: 1, split: 'train',
   });
 }

@@ -1,6 +1,6 @@
 // ./build.sh bench: speed as ratios measured in one run, in interleaved rounds; machines and their neighbours are noisy, so the
 // best round of each side is compared. Prints a table, writes build/bench.json.
-//   node tests/bench/run.mjs [--only gemm,kernels,train,workers,decode,ready,sweep,page] [--rounds N] [--peers] [--threads N]
+//   node tests/bench/run.mjs [--only gemm,kernels,train,sharing,workers,decode,ready,sweep,page] [--rounds N] [--peers] [--threads N]
 //   node tests/bench/run.mjs --tasks [--only mood,pirate] [--seeds N]      the tables of the task cards, trained again (tasks.mjs)
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { WASM } from './ours.mjs';
 import { benchPage } from './page.mjs';
 import { comparePeers } from './peers.mjs';
 import { benchTasks } from './tasks.mjs';
-import { benchDecode, benchSweep, benchTrain, benchWorkers } from './train.mjs';
+import { benchDecode, benchSharing, benchSweep, benchTrain, benchWorkers } from './train.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { values } = parseArgs({
@@ -71,6 +71,7 @@ const sections = {
   train: () => benchTrain(report, rounds),
   sweep: () => benchSweep(report, rounds),
   decode: () => benchDecode(report, rounds),
+  sharing: () => benchSharing(report, rounds),
   workers: () => benchWorkers(report, rounds),
   page: () => benchPage(report, rounds),
 };
@@ -79,7 +80,7 @@ if (values.tasks) {
   process.exit((await benchTasks(chosen, Number(values.seeds))) ? 0 : 1);
 }
 console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}\n`);
-for (const name of (values.only ?? 'size,ready,gemm,train,sweep,decode,workers,page').split(',')) {
+for (const name of (values.only ?? 'size,ready,gemm,train,sweep,decode,sharing,workers,page').split(',')) {
   if (!sections[name]) {
     console.error(`bench: there is no section '${name}'; there are ${Object.keys(sections).join(', ')}`);
     process.exit(2);

@@ -9,12 +9,12 @@ import { FIRST_LOSSES, SPEC } from './peers/spec.mjs';
 /** @typedef {(figure: import('./run.mjs').Figure) => void} Report */
 const least = (/** @type {number[]} */ values) => Math.min(...values);
 
-/** @param {'full' | 'lora'} mode @param {typeof SPEC} [c] @param {number} [labelled] */
-export async function trainingSession(mode, c = SPEC, labelled) {
+/** @param {'full' | 'lora'} mode @param {typeof SPEC} [c] @param {number} [labelled] @param {number} [shards] */
+export async function trainingSession(mode, c = SPEC, labelled = undefined, shards = 1) {
   const core = await openSpec(c);
   addBatch(core, c, labelled);
   addMethod(core, mode, c);
-  beginTraining(core, 1000, c);
+  beginTraining(core, 1000, c, shards);
   return core;
 }
 
@@ -159,6 +159,42 @@ export async function benchWorkers(report, rounds) {
       note: `${one.toFixed(0)} and ${two.toFixed(0)} ms; ${same ? 'the same losses bit for bit' : 'DIFFERENT losses'}`,
     });
     for (const { session } of sides) session.close();
+  }
+}
+
+/**
+ * What a worker of two does besides computing its half of the shards: copying them out, taking the other's in, adding all, the update. Two engines in turn on one
+ * core, so that neither slows the other: what two workers could gain at most on cores that do not share anything.
+ * @param {Report} report @param {number} rounds
+ */
+export async function benchSharing(report, rounds) {
+  for (const mode of /** @type {const} */ (['lora', 'full'])) {
+    const cores = [];
+    for (let i = 0; i < 3; i++) cores.push(await trainingSession(mode, SPEC, undefined, SPEC.batch));
+    const [alone, ...pair] = cores;
+    const half = SPEC.batch / 2;
+    const best = { step: Infinity, compute: Infinity, copy: Infinity, apply: Infinity };
+    const timed = (/** @type {keyof typeof best} */ what, /** @type {() => any} */ work) => {
+      const start = performance.now();
+      const result = work();
+      best[what] = Math.min(best[what], performance.now() - start);
+      return result;
+    };
+    for (let round = 0; round < 2 * rounds; round++) {
+      timed('step', () => alone.json('pl_train_step'));
+      const parts = pair.map((core, i) => {
+        const shards = Array.from({ length: half }, (_, k) => i * half + k);
+        timed('compute', () => { for (const shard of shards) core.call('pl_train_shard', shard); });
+        return timed('copy', () => core.keptShards(shards));
+      });
+      pair.forEach((core, i) => timed('apply', () => core.applyShards([parts[1 - i]])));
+    }
+    const shared = best.compute + best.copy + best.apply;
+    report({
+      name: `${mode} step, one worker / two that never meet`, value: best.step / shared, unit: 'x',
+      note: `${best.step.toFixed(0)} ms; half the shards ${best.compute.toFixed(0)}, copying ${best.copy.toFixed(1)}, adding and update ${best.apply.toFixed(1)}`,
+    });
+    for (const core of cores) core.free();
   }
 }
 
