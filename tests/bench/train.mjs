@@ -163,8 +163,9 @@ export async function benchWorkers(report, rounds) {
 }
 
 /**
- * What a worker of two does besides computing its half of the shards: copying them out, taking the other's in, adding all, the update. Two engines in turn on one
- * core, so that neither slows the other: what two workers could gain at most on cores that do not share anything.
+ * What a worker of two does besides computing its half of the shards: copying them out, taking the other's in, adding all, the
+ * update. Two engines in turn on one core, so that neither slows the other: what two workers could gain at most on cores that
+ * do not share anything.
  * @param {Report} report @param {number} rounds
  */
 export async function benchSharing(report, rounds) {
@@ -192,7 +193,8 @@ export async function benchSharing(report, rounds) {
     const shared = best.compute + best.copy + best.apply;
     report({
       name: `${mode} step, one worker / two that never meet`, value: best.step / shared, unit: 'x',
-      note: `${best.step.toFixed(0)} ms; half the shards ${best.compute.toFixed(0)}, copying ${best.copy.toFixed(1)}, adding and update ${best.apply.toFixed(1)}`,
+      note: `${best.step.toFixed(0)} ms; half the shards ${best.compute.toFixed(0)}, `
+        + `copying ${best.copy.toFixed(1)}, adding and update ${best.apply.toFixed(1)}`,
     });
     for (const core of cores) core.free();
   }
