@@ -3,20 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkAxe, fits, screenshot } from './lib/browser.mjs';
-import { eventually, lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { eventually, lab, LINK, opener, siteAndBrowser, until } from './lib/qa-site.mjs';
 
 const SLOW = { timeout: 120_000 };
 
 const own = siteAndBrowser();
-
-/** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
-async function open(context, hash, options = {}) {
-  const watched = await own.browser.open(`${own.site.url}${hash}`, { viewport: { width: 1400, height: 900 }, ...options });
-  context.after(() => watched.page.context().close());
-  watched.page.setDefaultTimeout(30_000);
-  await until(watched.page, 'lab.status === "ready"');
-  return watched;
-}
+const open = opener(own);
 
 /**
  * An expression with `$(selector, …)`, which looks through shadow roots from the playground.

@@ -1,18 +1,10 @@
 // Where things stand on the page: what is in sight without scrolling, what a way back stands beside, and a lesson on a phone.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eventually, lab, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { eventually, lab, opener, siteAndBrowser } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
-
-/** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
-async function open(context, hash, options = {}) {
-  const watched = await own.browser.open(`${own.site.url}${hash}`, { viewport: { width: 1400, height: 900 }, ...options });
-  context.after(() => watched.page.context().close());
-  watched.page.setDefaultTimeout(30_000);
-  await until(watched.page, 'lab.status === "ready"');
-  return watched;
-}
+const open = opener(own);
 
 const FIRST = 'the first screen: what comes next and what the coach says are in sight, and nothing that has the focus is hidden by that row';
 test(FIRST, { timeout: 120_000 }, async (context) => {

@@ -3,19 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkAxe, screenshot } from './lib/browser.mjs';
-import { lab, LINK, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { lab, LINK, opener, siteAndBrowser, until } from './lib/qa-site.mjs';
 import { PANELS } from '../../web/lib/store.js';
 
 const own = siteAndBrowser();
-
-/** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
-async function open(context, hash, options = {}) {
-  const watched = await own.browser.open(`${own.site.url}${hash}`, { viewport: { width: 1280, height: 900 }, ...options });
-  context.after(() => watched.page.context().close());
-  watched.page.setDefaultTimeout(20_000);
-  await until(watched.page, 'lab.status === "ready"');
-  return watched;
-}
+const open = opener(own, { width: 1280, patience: 20_000 });
 
 /** The element that has the focus, through shadow roots. @param {import('playwright-core').Page} page */
 const focused = (page) => page.evaluate(() => {

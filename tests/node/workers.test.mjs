@@ -69,33 +69,31 @@ test('virtual tokens are work, too', async () => {
     assert.ok(prompt > 2 * plain, `${prompt} ${plain}`); // 20 learned rows beside 6
 });
 
-test('sequences of very different lengths: the same weights for any number of workers', async () => {
-    const word = ' bird';
-    const examples = [1, 30, 2, 25, 3, 40, 1].map((count, i) => ({ prompt: 'The', completion: word.repeat(count), line: i + 1 }));
+/**
+ * The same training by different numbers of workers gives the same bits.
+ * @param {number[]} birds words of each example @param {[string, object?]} module @param {any} train @param {number[]} numbers of workers
+ */
+async function sameWeights(birds, module, train, numbers) {
+    const examples = birds.map((count, i) => ({ prompt: 'The', completion: ' bird'.repeat(count), line: i + 1 }));
     const hashes = [];
-    for (const workers of [1, 2, 4]) {
+    for (const workers of numbers) {
         const session = await PeftLab.load(STORIES);
-        await session.addModule('lora', { rank: 2, dropout: 0.1 });
+        await session.addModule(...module);
         await session.setData('train', examples);
-        await session.train({ steps: 3, batch_size: 5, shards: 3, lr: 1e-2, workers });
+        await session.train({ ...train, workers });
         hashes.push(await weightHash(session));
         session.close();
     }
-    assert.deepEqual(hashes, [hashes[0], hashes[0], hashes[0]]);
+    assert.deepEqual(hashes, numbers.map(() => hashes[0]));
+}
+
+test('sequences of very different lengths: the same weights for any number of workers', async () => {
+    const train = { steps: 3, batch_size: 5, shards: 3, lr: 1e-2 };
+    await sameWeights([1, 30, 2, 25, 3, 40, 1], ['lora', { rank: 2, dropout: 0.1 }], train, [1, 2, 4]);
 });
 
 test('full fine-tuning, whose gradients are the largest: the same weights for any number of workers', async () => {
-    const examples = [3, 9, 5, 7, 4].map((count, i) => ({ prompt: 'The', completion: ' bird'.repeat(count), line: i + 1 }));
-    const hashes = [];
-    for (const workers of [1, 2, 3]) {
-        const session = await PeftLab.load(STORIES);
-        await session.addModule('full');
-        await session.setData('train', examples);
-        await session.train({ steps: 4, batch_size: 4, shards: 4, lr: 1e-3, workers });
-        hashes.push(await weightHash(session));
-        session.close();
-    }
-    assert.deepEqual(hashes, [hashes[0], hashes[0], hashes[0]]);
+    await sameWeights([3, 9, 5, 7, 4], ['full'], { steps: 4, batch_size: 4, shards: 4, lr: 1e-3 }, [1, 2, 3]);
 });
 
 test('the held-out loss is the same number whoever measures it', async () => {

@@ -55,6 +55,22 @@ export function siteAndBrowser(headers) {
 }
 
 /**
+ * A way to open the page, in a context of its own that ends with the test, and to wait until one can train on it.
+ * @param {ReturnType<typeof siteAndBrowser>} own
+ * @param {{width?: number, patience?: number}} [usual] of the window; ms that anything waited for may take
+ */
+export function opener(own, { width = 1400, patience = 30_000 } = {}) {
+  /** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
+  return async (context, hash, options = {}) => {
+    const watched = await own.browser.open(`${own.site.url}${hash}`, { viewport: { width, height: 900 }, ...options });
+    context.after(() => watched.page.context().close());
+    watched.page.setDefaultTimeout(patience);
+    await until(watched.page, 'lab.status === "ready"');
+    return watched;
+  };
+}
+
+/**
  * Somebody else's pages, for all tests of a file: an empty folder, and a server of it on an origin of
  * its own, without our policy.
  * @returns {{folder: string, host: Awaited<ReturnType<typeof startStaticServer>>}}
