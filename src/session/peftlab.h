@@ -153,7 +153,8 @@ int32_t pl_train_step(pl_session *s);
 /* How much work each shard of the coming step is, [number, …] in any unit, so that workers can be given equal shares. */
 int32_t pl_train_shard_costs(pl_session *s);
 int32_t pl_train_shard(pl_session *s, int32_t shard); /* computes and keeps one */
-/* A kept shard: pl_train_kept_size bytes (loss, labels, tokens, gradients), or NULL; valid until pl_train_apply. */
+/* A kept shard: pl_train_kept_size bytes (float64 sum of nats, int32 labels, int32 tokens, float32 gradients of all trained
+   modules), or NULL; valid until pl_train_apply. */
 const uint8_t *pl_train_kept(const pl_session *s, int32_t shard);
 int32_t pl_train_kept_size(const pl_session *s);
 /* shards[count] came from other workers as bytes[size], in that order; all others are kept here -> as pl_train_step */

@@ -57,9 +57,8 @@ typedef struct pl_trainer {
     real *first, *second; /* [size] Adam's moments */
     pl_workspace *workspace;
     pl_batch_buffer buffer;
-    int32_t *order, order_epoch; /* data order of the current epoch */
-    pl_shard
-        *kept[PL_SHARDS_MAX]; /* of a step shared with other workers (shared_step.c): by shard, or NULL */
+    int32_t *order, order_epoch;    /* data order of the current epoch */
+    pl_shard *kept[PL_SHARDS_MAX];  /* by shard, or NULL: those computed for a shared step (shared_step.c) */
     pl_shard *spare[PL_SHARDS_MAX]; /* blocks for the next ones */
     int32_t spare_count;
 } pl_trainer;
@@ -87,11 +86,13 @@ pl_status pl_trainer_update(pl_trainer *trainer, const pl_shard *sum, pl_step_re
 /* ---- a step shared by workers (shared_step.c) ---- */
 
 /* Computes a shard of the coming step, as pl_trainer_shard, and keeps it in trainer->kept[shard] until the step is applied:
-   pl_shard, then gradients[size]. The first steps allocate the blocks, later ones use them again. */
+   pl_shard, then gradients[size]. The first steps allocate the blocks, later ones use them again.
+   Errors: as pl_trainer_shard; PL_ERR_MEMORY, and the run goes on as if the shard had not been computed. */
 pl_status pl_trainer_keep_shard(pl_trainer *trainer, int32_t shard, pl_error *error);
 size_t pl_trainer_shard_bytes(const pl_trainer *trainer); /* of one kept shard */
 /* Sum and update: `count` shards, named in shards[count], come from elsewhere as bytes[count * shard_bytes] (8-byte aligned);
-   the others are kept here. */
+   the others are kept here. Errors: PL_ERR_RANGE (no such shard), PL_ERR_MISMATCH (size, or a shard that is nowhere), those of
+   pl_trainer_update; the step is not done then, and what is kept stays. */
 pl_status pl_trainer_apply(pl_trainer *trainer, const int32_t *shards, int32_t count, const uint8_t *bytes,
                            size_t size, pl_step_report *report, pl_error *error);
 void pl_trainer_release_kept(pl_trainer *trainer); /* their step is over: the blocks are spare */

@@ -41,8 +41,8 @@ export async function sharedStep(service, expect) {
     const { core, peers } = service;
     const [mine, ...theirs] = shareShards(core.json('pl_train_shard_costs'), peers.length + 1);
     const asked = Promise.all(peers.map((peer, i) => peer.request('shards', { shards: theirs[i] }, { expect })));
-    // where this engine's own part fails, nobody comes to wait; a rejection without a handler would end the
-    // worker, in Node the process
+    // Where this engine's own part fails, nobody comes to wait; a rejection without a handler would end the worker, in Node
+    // the process.
     asked.catch(() => {});
     const ours = computeShards(core, mine);
     // A single replica needs nothing but ours, which can be on its way before its own have come.
