@@ -106,6 +106,39 @@ test('another method starts from its own options; undo brings settings and train
   assert.equal(lab.run, run);
 });
 
+test('undo goes back one change at a time, also past a run that it loads', async () => {
+  const { run } = lab;
+  lab.set({ method: 'prompt', steps: 3 });
+  const prompt = await lab.train();
+  lab.set({ task: 'mood' });
+  await idle();
+  await lab.undo();
+  assert.deepEqual([lab.state.task, lab.state.method, lab.run], ['pirate', 'prompt', prompt]);
+  await lab.undo();
+  assert.deepEqual([lab.state.method, lab.run], ['lora', run]);
+  assert.equal(lab.state.steps, settings.steps);
+  lab.remove(/** @type {any} */ (prompt));
+});
+
+test('a rate stays with its method, unless it is locked; what a loaded run had from its preset does not go along to others', async () => {
+  const own = new Lab({ base: models });
+  own.set({ model: 'stories-300k', task: 'pirate', workers: 1, steps: 2, lr: 0.02 });
+  await own.ready();
+  own.set({ method: 'prefix' });
+  assert.deepEqual([own.state.steps, own.state.lr, own.train_options.lr], [2, 0, own.preset.lr]);
+  own.set({ method: 'lora', lr: 0.02, lock: ['lr'] });
+  own.set({ method: 'prompt' });
+  assert.equal(own.state.lr, 0.02);
+  own.set({ lock: [], lr: 0, batch_size: 3 });
+  const run = /** @type {any} */ (await own.train());
+  assert.equal(run.train.lr, own.preset.lr);
+  own.set({ task: 'mood', method: 'lora', steps: 0, batch_size: 0 });
+  await own.load(run);
+  assert.deepEqual(['task', 'method', 'steps', 'lr', 'batch_size'].map((key) => own.state[key]), ['pirate', 'prompt', 2, 0, 3]);
+  assert.equal(own.train_options.lr, run.train.lr);
+  own.close();
+});
+
 test('pause, step, go on: the same weights as without; stop keeps them', async () => {
   const whole = /** @type {import('../../web/lib/runs.js').Run} */ (lab.runs.at(-1));
   const pauseAt = (/** @type {Event} */ event) => { if (/** @type {CustomEvent} */ (event).detail.step >= 3) lab.pause(); };

@@ -111,6 +111,7 @@ class PeftCoach extends LabElement {
             method: run.method, steps, lr, batch_size, ...patchOf(suggestion, run.options),
             ...(TRAINING.includes(suggestion.option) && { options: run.options }),
         });
+        this.lab.settle();
         this.applied = t('coach.applied', this.#change(suggestion));
         this.say(this.applied);
         if (train) this.lab.train().catch(() => {}); // failures are shown by the page

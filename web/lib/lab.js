@@ -145,8 +145,11 @@ export class Lab extends EventTarget {
         this.set(state.options ? { ...state, options: fitted.options } : state);
     }
 
-    /** @param {Record<string, unknown>} patch untrusted; unknown and impossible values are dropped with a notice */
-    set(patch) {
+    /**
+     * @param {Record<string, unknown>} patch untrusted; unknown and impossible values are dropped with a notice
+     * @param {boolean} [undoing] there is nothing to come back to
+     */
+    set(patch, undoing = false) {
         const { state, notices } = read(patch);
         this.tell(notices);
         let changed = Object.keys(state).filter((key) => JSON.stringify(state[key]) !== JSON.stringify(this.state[key]));
@@ -155,15 +158,31 @@ export class Lab extends EventTarget {
             changed = changed.filter((key) => !ENGINE_KEYS.includes(key));
         }
         if (changed.length === 0) return;
-        // Options belong to a method: another method starts from its own.
-        if (changed.includes('method') && !changed.includes('options')) changed.push('options');
-        if (changed.includes('method') && !state.options) state.options = {};
+        if (changed.includes('method')) changed = [...changed, ...this.#ofTheMethod(state, changed)];
         const touches = changed.some((key) => ENGINE_KEYS.includes(key));
-        if (touches) this.remember();
+        if (touches && !undoing) this.remember();
         for (const key of changed) this.state[key] = state[key];
         if (touches && this.status === 'paused') this.setStatus('ready');
         this.emit('state', changed);
         if (touches) this.#loader.refresh(changed);
+    }
+
+    /**
+     * Options and learning rate belong to a method: another method starts from its own, unless it comes with others or the rate is locked.
+     * @param {Record<string, any>} state of the patch @param {string[]} changed @returns {string[]} what changes too
+     */
+    #ofTheMethod(state, changed) {
+        state.options ??= {};
+        const rate = state.lr === undefined && this.state.lr > 0 && !this.state.lock.includes('lr');
+        if (rate) state.lr = 0;
+        return [...(changed.includes('options') ? [] : ['options']), ...(rate ? ['lr'] : [])];
+    }
+
+    /** Steps, rate and batch that are the preset's own count as not set, or they would go along to another method or task. */
+    settle() {
+        const usual = trainOptions(this.preset, { ...this.state, steps: 0, lr: 0, batch_size: 0 });
+        const same = ['steps', 'lr', 'batch_size'].filter((key) => this.state[key] === usual[key]);
+        this.set(Object.fromEntries(same.map((key) => [key, 0])));
     }
 
     /** One option of the method; undefined takes the preset's again. @param {string} name @param {unknown} value */
@@ -185,9 +204,8 @@ export class Lab extends EventTarget {
         const last = this.canUndo ? this.#past.pop() : undefined;
         if (!last) return;
         const { level, panel, lang, theme } = this.state;
-        this.set({ ...last.state, level, panel, lang, theme });
-        this.#past.pop(); // what set() itself kept
-        if (last.run) await this.load(last.run).catch(() => {});
+        this.set({ ...last.state, level, panel, lang, theme }, true);
+        if (last.run) await this.load(last.run, true).catch(() => {});
         this.emit('state', []);
     }
 
@@ -332,8 +350,8 @@ export class Lab extends EventTarget {
     stop() { return this.#trainer.stop(); }
     /** Throws the trained weights away (undo() brings them back). */
     reset() { return this.#trainer.reset(); }
-    /** Puts a finished run's weights back into the model, with its settings. @param {Run} run */
-    load(run) { return this.#trainer.load(run); }
+    /** Puts a finished run's weights back into the model, with its settings. @param {Run} run @param {boolean} [undoing] */
+    load(run, undoing) { return this.#trainer.load(run, undoing); }
     /** A run's weights at its lowest held-out loss, as a new run. @param {Run} run */
     back(run) { return this.#trainer.back(run); }
     /** Goes on with a run that a reload interrupted. @param {{run: Run, bytes: Uint8Array}} saved */

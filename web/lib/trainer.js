@@ -281,15 +281,16 @@ export class Trainer {
         lab.emit('weights', { run, bytes, gone });
     }
 
-    /** The settings of a run into the lab. @param {Run} run */
-    #setAs({ model, task, method, options, seed, train: { steps, lr, batch_size } }) {
-        this.#lab.set({ model, task, method, options, seed, steps, lr, batch_size });
+    /** The settings of a run into the lab. @param {Run} run @param {boolean} [undoing] */
+    #setAs({ model, task, method, options, seed, train: { steps, lr, batch_size } }, undoing) {
+        this.#lab.set({ model, task, method, options, seed, steps, lr, batch_size }, undoing);
     }
 
     /** The model holds this run's weights now. @param {Run} run */
     async #loaded(run) {
         const lab = this.#lab;
         lab.run = run;
+        lab.settle(); // its task is there now, with its presets
         await lab.describe();
         lab.sample = { ...lab.sample, after: await lab.generate(lab.sample.prompt) };
         lab.emit('run', run);
@@ -324,8 +325,8 @@ export class Trainer {
         });
     }
 
-    /** @param {Run} run */
-    async load(run) {
+    /** @param {Run} run @param {boolean} [undoing] */
+    async load(run, undoing) {
         const lab = this.#lab;
         const { adapter } = run;
         const weights = await lab.weights.of(run);
@@ -333,7 +334,7 @@ export class Trainer {
             throw new PeftLabError('state', 'The weights of this run were not kept.', {
                 hint: 'Train it again: the same settings and seed give the same weights.',
             });
-        this.#setAs(run);
+        this.#setAs(run, undoing);
         return lab.during('busy', async () => {
             await lab.setModule();
             for (const { id } of lab.description.modules) await this.#session.removeModule(id);
