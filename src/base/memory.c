@@ -16,13 +16,13 @@ _Static_assert(sizeof(pl_chunk) <= PL_ALIGN, "the header must fit in front of th
 
 static pl_chunk *chunk_of(void *pointer) { return (pl_chunk *)(void *)((char *)pointer - PL_ALIGN); }
 
-void *pl_memory_alloc(pl_memory *memory, size_t count, size_t size) {
+void *pl_memory_alloc(pl_memory *memory, uint64_t count, size_t size) {
     memory->allocation_count++;
     if (memory->fail_at > 0 && memory->allocation_count == memory->fail_at)
         return NULL;
     if (size != 0 && count > (SIZE_MAX - 2 * PL_ALIGN) / size)
         return NULL;
-    size_t bytes = count * size;
+    size_t bytes = (size_t)count * size;
     if (memory->limit_bytes && (bytes > memory->limit_bytes || memory->bytes > memory->limit_bytes - bytes))
         return NULL;
     char *raw = malloc(bytes + 2 * PL_ALIGN);

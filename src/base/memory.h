@@ -21,8 +21,9 @@ typedef struct pl_memory {
 } pl_memory;
 
 /* Zeroed, aligned to 64 bytes. NULL when count*size overflows, the limit is passed, or malloc refuses. count 0 gives a
-   valid pointer to nothing. The block belongs to memory until pl_memory_free. */
-void *pl_memory_alloc(pl_memory *memory, size_t count, size_t size);
+   valid pointer to nothing. The block belongs to memory until pl_memory_free. count has 64 bits where addresses have 32, too:
+   sizes are products of what files and people ask for, and cut to 32 bits a huge one would look small. */
+void *pl_memory_alloc(pl_memory *memory, uint64_t count, size_t size);
 
 /* Frees one block (NULL is allowed). */
 void pl_memory_free(pl_memory *memory, void *pointer);

@@ -39,10 +39,11 @@ static pl_head head_of(const pl_attention *a) {
                      .scale = (real)(1.0 / sqrt((double)a->head_dim))};
 }
 
-size_t pl_attention_scratch(int32_t rows, int32_t past, int32_t head_dim) {
-    const size_t keys = (size_t)past + (size_t)rows, padded = round_up(keys),
-                 dim = round_up((size_t)head_dim);
-    const size_t packed = 2 * padded * (size_t)head_dim + dim * keys + 2 * dim * (size_t)rows;
+static int64_t whole_panels(int64_t n) { return (n + PL_PANEL - 1) / PL_PANEL * PL_PANEL; }
+
+int64_t pl_attention_scratch(int32_t rows, int32_t past, int32_t head_dim) {
+    const int64_t keys = (int64_t)past + rows, padded = whole_panels(keys), dim = whole_panels(head_dim);
+    const int64_t packed = 2 * padded * head_dim + dim * keys + 2 * dim * rows;
     return packed + 2 * padded * BACKWARD_ROWS; /* the backward pass needs more than the forward pass */
 }
 

@@ -21,8 +21,9 @@
 
 enum { PL_PANEL = 8 /* columns per panel: two SIMD128 registers of float */ };
 
-/* Reals needed for w[out, in] packed: ceil(out / PL_PANEL) panels of [in][PL_PANEL], zero padded. */
-size_t pl_pack_size(int32_t out, int32_t in);
+/* Reals needed for w[out, in] packed: ceil(out / PL_PANEL) panels of [in][PL_PANEL], zero padded. Sizes are int64_t, because
+   size_t has 32 bits in WebAssembly and would wrap around. */
+int64_t pl_pack_size(int32_t out, int32_t in);
 
 /* Packs w[out, in] for y[n, out] = x[n, in] w^T. */
 void pl_pack(const real *w, int32_t out, int32_t in, real *packed);
@@ -110,7 +111,7 @@ typedef struct pl_attention {
 } pl_attention;
 
 /* Reals of scratch for forward and backward of this shape. */
-size_t pl_attention_scratch(int32_t rows, int32_t past, int32_t head_dim);
+int64_t pl_attention_scratch(int32_t rows, int32_t past, int32_t head_dim);
 
 /* out[rows, heads*head_dim] = softmax(q k^T / sqrt(head_dim)) v (overwrites). stats[rows, heads] receives max + log(sum) of
    each row's scores, all that the backward pass needs (may be NULL). */

@@ -5,8 +5,8 @@
 #include "kernels/tile.h"
 #include "simd/simd.h"
 
-size_t pl_pack_size(int32_t out, int32_t in) {
-    return ((size_t)out + PL_PANEL - 1) / PL_PANEL * PL_PANEL * (size_t)in;
+int64_t pl_pack_size(int32_t out, int32_t in) {
+    return ((int64_t)out + PL_PANEL - 1) / PL_PANEL * PL_PANEL * in;
 }
 
 /* `count` (< 8) columns of a panel, the others zero. */

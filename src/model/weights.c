@@ -1,6 +1,4 @@
 /* The base tensors: declared once, placed in one block, packed once for the GEMMs of both directions. */
-#include <string.h>
-
 #include "kernels/kernels.h"
 #include "model/model.h"
 
@@ -69,8 +67,8 @@ static place place_of(const pl_model *model, int32_t index) {
 
 /* Gives the map its sizes and its share of the packed block; base NULL only counts. Returns the reals taken.
  */
-static size_t place_packed(pl_linear *linear, int32_t out, int32_t in, real *base) {
-    size_t forward = pl_pack_size(out, in), backward = pl_pack_size(in, out);
+static int64_t place_packed(pl_linear *linear, int32_t out, int32_t in, real *base) {
+    int64_t forward = pl_pack_size(out, in), backward = pl_pack_size(in, out);
     linear->out = out;
     linear->in = in;
     linear->packed = base;
@@ -78,9 +76,9 @@ static size_t place_packed(pl_linear *linear, int32_t out, int32_t in, real *bas
     return forward + backward;
 }
 
-static size_t place_all_packed(pl_model *model, real *base) {
+static int64_t place_all_packed(pl_model *model, real *base) {
     const pl_config *config = &model->config;
-    size_t used = 0;
+    int64_t used = 0;
     for (int32_t l = 0; l < config->num_hidden_layers; l++)
         for (int32_t s = 0; s < PL_SITE_COUNT; s++)
             used += place_packed(&model->layers[l].linear[s], pl_site_out(config, (pl_site)s),
@@ -94,14 +92,12 @@ static pl_status allocate(pl_model *model, pl_error *error) {
     pl_memory *memory = model->memory;
     model->layout = pl_layout_make(memory, error);
     PL_TRY(pl_model_declare(config, &model->layout));
-    size_t table = (size_t)config->max_position_embeddings * (size_t)(config->head_dim / 2);
+    uint64_t table = (uint64_t)config->max_position_embeddings * (uint64_t)(config->head_dim / 2);
     model->layers = pl_memory_alloc(memory, (size_t)config->num_hidden_layers, sizeof *model->layers);
-    bool fits =
-        (uint64_t)model->layout.extent <= SIZE_MAX / 8 / sizeof(real); /* room for the packed copies */
     model->values =
-        model->layers && fits ? pl_memory_alloc(memory, (size_t)model->layout.extent, sizeof(real)) : NULL;
+        model->layers ? pl_memory_alloc(memory, (uint64_t)model->layout.extent, sizeof(real)) : NULL;
     model->packed =
-        model->values ? pl_memory_alloc(memory, place_all_packed(model, NULL), sizeof(real)) : NULL;
+        model->values ? pl_memory_alloc(memory, (uint64_t)place_all_packed(model, NULL), sizeof(real)) : NULL;
     model->rope_cosine = model->packed ? pl_memory_alloc(memory, table, sizeof(real)) : NULL;
     model->rope_sine = model->rope_cosine ? pl_memory_alloc(memory, table, sizeof(real)) : NULL;
     if (!model->rope_sine)

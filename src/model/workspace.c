@@ -143,7 +143,7 @@ static int64_t widest_input(const shape *s) {
 static int64_t outer_scratch(const shape *s) {
     int64_t widest = s->hidden > s->query ? s->hidden : s->query;
     widest = widest > s->ffn ? widest : s->ffn;
-    return (int64_t)pl_pack_size((int32_t)widest, (int32_t)s->rows);
+    return pl_pack_size((int32_t)widest, (int32_t)s->rows);
 }
 
 static void plan_backward(plan *p, const shape *s, pl_backward_state *back) {
@@ -208,7 +208,7 @@ static void plan_workspace(plan *p, const pl_config *config, pl_workspace *w) {
     w->final_inverse = reals(p, s.tail, 1);
     w->logits = reals(p, w->logit_rows, config->vocab_size);
     int32_t past = s.cache_rows ? s.cache_rows : s.past;
-    w->attention_scratch = reals(p, (int64_t)pl_attention_scratch(w->extent.rows, past, config->head_dim), 1);
+    w->attention_scratch = reals(p, pl_attention_scratch(w->extent.rows, past, config->head_dim), 1);
 }
 
 static pl_workspace describe(const pl_stack *stack, const pl_extent *extent, int32_t cache_rows) {
@@ -233,8 +233,7 @@ pl_status pl_workspace_make(pl_memory *memory, const pl_config *config, const pl
     plan counting = {.real_bytes = (int32_t)sizeof(real)};
     plan_workspace(&counting, config, &made);
     size_t header = (sizeof made + PL_PLACE_ALIGN - 1) / PL_PLACE_ALIGN * PL_PLACE_ALIGN;
-    bool fits = (uint64_t)counting.bytes < SIZE_MAX / 2;
-    char *block = fits ? pl_memory_alloc(memory, header + (size_t)counting.bytes, 1) : NULL;
+    char *block = pl_memory_alloc(memory, header + (uint64_t)counting.bytes, 1);
     if (!block)
         return pl_fail(error, PL_ERR_MEMORY,
                        "no memory for a pass of %d rows (%lld MiB); use a smaller batch or shorter sequences",

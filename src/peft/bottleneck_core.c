@@ -4,14 +4,13 @@
 #include <math.h>
 #include <string.h>
 
-/* One allocation: this header, the table of places, then the packed weights it points into. */
+#include "base/pieces.h"
+
+/* The packed weights of one place; NULL where there is no network. The module's state is a table of these,
+   [layers * PL_BOTTLENECK_PLACES], and behind it in the same block the weights. */
 typedef struct packed_place {
     real *down, *down_t, *up, *up_t;
 } packed_place;
-
-typedef struct bottleneck_state {
-    packed_place *places; /* [layers * PL_BOTTLENECK_PLACES]; pointers NULL where there is no network */
-} bottleneck_state;
 
 static bool has_biases(const pl_options *options) {
     return pl_bottleneck_variant_of(options) < PL_BOTTLENECK_PER_LINEAR;
@@ -120,7 +119,7 @@ pl_status pl_bottleneck_scratch(const pl_options *options, const pl_config *conf
         return PL_OK;
     PL_TRY(add_buffer(layout, NULL, PL_BOTTLENECK_DACT, rows, m));
     PL_TRY(add_buffer(layout, NULL, PL_BOTTLENECK_DU, rows, in));
-    return add_buffer(layout, NULL, PL_BOTTLENECK_OUTER, 1, (int64_t)pl_pack_size(in > m ? in : m, rows));
+    return add_buffer(layout, NULL, PL_BOTTLENECK_OUTER, 1, pl_pack_size(in > m ? in : m, rows));
 }
 
 /* The place's own buffer where one is planned (training), else the shared one. */
@@ -136,47 +135,41 @@ real *pl_bottleneck_input(const pl_module *module, const pl_bottleneck_place *pl
 /* ---- packed weights ------------------------------------------------------------------------------------------- */
 
 static packed_place *packed_at(const pl_module *module, const pl_bottleneck_place *place) {
-    const bottleneck_state *state = module->state;
-    return &state->places[place->layer * PL_BOTTLENECK_PLACES + place->site];
+    packed_place *table = module->state;
+    return &table[place->layer * PL_BOTTLENECK_PLACES + place->site];
 }
 
-/* Places the packed weights of every place in block (NULL: only measures); returns the reals needed. */
-static size_t place_packed(const pl_module *module, real *block) {
+/* Places the packed weights of every place (or only measures them). */
+static void place_packed(const pl_module *module, pl_pieces *pieces) {
     const pl_config *config = &module->config;
     int32_t m = pl_bottleneck_size(&module->options, config);
-    size_t used = 0;
     pl_bottleneck_place place;
     for (int32_t layer = 0; layer < config->num_hidden_layers; layer++)
         for (int32_t site = 0; site < PL_BOTTLENECK_PLACES; site++) {
             if (!pl_bottleneck_at(&module->options, config, layer, site, &place))
                 continue;
-            size_t sizes[] = {pl_pack_size(m, place.in), pl_pack_size(place.in, m),
-                              pl_pack_size(place.out, m), pl_pack_size(m, place.out)};
-            real *pieces[4] = {NULL, NULL, NULL, NULL};
-            for (int i = 0; i < 4; i++) {
-                pieces[i] = block ? block + used : NULL;
-                used += (sizes[i] + 15) / 16 * 16;
-            }
-            if (block)
-                *packed_at(module, &place) = (packed_place){pieces[0], pieces[1], pieces[2], pieces[3]};
+            packed_place packed;
+            packed.down = pl_pieces_take(pieces, pl_pack_size(m, place.in));
+            packed.down_t = pl_pieces_take(pieces, pl_pack_size(place.in, m));
+            packed.up = pl_pieces_take(pieces, pl_pack_size(place.out, m));
+            packed.up_t = pl_pieces_take(pieces, pl_pack_size(m, place.out));
+            if (pieces->base)
+                *packed_at(module, &place) = packed;
         }
-    return used;
 }
 
 pl_status pl_bottleneck_start(pl_module *module, pl_model *model, uint64_t seed, pl_error *error) {
     (void)seed; /* every tensor starts from its declared distribution */
     size_t count = (size_t)model->config.num_hidden_layers * PL_BOTTLENECK_PLACES;
-    size_t head = (sizeof(bottleneck_state) + count * sizeof(packed_place) + 63) / 64 * 64;
-    size_t reals = place_packed(module, NULL);
-    char *block = pl_memory_alloc(module->memory, head / 64 + reals / 16 * (sizeof(real) / 4), 64);
-    if (!block)
+    pl_pieces pieces = {0};
+    place_packed(module, &pieces);
+    module->state = pl_pieces_block(module->memory, count * sizeof(packed_place), &pieces, &pieces.base);
+    if (!module->state)
         return pl_fail(error, PL_ERR_MEMORY,
                        "no memory for %lld packed adapter weights; choose a smaller bottleneck_size",
-                       (long long)reals);
-    bottleneck_state *state = (bottleneck_state *)(void *)block;
-    state->places = (packed_place *)(void *)(block + sizeof *state);
-    module->state = state;
-    (void)place_packed(module, (real *)(void *)(block + head));
+                       (long long)pieces.used);
+    pieces.used = 0;
+    place_packed(module, &pieces);
     return PL_OK;
 }
 

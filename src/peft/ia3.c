@@ -8,7 +8,6 @@
  * Merging multiplies rows or columns of W. Two active (IA)3 modules multiply. A module's weight w fades it in: the factor
  * in use is 1 + w (l - 1).
  */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -170,7 +169,7 @@ static double ia3_flops(const pl_options *options, const pl_config *config, int3
 /* State: the factors in use, 1 + weight (l - 1), in the layout of values. At weight 1 they are l, bit for bit. */
 static pl_status ia3_start(pl_module *module, pl_model *model, uint64_t seed, pl_error *error) {
     (void)model, (void)seed;
-    module->state = pl_memory_alloc(module->memory, (size_t)module->layout.extent, sizeof(real));
+    module->state = pl_memory_alloc(module->memory, (uint64_t)module->layout.extent, sizeof(real));
     if (!module->state)
         return pl_fail(error, PL_ERR_MEMORY, "module '%s': no memory left for its factors", module->name);
     return PL_OK;

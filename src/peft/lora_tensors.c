@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/pieces.h"
 #include "kernels/kernels.h"
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
@@ -247,7 +248,7 @@ pl_status pl_lora_scratch(const pl_options *options, const pl_config *config, co
     }
     add_buffer(layout, PL_NONE, PL_NONE, PL_LORA_DU, rows, largest.rank);
     int32_t packed = largest.in > largest.rank ? largest.in : largest.rank;
-    add_buffer(layout, PL_NONE, PL_NONE, PL_LORA_OUTER, 1, (int64_t)pl_pack_size(packed, rows));
+    add_buffer(layout, PL_NONE, PL_NONE, PL_LORA_OUTER, 1, pl_pack_size(packed, rows));
     if (options->number[DROPOUT] > 0) {
         add_buffer(layout, PL_NONE, PL_NONE, PL_LORA_X, rows, largest.in);
         if (options->number[DORA] != 0)
@@ -263,27 +264,19 @@ pl_lora_site *pl_lora_site_at(const pl_module *module, int32_t layer, pl_site si
     return &lora->sites[layer * PL_SITE_COUNT + (int32_t)site];
 }
 
-/* Hands out size reals from base (NULL: only counts), each piece on its own cache line. */
-static real *carve(real *base, size_t *used, size_t size) {
-    real *piece = base ? base + *used : NULL;
-    *used += (size + 15) / 16 * 16;
-    return piece;
-}
-
-static pl_lora_origin place_origin(const pl_lora_site *s, real *base, size_t *used) {
+static pl_lora_origin place_origin(const pl_lora_site *s, pl_pieces *pieces) {
     pl_lora_origin origin = {0};
-    origin.a = carve(base, used, (size_t)s->rank * (size_t)s->in);
-    origin.b = carve(base, used, (size_t)s->out * (size_t)s->rank);
-    origin.a_packed = carve(base, used, pl_pack_size(s->rank, s->in));
-    origin.b_packed = carve(base, used, pl_pack_size(s->out, s->rank));
-    origin.a_t = carve(base, used, pl_pack_size(s->in, s->rank));
-    origin.b_t = carve(base, used, pl_pack_size(s->rank, s->out));
+    origin.a = pl_pieces_take(pieces, (int64_t)s->rank * s->in);
+    origin.b = pl_pieces_take(pieces, (int64_t)s->out * s->rank);
+    origin.a_packed = pl_pieces_take(pieces, pl_pack_size(s->rank, s->in));
+    origin.b_packed = pl_pieces_take(pieces, pl_pack_size(s->out, s->rank));
+    origin.a_t = pl_pieces_take(pieces, pl_pack_size(s->in, s->rank));
+    origin.b_t = pl_pieces_take(pieces, pl_pack_size(s->rank, s->out));
     return origin;
 }
 
-/* Places the packed factors of every targeted site in base; returns the reals needed. */
-static size_t place_sites(const pl_module *module, pl_lora *lora, real *base) {
-    size_t used = 0;
+/* The packed factors of every targeted site; lora NULL: only measured. */
+static void place_sites(const pl_module *module, pl_pieces *pieces, pl_lora *lora) {
     int32_t widest = 1;
     for (int32_t i = 0; i < module->config.num_hidden_layers * PL_SITE_COUNT; i++) {
         int32_t layer = i / PL_SITE_COUNT;
@@ -295,23 +288,22 @@ static size_t place_sites(const pl_module *module, pl_lora *lora, real *base) {
                           .out = pl_site_out(&module->config, site)};
         widest = s.in > widest ? s.in : widest;
         widest = s.out > widest ? s.out : widest;
-        s.a = carve(base, &used, pl_pack_size(s.rank, s.in));
-        s.b = carve(base, &used, pl_pack_size(s.out, s.rank));
-        s.a_t = carve(base, &used, pl_pack_size(s.in, s.rank));
-        s.b_t = carve(base, &used, pl_pack_size(s.rank, s.out));
+        s.a = pl_pieces_take(pieces, pl_pack_size(s.rank, s.in));
+        s.b = pl_pieces_take(pieces, pl_pack_size(s.out, s.rank));
+        s.a_t = pl_pieces_take(pieces, pl_pack_size(s.in, s.rank));
+        s.b_t = pl_pieces_take(pieces, pl_pack_size(s.rank, s.out));
         if (pl_lora_keeps_origin(&module->options))
-            s.origin = place_origin(&s, base, &used);
+            s.origin = place_origin(&s, pieces);
         if (module->options.number[DORA] != 0) {
-            s.norm = carve(base, &used, (size_t)s.out);
-            s.g = carve(base, &used, (size_t)s.out);
+            s.norm = pl_pieces_take(pieces, s.out);
+            s.g = pl_pieces_take(pieces, s.out);
         }
         if (lora)
             lora->sites[i] = s;
     }
-    real *row = carve(base, &used, (size_t)widest);
+    real *row = pl_pieces_take(pieces, widest);
     if (lora)
         lora->row = row;
-    return used;
 }
 
 /* A and B where they are not drawn, DoRA's m from the present rows. */
@@ -337,16 +329,19 @@ static pl_status start_site(pl_module *module, const pl_model *model, int32_t la
 
 pl_status pl_lora_start(pl_module *module, pl_model *model, uint64_t seed, pl_error *error) {
     int32_t count = module->config.num_hidden_layers * PL_SITE_COUNT;
-    size_t head = (sizeof(pl_lora) + (size_t)count * sizeof(pl_lora_site) + 63) / 64 * 64;
-    size_t bytes = head + place_sites(module, NULL, NULL) * sizeof(real);
-    pl_lora *lora = pl_memory_alloc(module->memory, bytes, 1);
+    pl_pieces pieces = {0};
+    place_sites(module, &pieces, NULL);
+    pl_lora *lora = pl_pieces_block(module->memory, sizeof *lora + (size_t)count * sizeof *lora->sites,
+                                    &pieces, &pieces.base);
     if (!lora)
-        return pl_fail(error, PL_ERR_MEMORY, "module '%s': no memory left for its packed factors (%zu bytes)",
-                       module->name, bytes);
+        return pl_fail(error, PL_ERR_MEMORY,
+                       "module '%s': no memory left for its %lld packed factors; choose a smaller rank",
+                       module->name, (long long)pieces.used);
     module->state = lora;
     lora->dropout = (real)module->options.number[DROPOUT];
     lora->dora = module->options.number[DORA] != 0;
-    (void)place_sites(module, lora, (real *)(void *)((char *)lora + head));
+    pieces.used = 0;
+    place_sites(module, &pieces, lora);
     for (int32_t i = 0; i < count; i++)
         PL_TRY(start_site(module, model, i / PL_SITE_COUNT, (pl_site)(i % PL_SITE_COUNT), seed, error));
     return PL_OK;
@@ -364,7 +359,7 @@ void pl_lora_prepare(pl_module *module, const pl_model *model) {
             pl_pack(a, s->rank, s->in, s->a);
             pl_pack(b, s->out, s->rank, s->b);
             if (s->origin.b) /* B - B0: packing only moves numbers */
-                pl_add_scaled(s->origin.b_packed, -1, s->b, pl_pack_size(s->out, s->rank));
+                pl_add_scaled(s->origin.b_packed, -1, s->b, (size_t)pl_pack_size(s->out, s->rank));
             pl_pack_transposed(a, s->rank, s->in, s->a_t);
             pl_pack_transposed(b, s->out, s->rank, s->b_t);
             if (s->g)

@@ -150,7 +150,7 @@ static pl_status fill(pl_merged *merged, const pl_model *model, pl_module *const
         return pl_fail(error, PL_ERR_MEMORY, "merging: no memory left for the list of changed tensors");
     for (int32_t i = 0; i < count; i++)
         list_changes(merged, model, modules[i]);
-    merged->kept = pl_memory_alloc(merged->memory, (size_t)merged->elements, sizeof(real));
+    merged->kept = pl_memory_alloc(merged->memory, (uint64_t)merged->elements, sizeof(real));
     if (!merged->kept)
         return pl_fail(error, PL_ERR_MEMORY, "merging: no memory left to keep %lld weights for unmerging",
                        (long long)merged->elements);
@@ -218,7 +218,7 @@ static double largest_difference(const real *a, const real *b, int64_t size) {
 
 double pl_unmerge_residual(const pl_model *model, const pl_merged *merged, pl_module *const *modules,
                            int32_t count, pl_error *error) {
-    real *w = pl_memory_alloc(merged->memory, (size_t)merged->largest, sizeof(real));
+    real *w = pl_memory_alloc(merged->memory, (uint64_t)merged->largest, sizeof(real));
     double largest = 0;
     if (!w) {
         (void)pl_fail(error, PL_ERR_MEMORY, "no memory left to subtract the merged modules on a copy");

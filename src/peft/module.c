@@ -105,7 +105,7 @@ static pl_status place_tensors(pl_module *module, pl_error *error) {
     PL_TRY(module->method->declare(&module->options, &module->config, &module->layout));
     PL_TRY(module->layout.status);
     module->layout.error = NULL; /* the caller's error does not outlive this call */
-    module->values = pl_memory_alloc(module->memory, (size_t)module->layout.extent, sizeof(real));
+    module->values = pl_memory_alloc(module->memory, (uint64_t)module->layout.extent, sizeof(real));
     module->index = make_index(module->memory, &module->layout);
     if (!module->values || !module->index)
         return no_memory(module->name, "values", bytes_of(&module->layout), error);
@@ -173,7 +173,7 @@ void pl_module_free(pl_module *module) {
 
 pl_status pl_module_trainable(pl_module *module, bool trainable, pl_error *error) {
     if (trainable && !module->gradients) {
-        module->gradients = pl_memory_alloc(module->memory, (size_t)module->layout.extent, sizeof(real));
+        module->gradients = pl_memory_alloc(module->memory, (uint64_t)module->layout.extent, sizeof(real));
         if (!module->gradients)
             return no_memory(module->name, "gradients", bytes_of(&module->layout), error);
     } else if (!trainable) {
@@ -206,7 +206,7 @@ pl_status pl_module_plan(pl_module *module, const pl_extent *extent, pl_error *e
     status = status == PL_OK ? layout.status : status;
     layout.error = NULL;
     real *buffers =
-        status == PL_OK ? pl_memory_alloc(module->memory, (size_t)layout.extent, sizeof(real)) : NULL;
+        status == PL_OK ? pl_memory_alloc(module->memory, (uint64_t)layout.extent, sizeof(real)) : NULL;
     int32_t *index = buffers ? make_index(module->memory, &layout) : NULL;
     if (!index) {
         if (status == PL_OK)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/exact.h"
+#include "base/pieces.h"
 #include "kernels/kernels.h"
 
 enum { TABLE, EMBEDDING, IN_WEIGHT, IN_BIAS, OUT_WEIGHT, OUT_BIAS /* slots */ };
@@ -137,32 +138,24 @@ static void needs(const pl_options *options, const pl_config *config, pl_needs *
                         .memory_shifts = options->number[OPTION_SHIFTS] > 0.0};
 }
 
-/* Hands out the next `count` reals of a block, or only adds them up while block is NULL. */
-static real *carve(real *block, size_t *used, size_t count) {
-    real *piece = block ? block + *used : NULL;
-    *used += (count + 15) / 16 * 16;
-    return piece;
-}
-
-/* Places every array of the state in block and returns the reals needed. */
-static size_t place_state(const pl_options *options, const pl_config *config, real *block,
-                          prefix_state *state) {
-    size_t used = 0, n = (size_t)tokens_of(options), columns = (size_t)pl_prefix_columns(config);
-    state->rows = carve(block, &used, n * columns);
-    state->drows = carve(block, &used, n * columns);
+/* Places every array of the state (or only measures them). */
+static void place_state(const pl_options *options, const pl_config *config, pl_pieces *pieces,
+                        prefix_state *state) {
+    int32_t n = tokens_of(options), columns = (int32_t)pl_prefix_columns(config);
+    state->rows = pl_pieces_take(pieces, (int64_t)n * columns);
+    state->drows = pl_pieces_take(pieces, (int64_t)n * columns);
     if (!projects(options))
-        return used;
+        return;
     int32_t d = kv_width(config), e = hidden_width(options, config), wide = d > e ? d : e;
-    state->z = carve(block, &used, n * (size_t)e);
-    state->hidden = carve(block, &used, n * (size_t)e);
-    state->dhidden = carve(block, &used, n * (size_t)e);
-    state->table = carve(block, &used, n * columns);
-    state->in = carve(block, &used, pl_pack_size(e, d));
-    state->in_t = carve(block, &used, pl_pack_size(d, e));
-    state->out = carve(block, &used, pl_pack_size((int32_t)columns, e));
-    state->out_t = carve(block, &used, pl_pack_size(e, (int32_t)columns));
-    state->scratch = carve(block, &used, pl_pack_size(wide, (int32_t)n));
-    return used;
+    state->z = pl_pieces_take(pieces, (int64_t)n * e);
+    state->hidden = pl_pieces_take(pieces, (int64_t)n * e);
+    state->dhidden = pl_pieces_take(pieces, (int64_t)n * e);
+    state->table = pl_pieces_take(pieces, (int64_t)n * columns);
+    state->in = pl_pieces_take(pieces, pl_pack_size(e, d));
+    state->in_t = pl_pieces_take(pieces, pl_pack_size(d, e));
+    state->out = pl_pieces_take(pieces, pl_pack_size(columns, e));
+    state->out_t = pl_pieces_take(pieces, pl_pack_size(e, columns));
+    state->scratch = pl_pieces_take(pieces, pl_pack_size(wide, n));
 }
 
 /* Random context tokens for init vocab; for text, the text's. */
@@ -194,16 +187,15 @@ static pl_status start_table(pl_module *module, const pl_model *model, uint64_t 
 
 static pl_status start(pl_module *module, pl_model *model, uint64_t seed, pl_error *error) {
     prefix_state measure;
-    size_t head = (sizeof measure + 63) / 64 * 64,
-           reals = place_state(&module->options, &module->config, NULL, &measure);
-    char *block = pl_memory_alloc(module->memory, head / 64 + reals / 16 * (sizeof(real) / 4), 64);
-    if (!block)
+    pl_pieces pieces = {0};
+    place_state(&module->options, &module->config, &pieces, &measure);
+    module->state = pl_pieces_block(module->memory, sizeof measure, &pieces, &pieces.base);
+    if (!module->state)
         return pl_fail(error, PL_ERR_MEMORY,
                        "no memory for the %lld numbers of the prefix; choose fewer virtual tokens",
-                       (long long)reals);
-    module->state = block;
-    prefix_state *state = module->state;
-    (void)place_state(&module->options, &module->config, (real *)(void *)(block + head), state);
+                       (long long)pieces.used);
+    pieces.used = 0;
+    place_state(&module->options, &module->config, &pieces, module->state);
     return projects(&module->options) ? PL_OK : start_table(module, model, seed, error);
 }
 

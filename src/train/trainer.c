@@ -73,9 +73,9 @@ static pl_status allocate(pl_trainer *t, pl_error *error) {
         PL_TRY(pl_module_plan(t->modules[i], &extent, error));
     PL_TRY(pl_workspace_create(t->memory, t->model, &t->stack, &extent, &t->workspace, error));
     PL_TRY(pl_batch_buffer_create(t->memory, t->shard_seqs, rows, &t->buffer, error));
-    t->total = pl_memory_alloc(t->memory, (size_t)t->size, sizeof(real));
-    t->first = pl_memory_alloc(t->memory, (size_t)t->size, sizeof(real));
-    t->second = pl_memory_alloc(t->memory, (size_t)t->size, sizeof(real));
+    t->total = pl_memory_alloc(t->memory, (uint64_t)t->size, sizeof(real));
+    t->first = pl_memory_alloc(t->memory, (uint64_t)t->size, sizeof(real));
+    t->second = pl_memory_alloc(t->memory, (uint64_t)t->size, sizeof(real));
     t->order = pl_memory_alloc(t->memory, (size_t)t->dataset->example_count, sizeof *t->order);
     if (!t->total || !t->first || !t->second || !t->order)
         return pl_fail(error, PL_ERR_MEMORY, "no memory for the optimiser state of %lld numbers",

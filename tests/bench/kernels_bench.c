@@ -53,7 +53,7 @@ block_bench *block_bench_new(int32_t rows, int32_t dim, int32_t heads, int32_t h
     block_bench *b = calloc(1, sizeof *b);
     const size_t wide = (size_t)(hidden > dim ? hidden : dim),
                  whole = (size_t)rows * wide + (size_t)(dim * hidden);
-    const size_t scratch = pl_attention_scratch(rows, rows, dim / heads) + 2 * whole;
+    const size_t scratch = (size_t)pl_attention_scratch(rows, rows, dim / heads) + 2 * whole;
     if (!b)
         return NULL;
     *b = (block_bench){.rows = rows, .dim = dim, .heads = heads, .hidden = hidden};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/layout.h"
+#include "base/pieces.h"
 #include "harness.h"
 
 TEST(a_failure_carries_its_sentence) {
@@ -52,6 +53,7 @@ TEST(memory_refuses) {
     pl_memory memory = {.limit_bytes = 1000};
     CHECK(pl_memory_alloc(&memory, SIZE_MAX / 2, 4) == NULL);
     CHECK(pl_memory_alloc(&memory, SIZE_MAX, 1) == NULL);
+    CHECK(pl_memory_alloc(&memory, (uint64_t)-1, 64) == NULL); /* what a negative size becomes */
     CHECK(pl_memory_alloc(&memory, 1001, 1) == NULL);
     void *most = pl_memory_alloc(&memory, 900, 1);
     CHECK(most != NULL);
@@ -64,6 +66,26 @@ TEST(memory_refuses) {
     CHECK(pl_memory_alloc(&failing, 1, 1) == NULL);
     CHECK(pl_memory_alloc(&failing, 1, 1) != NULL);
     pl_memory_free_all(&failing);
+}
+
+TEST(pieces_are_placed_as_they_were_measured) {
+    pl_memory memory = {0};
+    pl_pieces pieces = {0};
+    CHECK(pl_pieces_take(&pieces, 17) == NULL);
+    CHECK(pl_pieces_take(&pieces, 1) == NULL);
+    CHECK_INT(pieces.used, 48);
+    int32_t *head = pl_pieces_block(&memory, 3 * sizeof *head, &pieces, &pieces.base);
+    REQUIRE(head && pieces.base);
+    CHECK_INT(memory.bytes, 64 + 48 * sizeof(real));
+    CHECK_INT((char *)pieces.base - (char *)head, 64);
+    pieces.used = 0;
+    real *a = pl_pieces_take(&pieces, 17), *b = pl_pieces_take(&pieces, 1);
+    CHECK(a == pieces.base && b == a + 32);
+    pl_pieces huge = {.used = INT64_C(1) << 58}, small = {.used = 16};
+    CHECK(pl_pieces_block(&memory, 0, &huge, &huge.base) == NULL && huge.base == NULL);
+    memory.fail_at = memory.allocation_count + 1;
+    CHECK(pl_pieces_block(&memory, 64, &small, &small.base) == NULL && small.base == NULL);
+    pl_memory_free_all(&memory);
 }
 
 TEST(random_streams_repeat_and_differ) {

@@ -77,7 +77,7 @@ TEST(attention_scratch_is_enough) {
     for (int32_t rows = 1; rows <= 23; rows += 11)
         for (int32_t past = 0; past <= 9; past += 9) {
             const pl_attention a = shape(2, 1, 10, rows, past);
-            const size_t need = pl_attention_scratch(rows, past, 10);
+            const size_t need = (size_t)pl_attention_scratch(rows, past, 10);
             for (size_t i = 0; i < 64; i++)
                 scratch[need + i] = (real)3;
             pl_attention_forward(&a, out, stats, scratch);
