@@ -83,3 +83,39 @@ test('a lesson on a phone: the way on is in sight, however long the text is', as
   assert.ok(button && bar && button.y > 0 && button.y + button.height <= bar.y, `${button?.y} above ${bar?.y}`);
   assertClean();
 });
+
+test('a phone: training is steered from the bar only; title, levels and one row of signs; a link to the lessons shows them', async (context) => {
+  const viewport = { width: 320, height: 640 };
+  const { page, assertClean } = await open(context, '#v=1&task=pirate&n=4&bs=4&panel=lessons', { viewport, hasTouch: true, isMobile: true });
+  await eventually(() => page.locator('peft-panel-lessons button').first().evaluate((node) =>
+    node.getBoundingClientRect().bottom <= node.ownerDocument.defaultView.innerHeight), true, 'the first lesson can be begun');
+  const rows = await page.locator('peft-toolbar header').evaluate((header) =>
+    new Set([...header.children].filter((part) => part.checkVisibility()).map((part) => Math.round(part.getBoundingClientRect().bottom / 16))).size);
+  assert.equal(rows, 3);
+  await page.locator('peft-toolbar').getByLabel('Language').selectOption('de');
+  await page.locator('peft-toolbar .pick', { hasText: 'DE' }).first().waitFor();
+  await page.locator('peft-toolbar').getByLabel('Sprache').selectOption('en');
+  assert.equal(await page.locator('peft-toolbar').getByRole('button', { name: 'Copy link' }).count(), 1, 'its sign has a name');
+  const seen = (/** @type {RegExp} */ name) => page.getByRole('button', { name }).filter({ visible: true }).count();
+  assert.equal(await seen(/^Train \d/), 1);
+  await lab(page, 'lab.step()');
+  assert.deepEqual([await seen(/^Go on$/), await seen(/^Stop$/), await seen(/^One step$/)], [1, 1, 1]);
+  await page.locator('.bottom').getByRole('button', { name: 'Stop' }).click();
+  await page.locator('.bottom').getByRole('button', { name: /^Train/ }).waitFor();
+  await page.locator('.left > peft-train').getByText(/^1 step/).waitFor();
+  assertClean();
+});
+
+test('a run that was stopped is scored when asked; the button goes then, and the focus to what it told; few steps are counted in whole ones', async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=4&bs=4');
+  await lab(page, 'void await lab.step()');
+  await lab(page, 'void await lab.step()');
+  await lab(page, 'void await lab.stop()');
+  const ticks = page.locator('peft-loss peft-chart svg [aria-label="x-axis tick label"] text');
+  await eventually(() => ticks.allTextContents(), ['0', '1', '2']);
+  await page.locator('peft-sample').getByRole('button', { name: 'Score it' }).press('Enter');
+  await page.locator('peft-sample .scored').waitFor();
+  await eventually(() => page.locator('peft-sample').getByRole('button', { name: 'Score it' }).count(), 0, 'the same examples give the same score');
+  await eventually(() => page.locator('peft-sample').evaluate((node) => node.shadowRoot.activeElement?.className), 'scored');
+  assertClean();
+});

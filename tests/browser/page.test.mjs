@@ -73,8 +73,7 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
 
   await page.locator('peft-sample strong', { hasText: /style times content: before [\d.]+%, after [\d.]+%/ }).waitFor(); // by itself
   await page.locator('peft-sample', { hasText: /the share of words said the pirate.s way/ }).waitFor();
-  await page.locator('peft-sample button', { hasText: 'Score it' }).click();
-  await page.locator('peft-sample strong', { hasText: 'style times content' }).waitFor();
+  assert.equal(await page.locator('peft-sample button', { hasText: 'Score it' }).count(), 0, 'scored already');
   assert.ok((await lab(page, 'lab.run.score')) >= 0);
   await page.locator('peft-next-step button').first().click(); // "put it inside the model"
   await page.locator('#merge').click();

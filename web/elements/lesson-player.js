@@ -155,7 +155,9 @@ export class PeftLesson extends LabElement {
     /** The part of the page that a step talks about. @param {string | undefined} name @returns {HTMLElement | null} */
     #part(name) {
         const root = /** @type {ParentNode} */ (playgroundAround(this)?.renderRoot ?? document);
-        return name && FOCUS[name] ? root.querySelector(FOCUS[name]) : null;
+        const parts = name && FOCUS[name] ? [.../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(FOCUS[name]))] : [];
+        // On a phone, what trains is in the bar, which is in sight.
+        return parts.find((part) => name === 'train' && part.hasAttribute('compact') && part.checkVisibility()) ?? parts[0] ?? null;
     }
 
     /** Brings it where it can be seen beside this player. @param {string | undefined} name */

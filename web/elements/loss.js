@@ -117,13 +117,21 @@ class PeftLoss extends LabElement {
         const best = bestValidation(run);
         const ended = run.status === 'done' || run.status === 'stopped';
         const at = { x: 'step', y: 'loss' };
+        const last = Math.max(ended ? 0 : run.train.steps, ...[run, ...ghosts].map(({ losses }) => losses.at(-1)?.step ?? 0), 1);
+        const pauses = run.pauses ?? [];
+        // Named where there is room for the word, beside its line to the side where the chart goes on.
+        const room = last / 6;
+        const named = pauses.filter((step, i) => i === 0 || step - pauses[i - 1] > room);
+        const word = (/** @type {number[]} */ steps, /** @type {'start' | 'end'} */ textAnchor, /** @type {number} */ dx) => Plot.text(steps, {
+            x: (/** @type {number} */ step) => step, frameAnchor: 'top', text: () => t('loss.paused'),
+            textAnchor, dx, dy: 2, fill: 'var(--muted)',
+        });
         return Plot.plot({
             width, height, marginLeft: 44, marginRight: 14, marginBottom: 34, marginTop: 22,
             style: { fontSize: '12px', background: 'none', color: 'var(--text)' },
             x: {
                 label: t('loss.step'),
-                domain: [0, Math.max(ended ? 0 : run.train.steps, ...[run, ...ghosts].map(({ losses }) => losses.at(-1)?.step ?? 0), 1)],
-                ticks: Math.max(3, Math.floor(width / 80)), tickFormat: 'd',
+                domain: [0, last], ticks: Math.min(Math.max(3, Math.floor(width / 80)), last), tickFormat: 'd',
             },
             y: {
                 label: t('loss.axis'), type: this.log ? 'log' : 'linear', grid: true, nice: true, ticks: 5, zero: false,
@@ -139,11 +147,9 @@ class PeftLoss extends LabElement {
                 Plot.line(smooth(run.losses), { ...at, stroke: color, strokeWidth: 2.5 }),
                 Plot.line(run.validations, { ...at, stroke: 'var(--text)', strokeWidth: 1.5 }),
                 Plot.dot(run.validations, { ...at, r: 3.5, fill: 'var(--surface)', stroke: 'var(--text)', strokeWidth: 1.5 }),
-                run.pauses?.length ? Plot.ruleX(run.pauses, { stroke: 'var(--muted)', strokeWidth: 1, strokeDasharray: '1 3' }) : null,
-                run.pauses?.length ? Plot.text(run.pauses, {
-                    x: (/** @type {number} */ step) => step, frameAnchor: 'top', text: () => t('loss.paused'),
-                    textAnchor: 'start', dx: 3, dy: 2, fill: 'var(--muted)',
-                }) : null,
+                Plot.ruleX(pauses, { stroke: 'var(--muted)', strokeWidth: 1, strokeDasharray: '1 3' }),
+                word(named.filter((step) => step <= last - room), 'start', 3),
+                word(named.filter((step) => step > last - room), 'end', -3),
                 best && best.step > 0 ? Plot.dot([best], { ...at, r: 6, stroke: 'var(--text)', symbol: 'star', fill: color }) : null,
             ],
         });

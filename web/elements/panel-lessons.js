@@ -17,6 +17,8 @@ class PeftPanelLessons extends LabElement {
         .warn { background: var(--warn-soft); padding: 8px 10px; border-radius: 6px; }
     `];
 
+    #all = ownLessons();
+
     constructor() {
         super();
         /** @type {import('../lib/lessons.js').Lesson[]} */
@@ -28,10 +30,16 @@ class PeftPanelLessons extends LabElement {
 
     connectedCallback() {
         super.connectedCallback();
-        ownLessons().then((all) => {
+        this.#all.then((all) => {
             this.lessons = all;
             this.#fromState();
         });
+    }
+
+    /** With the lessons: it has its height then. */
+    async getUpdateComplete() {
+        await this.#all;
+        return super.getUpdateComplete();
     }
 
     /** @param {string} type @param {any} detail */

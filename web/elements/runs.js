@@ -18,6 +18,7 @@ class PeftRuns extends LabElement {
         .diff s { color: var(--muted); text-decoration-thickness: 1px; }
         tr.loaded { background: var(--accent-soft); }
         td:first-child { white-space: nowrap; } td .row { flex-wrap: nowrap; } td button { min-height: 32px; padding: 2px 8px; font-size: .85rem; }
+        @media (min-width: 701px) { td.num { white-space: nowrap; } }
         @media (max-width: 700px) {
             thead { display: none; }
             tr { display: grid; grid-template-columns: 1fr auto; padding: 8px 0; border-bottom: 1px solid var(--line); }

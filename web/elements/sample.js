@@ -80,6 +80,14 @@ class PeftSample extends LabElement {
         if (result && this.lab.run) this.say(this.#scored(this.lab.run));
     }
 
+    /** Asked for by its button, which goes once it is there. */
+    async #asked() {
+        await this.#score();
+        await this.updateComplete;
+        if (document.activeElement !== document.body) return;
+        /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('.scored'))?.focus({ preventScroll: true });
+    }
+
     /** @param {import('../lib/runs.js').Run} run */
     #scored({ score, base_score: before }) {
         const name = metricWords(this.lab.task?.metric.name ?? '');
@@ -112,7 +120,7 @@ class PeftSample extends LabElement {
             <div class="two"><div><h3>${t('sample.before')}</h3><blockquote dir="auto">${before.trim()
                 || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
                 <div><h3>${when}</h3><blockquote dir="auto" class="after">${said.trim()
-                    ? changedWords(before, said).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text))
+                    ? changedWords(before.trim(), said.trim()).map(({ text, changed }) => (changed ? html`<mark>${text}</mark>` : text))
                     : html`<span class="muted">${t(nothingSaid)}</span>`}</blockquote></div></div>
             ${kind === 'measured' ? this.#wayList(past) : nothing}
             <div class="row"><span class="small muted grow">${t('sample.same')}</span>${lab.session ? this.#metric() : nothing}</div></section>`;
@@ -140,10 +148,11 @@ class PeftSample extends LabElement {
         const about = `metric.about.${task.metric.name.replaceAll(' ', '-')}`;
         const scored = run && run.score !== null;
         const off = lab.status !== 'ready' || this.progress !== null || !run || Boolean(lab.merged);
-        return html`<button ?disabled=${off} @click=${() => this.#score()}>${t('metric.check', { n: SCORED })}</button>
+        const open = !scored || run.base_score === undefined || this.progress; // the same examples would give the same score
+        return html`${open ? html`<button ?disabled=${off} @click=${this.#asked}>${t('metric.check', { n: SCORED })}</button>` : nothing}
             ${this.progress ? html`<span class="num muted">${t('metric.running', this.progress)}</span>
                 <button class="link" @click=${() => lab.stopScoring()}>${t('train.stop')}</button>` : nothing}
-            ${scored ? html`<span><strong>${this.#scored(run)}</strong> ${badge('measured')}</span>
+            ${scored ? html`<span class="scored" tabindex="-1"><strong>${this.#scored(run)}</strong> ${badge('measured')}</span>
                 ${hasText(about) ? html`<p class="small muted">${t(about)}</p>` : nothing}` : nothing}`;
     }
 }

@@ -17,6 +17,9 @@ class PeftTrain extends LabElement {
     static styles = [LabElement.styles, css`
         .buttons { display: flex; flex-wrap: wrap; gap: 8px; }
         .primary { flex: 1 1 100%; min-height: 44px; }
+        /* On a phone the bar at the bottom edge has them. */
+        .primary, .stop { display: var(--in-bar, inline-block); }
+        .card.training { display: var(--in-bar, grid); }
         .line { display: flex; justify-content: space-between; gap: 8px; font-size: .88rem; min-height: 1.4em; flex-wrap: wrap; }
         :host([compact]) .card { padding: 8px; border: 0; background: none; }
         :host([compact]) .card {
@@ -170,7 +173,7 @@ class PeftTrain extends LabElement {
         const start = steps ? t(lab.run?.status === 'done' ? 'train.again' : 'train.start', { n: steps }) : t('train.title');
         // The page shows it whole while it is used by keyboard; after a click it stays where the pointer is.
         const keys = (/** @type {any} */ e) => this.toggleAttribute('keys', e.target.matches(':focus-visible'));
-        return html`<div class="card stack" role="group" aria-label=${t('train.title')}
+        return html`<div class="card stack ${training ? 'training' : ''}" role="group" aria-label=${t('train.title')}
             @focusin=${keys} @focusout=${() => this.removeAttribute('keys')}><div class="buttons">
             ${training ? html`<button class="primary" @click=${() => lab.pause()} ?disabled=${this.stopping}>${t('train.pause')}</button>`
                 : status === 'paused' ? html`<button class="primary" @click=${this.#do(() => lab.resume())}>${t('train.resume')}</button>`
@@ -179,7 +182,7 @@ class PeftTrain extends LabElement {
             ${training || this.compact ? nothing
                 : html`<button ?disabled=${!ready} @click=${this.#do(() => lab.step())}>${t('train.step')}</button>`}
             ${training || status === 'paused'
-                ? html`<button @click=${() => this.#stop()} ?disabled=${this.stopping}>${t('train.stop')}</button>` : nothing}
+                ? html`<button class="stop" @click=${() => this.#stop()} ?disabled=${this.stopping}>${t('train.stop')}</button>` : nothing}
             ${training || this.compact ? nothing
                 : html`<button ?disabled=${!ready || !lab.run} @click=${this.#do(() => lab.reset())}>${t('train.reset')}</button>`}
             </div>${lab.refused && idle ? this.#refused(lab.refused) : this.#progress(steps, expected)}</div>`;
