@@ -13,7 +13,7 @@ double pl_exact_exp(double x);
 /* base^exponent for a positive, normal base where the result is between e^-700 and e^700, likewise. */
 double pl_exact_power(double base, double exponent);
 
-/* sine and cosine of |x| <= 2^20 (1.6 million), < 1 ulp. */
+/* sine and cosine of |x| <= 2^20 pi/2 (1.6 million), < 1 ulp. */
 void pl_exact_sin_cos(double x, double *sine, double *cosine);
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rng.h"
+
 enum { PL_TENSOR_ALIGN = 16 /* elements: 64 bytes of float, one cache line */ };
 
 pl_layout pl_layout_make(pl_memory *memory, pl_error *error) {
@@ -81,10 +83,7 @@ pl_status pl_layout_add(pl_layout *layout, const pl_tensor *tensor) {
     layout->count++;
     layout->elements += size;
     layout->extent += (size + PL_TENSOR_ALIGN - 1) / PL_TENSOR_ALIGN * PL_TENSOR_ALIGN;
-    if (tensor->transient)
-        layout->transient_elements += size;
-    else
-        layout->file_elements += size;
+    layout->file_elements += tensor->transient ? 0 : size;
     return PL_OK;
 }
 

@@ -9,7 +9,6 @@
 
 #include "base/memory.h"
 #include "base/real.h"
-#include "base/rng.h"
 #include "base/status.h"
 
 enum { PL_NAME_SIZE = 128, PL_NONE = -1 };
@@ -44,10 +43,10 @@ typedef struct pl_layout {
     pl_memory *memory; /* NULL: count only, tensors stays NULL */
     pl_tensor *tensors;
     int32_t count, capacity;
-    int64_t elements; /* sum of rows*cols: what the counter shows */
-    int64_t extent;   /* elements of the block incl. alignment of each tensor to 16 elements */
-    int64_t transient_elements, file_elements;
-    pl_error *error;  /* where the first failure is explained; may be NULL */
+    int64_t elements;      /* sum of rows*cols: what the counter shows */
+    int64_t extent;        /* elements of the block incl. alignment of each tensor to 16 elements */
+    int64_t file_elements; /* those that are not transient */
+    pl_error *error;       /* where the first failure is explained; may be NULL */
     pl_status status; /* first failure; later calls are no-ops, so a declare() may check once at the end */
 } pl_layout;
 

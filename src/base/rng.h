@@ -6,8 +6,6 @@
 
 #include <stdint.h>
 
-#include "base/real.h"
-
 typedef struct pl_rng {
     uint64_t key;     /* from pl_rng_stream */
     uint64_t counter; /* numbers drawn so far: the whole state to save */

@@ -6,8 +6,11 @@
 #include "base/layout.h"
 
 /* Upper limits leave room for every published Llama (405B: 126 layers, width 16384, FFN 53248, vocabulary
-   128256) and keep all products of two dimensions inside int64 and all of one dimension inside int32. */
-enum { PL_VOCAB_MAX = 1 << 22, PL_WIDTH_MAX = 1 << 20, PL_POSITIONS_MAX = 1 << 24, PL_HEADS_MAX = 4096 };
+   128256) and keep all products of two dimensions inside int64 and all of one dimension inside int32. RoPE turns by at most one
+   radian per position, since no frequency is above 1 (rope_theta and the factor are at least 1): so all angles stay where
+   pl_exact_sin_cos is exact. */
+enum { PL_VOCAB_MAX = 1 << 22, PL_WIDTH_MAX = 1 << 20, PL_POSITIONS_MAX = 1 << 20, PL_HEADS_MAX = 4096 };
+static const double ROPE_THETA_MAX = 1e30, ROPE_FACTOR_MAX = 1e6;
 
 static const char *const SITE_NAMES[PL_SITE_COUNT] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                                       "gate_proj", "up_proj", "down_proj"};
@@ -55,6 +58,13 @@ static pl_status check_positive(const char *name, double value, pl_error *error)
     return pl_fail(error, PL_ERR_RANGE, "%s is %g; it must be a positive number", name, value);
 }
 
+static pl_status check_between(const char *name, double value, double minimum, double maximum,
+                               pl_error *error) {
+    if (value >= minimum && value <= maximum)
+        return PL_OK;
+    return pl_fail(error, PL_ERR_RANGE, "%s is %g; it must be from %g to %g", name, value, minimum, maximum);
+}
+
 static pl_status check_heads(const pl_config *c, pl_error *error) {
     PL_TRY(check_int("num_attention_heads", c->num_attention_heads, 1, PL_HEADS_MAX, error));
     PL_TRY(check_int("num_key_value_heads", c->num_key_value_heads, 1, c->num_attention_heads, error));
@@ -71,13 +81,13 @@ static pl_status check_heads(const pl_config *c, pl_error *error) {
 }
 
 static pl_status check_rope(const pl_config *c, pl_error *error) {
-    PL_TRY(check_positive("rope_theta", c->rope_theta, error));
+    PL_TRY(check_between("rope_theta", c->rope_theta, 1, ROPE_THETA_MAX, error));
     if (c->rope_kind == PL_ROPE_DEFAULT)
         return PL_OK;
     if (c->rope_kind != PL_ROPE_LINEAR && c->rope_kind != PL_ROPE_LLAMA3)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "rope type number %d is unknown; use default, linear or llama3", (int)c->rope_kind);
-    PL_TRY(check_positive("the RoPE factor", c->rope_factor, error));
+    PL_TRY(check_between("the RoPE factor", c->rope_factor, 1, ROPE_FACTOR_MAX, error));
     if (c->rope_kind == PL_ROPE_LINEAR)
         return PL_OK;
     PL_TRY(check_positive("low_freq_factor", c->rope_low_freq_factor, error));

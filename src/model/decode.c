@@ -15,7 +15,6 @@ struct pl_decoder {
     int32_t capacity; /* cache rows */
     int32_t length;   /* cache rows filled */
     int32_t tokens;   /* rows fed so far, learned input rows included: gives the positions */
-    uint64_t stream;
 };
 
 static pl_status check_capacity(const pl_model *model, const pl_stack_needs *needs, int32_t capacity,
@@ -88,7 +87,6 @@ static void feed_rows(pl_decoder *d, int32_t rows, bool want_logits) {
     w->row_start[1] = rows;
     w->tail_start[1] = want_logits ? 1 : 0;
     w->tail_rows[0] = rows - 1;
-    w->streams[0] = d->stream;
     w->pass = (pl_pass){.rows = rows, .seq_count = 1, .row_start = w->row_start, .streams = w->streams};
     w->tail = w->pass;
     w->tail.rows = w->tail_start[1];

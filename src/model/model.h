@@ -5,6 +5,7 @@
 
 #include "base/layout.h"
 #include "base/memory.h"
+#include "base/rng.h"
 #include "base/status.h"
 #include "model/config.h"
 #include "model/hooks.h"
@@ -63,6 +64,8 @@ void pl_model_redirect(pl_model *model, int32_t index, real *values, real *gradi
 /* Current values of base tensor `index` (own or redirected). */
 real *pl_model_tensor(const pl_model *model, int32_t index);
 
+/* Index in model->layout of the weight of one linear map. */
+int32_t pl_model_linear_index(int32_t layer, pl_site site);
 pl_linear *pl_model_linear(const pl_model *model, int32_t layer, pl_site site);
 
 /* y[n, out] = x[n, in] w^T with the base weights alone (for hooks that need the base product again). */
@@ -86,9 +89,6 @@ pl_status pl_workspace_create(pl_memory *memory, const pl_model *model, const pl
                               const pl_extent *extent, pl_workspace **workspace, pl_error *error);
 void pl_workspace_free(pl_workspace *workspace);
 bool pl_workspace_fits(const pl_workspace *workspace, const pl_stack *stack, const pl_extent *extent);
-/* Bytes such a workspace would take (counting only; any dimensions, in reals of the given size). */
-int64_t pl_workspace_bytes(const pl_config *config, const pl_stack *stack, const pl_extent *extent,
-                           int32_t real_bytes);
 
 /* ---- forward.c, backward.c -------------------------------------------------------------------------------------------------- */
 
@@ -139,7 +139,7 @@ void pl_decoder_cache(const pl_decoder *decoder, int32_t layer, const real **k, 
 /* ---- sample.c ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct pl_sampling {
-    double temperature; /* 0: greedy (lowest id wins ties) */
+    double temperature; /* 0, or too small to divide by: greedy (lowest id wins ties) */
     int32_t top_k;      /* 0: off */
     double top_p;       /* 1: off */
 } pl_sampling;

@@ -1,4 +1,6 @@
 /* Choosing the next token. The order of the filters is that of transformers: temperature, top-k, top-p. */
+#include <math.h>
+
 #include "kernels/kernels.h"
 #include "model/model.h"
 
@@ -63,9 +65,11 @@ static int32_t nucleus(const real *p, const int32_t *ids, int32_t count, double 
 
 int32_t pl_sample(real *logits, int32_t vocab_size, const pl_sampling *sampling, pl_rng *rng,
                   int32_t *scratch) {
-    if (sampling->temperature <= 0)
+    const real temperature = (real)sampling->temperature;
+    if (!(temperature > 0) ||
+        !isfinite((real)1 / temperature)) /* so small that dividing by it gives no numbers */
         return best(logits, vocab_size);
-    pl_softmax(logits, vocab_size, (real)sampling->temperature);
+    pl_softmax(logits, vocab_size, temperature);
     int32_t count = sampling->top_k > 0 && sampling->top_k < vocab_size ? sampling->top_k : vocab_size;
     bool all = count == vocab_size && sampling->top_p >= 1;
     double mass = 0;

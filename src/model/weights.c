@@ -176,6 +176,10 @@ void pl_model_redirect(pl_model *model, int32_t index, real *values, real *gradi
 
 real *pl_model_tensor(const pl_model *model, int32_t index) { return *place_of(model, index).values; }
 
+int32_t pl_model_linear_index(int32_t layer, pl_site site) {
+    return 1 + layer * PL_LAYER_TENSORS + (int32_t)site; /* behind the embedding and the layers before */
+}
+
 pl_linear *pl_model_linear(const pl_model *model, int32_t layer, pl_site site) {
     return &model->layers[layer].linear[site];
 }

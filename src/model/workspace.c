@@ -10,20 +10,19 @@ enum {
     PL_LOGITS_KEPT = 1 << 22 /* logits kept for the head's own gradient: 16 MiB of float at most */
 };
 
-/* A block being laid out; base NULL counts bytes for reals of real_bytes. */
+/* A block being laid out; base NULL only counts its bytes. */
 typedef struct plan {
     char *base;
     int64_t bytes;
-    int32_t real_bytes;
 } plan;
 
-static void *take(plan *p, int64_t count, int64_t size) {
+static void *take(plan *p, int64_t count, size_t size) {
     char *at = p->base ? p->base + p->bytes : NULL;
-    p->bytes += (count * size + PL_PLACE_ALIGN - 1) / PL_PLACE_ALIGN * PL_PLACE_ALIGN;
+    p->bytes += (count * (int64_t)size + PL_PLACE_ALIGN - 1) / PL_PLACE_ALIGN * PL_PLACE_ALIGN;
     return at;
 }
 
-static real *reals(plan *p, int64_t rows, int64_t width) { return take(p, rows * width, p->real_bytes); }
+static real *reals(plan *p, int64_t rows, int64_t width) { return take(p, rows * width, sizeof(real)); }
 
 /* The shapes that decide every size. */
 typedef struct shape {
@@ -230,7 +229,7 @@ pl_status pl_workspace_make(pl_memory *memory, const pl_config *config, const pl
                        "there are at most as many labels as rows",
                        extent->rows, extent->seqs, extent->labels);
     pl_workspace made = describe(stack, extent, cache_rows);
-    plan counting = {.real_bytes = (int32_t)sizeof(real)};
+    plan counting = {0};
     plan_workspace(&counting, config, &made);
     size_t header = (sizeof made + PL_PLACE_ALIGN - 1) / PL_PLACE_ALIGN * PL_PLACE_ALIGN;
     char *block = pl_memory_alloc(memory, header + (uint64_t)counting.bytes, 1);
@@ -238,7 +237,7 @@ pl_status pl_workspace_make(pl_memory *memory, const pl_config *config, const pl
         return pl_fail(error, PL_ERR_MEMORY,
                        "no memory for a pass of %d rows (%lld MiB); use a smaller batch or shorter sequences",
                        extent->rows, (long long)(counting.bytes >> 20));
-    plan placing = {.base = block + header, .real_bytes = (int32_t)sizeof(real)};
+    plan placing = {.base = block + header};
     plan_workspace(&placing, config, &made);
     made.memory = memory;
     memcpy(block, &made, sizeof made);
@@ -261,12 +260,4 @@ bool pl_workspace_fits(const pl_workspace *workspace, const pl_stack *stack, con
     return extent->rows <= workspace->extent.rows && extent->seqs <= workspace->extent.seqs &&
            extent->labels <= workspace->extent.labels && (workspace->extent.training || !extent->training) &&
            needs.memory_tokens <= workspace->past_max && (needs.input_sites & ~workspace->input_sites) == 0;
-}
-
-int64_t pl_workspace_bytes(const pl_config *config, const pl_stack *stack, const pl_extent *extent,
-                           int32_t real_bytes) {
-    pl_workspace described = describe(stack, extent, 0);
-    plan counting = {.real_bytes = real_bytes};
-    plan_workspace(&counting, config, &described);
-    return counting.bytes;
 }

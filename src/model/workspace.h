@@ -59,7 +59,6 @@ struct pl_workspace {
 
     pl_layer_state *layers; /* [num_hidden_layers] */
     pl_backward_state back;
-    real *cache_k, *cache_v;            /* [num_hidden_layers][cache_rows, width of k] */
     real *final_normed, *final_inverse; /* [labels, hidden], [labels] */
     real *logits;                       /* [logit_rows, vocab] */
     real *attention_scratch;

@@ -23,20 +23,9 @@ static const real *replacement(const pl_module *module, const pl_tensor *base) {
     return replaces ? module->values + module->layout.tensors[own].offset : NULL;
 }
 
-static const pl_tensor *base_tensor(const pl_model *model, int32_t layer, pl_site site) {
-    pl_tensor name;
-    char path[PL_NAME_SIZE];
-    pl_site_path(layer, site, path);
-    pl_tensor_name(&name, "%.110s.weight", path);
-    int32_t base = pl_layout_find(&model->layout, name.name);
-    return base == PL_NONE ? NULL : &model->layout.tensors[base];
-}
-
 pl_status pl_delta(pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *delta,
                    pl_error *error) {
-    const pl_tensor *base = base_tensor(model, layer, site);
-    if (!base)
-        return not_touched(module, layer, site, error);
+    const pl_tensor *base = &model->layout.tensors[pl_model_linear_index(layer, site)];
     size_t size = (size_t)(base->rows * base->cols);
     const real *w = model->values + base->offset, *own = replacement(module, base);
     bool targeted = module->method->merge && pl_options_targets(&module->options, layer, site);

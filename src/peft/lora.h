@@ -6,7 +6,7 @@
 
 extern const pl_method PL_METHOD_LORA;
 
-enum { PL_LORA_A, PL_LORA_B, PL_LORA_M, PL_LORA_SLOTS }; /* tensors of one site; M is DoRA's magnitude */
+enum { PL_LORA_A, PL_LORA_B, PL_LORA_M }; /* tensors of one site; M is DoRA's magnitude */
 
 /* How A and B start; the order of the option's words. */
 typedef enum pl_lora_init {

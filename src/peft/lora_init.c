@@ -154,11 +154,7 @@ static pl_status start_orthogonal(const pl_module *module, uint64_t seed, const 
    depend on what else is active. From memory. */
 static double *base_weight(const pl_module *module, const pl_model *model, int32_t layer, pl_site site,
                            size_t size) {
-    pl_tensor name;
-    char path[PL_NAME_SIZE];
-    pl_site_path(layer, site, path);
-    pl_tensor_name(&name, "%.110s.weight", path);
-    const real *w = model->values + model->layout.tensors[pl_layout_find(&model->layout, name.name)].offset;
+    const real *w = model->values + model->layout.tensors[pl_model_linear_index(layer, site)].offset;
     double *copy = pl_memory_alloc(module->memory, size, sizeof *copy);
     for (size_t i = 0; copy && i < size; i++)
         copy[i] = (double)w[i];

@@ -1,7 +1,6 @@
 /* Merging: the modules' changes multiplied into the base weights, all or nothing. First every changed tensor is computed beside the model
    and checked to be finite; only then are old and new values exchanged, so the same block afterwards holds the kept base. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -31,13 +30,6 @@ void pl_merged_free(pl_merged *merged) {
 }
 
 /* ---- which tensors change ---------------------------------------------------------------------------------------- */
-
-static int32_t base_index(const pl_model *model, int32_t layer, pl_site site) {
-    char path[PL_NAME_SIZE], name[PL_NAME_SIZE];
-    pl_site_path(layer, site, path);
-    (void)snprintf(name, sizeof name, "%.110s.weight", path);
-    return pl_layout_find(&model->layout, name);
-}
 
 static change *find_change(const pl_merged *merged, int32_t base) {
     for (int32_t i = 0; i < merged->count; i++)
@@ -75,7 +67,7 @@ static void list_changes(pl_merged *merged, const pl_model *model, const pl_modu
         for (int32_t site = 0; site < PL_SITE_COUNT; site++) {
             if (!pl_options_targets(&module->options, layer, (pl_site)site))
                 continue;
-            change *at = add_change(merged, model, base_index(model, layer, (pl_site)site));
+            change *at = add_change(merged, model, pl_model_linear_index(layer, (pl_site)site));
             at->layer = layer;
             at->site = site;
         }

@@ -19,7 +19,7 @@ typedef enum pl_option_type {
 } pl_option_type;
 
 typedef struct pl_option {
-    const char *name; /* the word of peft: "rank" is spelled "r" there; files.c maps both */
+    const char *name; /* often peft's word; session/options_json.c takes its others too ("r" for "rank") */
     pl_option_type type;
     double minimum, maximum, step, initial; /* numbers, bool as 0/1, choice as index */
     const char *choices;                    /* PL_OPTION_CHOICE: "a|b|c" */

@@ -1,6 +1,6 @@
 /* Elementary functions, written here because libm differs between systems (glibc picks FMA variants at run
- * time, musl does not) and has no vector forms. Float versions: same bits in every back end and in the scalar
- * twins; exp, tanh and erf are within 1.3 ulp, sigmoid within 2.4 (every 97th float, tests/c/test_simd.c). The double build, which
+ * time, musl does not) and has no vector forms. Float versions: same bits in every back end;
+ * exp, tanh and erf are within 1.3 ulp, sigmoid within 2.4 (every 97th float, tests/c/test_simd.c). The double build, which
  * exists for gradient checks, calls libm. */
 #ifndef PL_SIMD_VECMATH_H
 #define PL_SIMD_VECMATH_H
@@ -90,8 +90,5 @@ PL_INLINE pl_vec vec_sigmoid(pl_vec x) {
     const pl_vec one = vec_splat((real)1);
     return vec_div(one, vec_add(one, vec_exp(vec_sub(vec_zero(), x))));
 }
-
-/* The scalar twins: the same code on a splatted value. */
-PL_INLINE real real_exp(real x) { return vec_lane(vec_exp(vec_splat(x)), 0); }
 
 #endif

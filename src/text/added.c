@@ -1,7 +1,5 @@
 /* The tree of added tokens. Leftmost-longest matching, as the Aho-Corasick automaton of tokenizers is
    configured. */
-#include <string.h>
-
 #include "text/tokenizer_parts.h"
 
 static pl_status no_memory(pl_error *error) {
@@ -9,9 +7,10 @@ static pl_status no_memory(pl_error *error) {
 }
 
 pl_status pl_trie_make(pl_trie *trie, pl_memory *memory, size_t bytes, pl_error *error) {
-    *trie = (pl_trie){.nodes = 1, .capacity = (int32_t)bytes + 1};
+    *trie = (pl_trie){.nodes = 1};
     if (bytes > INT32_MAX / 16 || !pl_map_make(&trie->next, memory, bytes))
         return no_memory(error);
+    trie->capacity = (int32_t)bytes + 1;
     trie->ids = pl_memory_alloc(memory, bytes + 1, sizeof *trie->ids);
     if (!trie->ids)
         return no_memory(error);

@@ -1,7 +1,5 @@
 #include "text/tokenizer.h"
 
-#include <string.h>
-
 #include "text/tokenizer_parts.h"
 
 enum { FILE_BYTES_MAX = 32 << 20 };
@@ -70,9 +68,4 @@ pl_status pl_tokenizer_load(pl_memory *memory, const char *json, size_t length, 
 
 int32_t pl_tokenizer_vocab_size(const pl_tokenizer *tokenizer) {
     return tokenizer->vocab.ids > tokenizer->added.ids ? tokenizer->vocab.ids : tokenizer->added.ids;
-}
-
-int32_t pl_tokenizer_find(const pl_tokenizer *tokenizer, const char *token) {
-    int32_t id = pl_vocab_find(&tokenizer->added, token, strlen(token));
-    return id >= 0 ? id : pl_vocab_find(&tokenizer->vocab, token, strlen(token));
 }

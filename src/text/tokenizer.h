@@ -27,8 +27,6 @@ pl_status pl_tokenizer_load(pl_memory *memory, const char *json, size_t length, 
 void pl_tokenizer_free(pl_tokenizer *tokenizer);
 
 int32_t pl_tokenizer_vocab_size(const pl_tokenizer *tokenizer); /* largest id + 1, added tokens included */
-int32_t pl_tokenizer_find(const pl_tokenizer *tokenizer,
-                          const char *token); /* id of an exact token string, or -1 */
 
 /* Encodes UTF-8 text[length] (invalid bytes are treated as U+FFFD). add_special: apply the file's
  * post-processor (BOS …). tokens[*count] belongs to memory. Equal to tokenizers.Tokenizer.encode(text,

@@ -31,6 +31,15 @@ TEST(bad_configs_are_named) {
     c = helper_gqa_odd();
     c.eos_token_id = 101;
     check_bad_config(c, "eos_token_id is 101; the vocabulary has the ids 0 to 100");
+    c = helper_gqa_odd();
+    c.rope_theta = 1e-300; /* its frequencies would leave the domain of sines and cosines */
+    check_bad_config(c, "rope_theta is 1e-300; it must be from 1 to 1e+30");
+    c = helper_gqa_odd();
+    c.max_position_embeddings = 1 << 24;
+    check_bad_config(c, "max_position_embeddings is 16777216; it must be from 1 to 1048576");
+    c = helper_llama3_rope();
+    c.rope_factor = 0.5;
+    check_bad_config(c, "the RoPE factor is 0.5; it must be from 1 to 1e+06");
     c = helper_llama3_rope();
     c.rope_high_freq_factor = 1;
     check_bad_config(c, "high_freq_factor is 1; it must be larger than low_freq_factor, which is 1");
@@ -104,7 +113,7 @@ TEST(training_needs_its_own_workspace_and_order) {
     pl_memory_free_all(&memory);
 }
 
-TEST(a_pass_allocates_nothing_and_counting_agrees_with_placing) {
+TEST(a_pass_allocates_nothing) {
     pl_memory memory = {0};
     pl_error error;
     pl_loss loss;
@@ -118,12 +127,8 @@ TEST(a_pass_allocates_nothing_and_counting_agrees_with_placing) {
         .virtual_tokens = 2, .memory_tokens = 2, .input_sites = 127, .linear_sites = 127};
     synthetic_push(&stack, synthetic_make(&memory, &config, &kinds, 32, 1), true);
     const pl_extent extent = {.rows = 14, .seqs = 2, .labels = 10, .training = true};
-    size_t before = memory.bytes;
     pl_workspace *workspace;
     REQUIRE(pl_workspace_create(&memory, model, &stack, &extent, &workspace, &error) == PL_OK);
-    int64_t counted = pl_workspace_bytes(&config, &stack, &extent, (int32_t)sizeof(real));
-    CHECK_MSG(memory.bytes - before >= (size_t)counted && memory.bytes - before <= (size_t)counted + 2048,
-              "counted %lld, took %zu", (long long)counted, memory.bytes - before);
     int64_t allocations = memory.allocation_count;
     for (int32_t i = 0; i < 3; i++) {
         CHECK(pl_forward_loss(model, &stack, workspace, &b.batch, true, 0, 1, &loss, &error) == PL_OK);
@@ -334,11 +339,22 @@ TEST(sampling_filters) {
     CHECK_NEAR(f[1], 1, 1e-9);
 }
 
+/* Temperatures towards 0, also those whose reciprocal is no float, and filters at their ends. */
 TEST(greedy_takes_the_lowest_of_equals) {
-    real logits[] = {1, 3, 2, 3};
+    const double temperatures[] = {0, 1e-310, 1e-50, 1e-40, 1e-30, 1e-3};
     pl_rng rng = pl_rng_stream(1, 1);
     int32_t scratch[4];
-    CHECK_INT(pl_sample(logits, 4, &(pl_sampling){.temperature = 0, .top_p = 1}, &rng, scratch), 1);
+    for (size_t i = 0; i < sizeof temperatures / sizeof temperatures[0]; i++) {
+        const double t = temperatures[i];
+        real equals[] = {1, 3, 2, 3}, apart[] = {(real)-1e30, (real)1e30, 0, (real)9e29};
+        if (!isfinite((real)1 / (real)t))
+            CHECK_INT(pl_sample(equals, 4, &(pl_sampling){.temperature = t, .top_p = 1}, &rng, scratch), 1);
+        CHECK_INT(pl_sample(apart, 4, &(pl_sampling){.temperature = t, .top_p = 1}, &rng, scratch), 1);
+        real small[] = {0, (real)0.1, (real)0.4, (real)0.2};
+        CHECK_INT(pl_sample(small, 4, &(pl_sampling){.temperature = t, .top_p = 1e-300, .top_k = 99}, &rng,
+                            scratch),
+                  2);
+    }
 }
 
 /* ---- dropout over a pass ---- */

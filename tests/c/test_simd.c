@@ -65,7 +65,6 @@ TEST(exp_handles_the_ends) {
     const pl_vec e = vec_erf(vec_set(1e9f, -1e9f, 0.0f, NAN));
     CHECK(vec_lane(e, 0) == 1.0f && vec_lane(e, 1) == -1.0f && vec_lane(e, 2) == 0.0f &&
           isnan(vec_lane(e, 3)));
-    CHECK(real_exp(-1.5f) == vec_lane(vec_exp(vec_splat(-1.5f)), 3));
 }
 
 TEST(log_is_accurate) {
