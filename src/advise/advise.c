@@ -96,9 +96,7 @@ void pl_advice_step(const pl_advice *advice, int32_t index, char *text, size_t s
     else if (at == PL_TREE_DEFAULT)
         (void)snprintf(text, size, "Default recommendation: %s. %s", node->best.quote, node->why);
     else if (advice->answers[at] == PL_ANSWER_YES)
-        (void)snprintf(text, size, "%s Yes: %s%s%s. %s", node->question, node->best.quote,
-                       node->other.method ? ", or " : "", node->other.method ? node->other.quote : "",
-                       node->why);
+        (void)snprintf(text, size, "%s Yes: %s. %s", node->question, node->best.quote, node->why);
     else
         (void)snprintf(text, size, "%s %s.", node->question, words[advice->answers[at]]);
 }

@@ -36,8 +36,9 @@ typedef struct pl_tree_node {
     const char *key;                  /* "latency" */
     const char *question;             /* as in the chapter; NULL for the default */
     const char *yes_words, *no_words; /* other answers understood, " a b c " */
-    pl_recommendation best, other;    /* other.method is NULL when the chapter names only one */
-    const char *why;                  /* one sentence for a student */
+    pl_recommendation best, other; /* best.quote: the whole answer, as printed; other.method is NULL when the
+                                         chapter names only one */
+    const char *why;               /* one sentence for a student */
 } pl_tree_node;
 
 extern const pl_tree_node PL_TREE[PL_TREE_QUESTIONS + 1];

@@ -25,7 +25,7 @@ const pl_tree_node PL_TREE[PL_TREE_QUESTIONS + 1] = {
                       "Is the task simple (classification, etc.)?",
                       " simple classification ",
                       " complex other ",
-                      {"prompt", "num_virtual_tokens=20", false, "Prompt Tuning"},
+                      {"prompt", "num_virtual_tokens=20", false, "Prompt Tuning or LoRA (r=4)"},
                       {"lora", SMALL_LORA, false, "LoRA (r=4)"},
                       "A simple task needs few parameters, and few parameters overfit less."},
     [PL_TREE_MULTITASK] =

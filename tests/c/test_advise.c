@@ -66,7 +66,10 @@ TEST(path_in_words) {
     pl_advice_step(&advice, 1, text, sizeof text);
     CHECK_STR(text, "Is compute extremely limited? Not answered, so no.");
     pl_advice_step(&advice, 2, text, sizeof text);
-    CHECK(strstr(text, "Yes: Prompt Tuning, or LoRA (r=4)") != NULL);
+    CHECK(strstr(text, "Yes: Prompt Tuning or LoRA (r=4). ") != NULL);
+    decide("no", "no", "no", "yes", &advice);
+    pl_advice_step(&advice, 3, text, sizeof text);
+    CHECK(strstr(text, "Yes: Adapters (easy to swap/combine). ") != NULL);
     decide(NULL, NULL, NULL, NULL, &advice);
     pl_advice_step(&advice, 4, text, sizeof text);
     CHECK(strstr(text, "LoRA (r=8, α=16)") != NULL);
