@@ -3,6 +3,8 @@ import { hasText, t } from '../lib/i18n.js';
 
 /** @param {import('../lib/lab.js').Lab} lab @param {string} method @returns {string} '' when it can */
 export function whyNotMerged(lab, method) {
-    const words = lab.engine?.methods.find((/** @type {any} */ m) => m.name === method)?.cannot_merge ?? '';
-    return words && hasText(`cannot_merge.${method}`) ? t(`cannot_merge.${method}`) : words;
+    const known = lab.engine?.methods.find((/** @type {any} */ m) => m.name === method);
+    const ours = hasText(`cannot_merge.${method}`) ? t(`cannot_merge.${method}`) : '';
+    if (!known) return ours; // before the engine is there, the page's own words say which
+    return known.cannot_merge && (ours || known.cannot_merge);
 }
