@@ -24,7 +24,11 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
       `walk(c.shadowRoot); walk(c); } }; walk(panel.shadowRoot); return out; })()`,
   );
   assert.deepEqual(missing, [], 'texts that are missing');
-  await panel.getByText("PEFT's benchmark, all points").click();
+  // Before the engine has a model the page knows already what cannot be merged.
+  assert.match(await panel.locator('peft-merge-overhead tr', { hasText: '▲' }).innerText(), /no fixed weight matrix/);
+  assert.match(await panel.locator('#s-tree').innerText(), /four factors/i);
+  assert.match(await panel.locator('#s-tree svg').textContent() ?? '', /Prompt Tuning or\s*LoRA \(r=4\)/, 'the whole answer, as printed');
+  await panel.getByText("PEFT's benchmark, the methods of this page").click();
   await panel.getByText('method_comparison/MetaMathQA').waitFor();
   assert.match(await panel.locator('#s-scaling').innerText(), /~280GB \/ ~40GB = 7x/);
   for (const { model, methods } of BASES.rows) { // what the size of the base changes, as it was recorded
@@ -40,10 +44,47 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   await panel.locator('[data-claim="pit.one"]').getByRole('button', { name: 'only load' }).first().click();
   await until(page, 'lab.state.lr === 0.0001 && lab.status === "ready"');
   await page.evaluate('lab.set({ steps: 3 }), lab.train()');
-  await panel.locator('[data-claim="pit.one"]').getByText('held-out').first().waitFor();
+  const one = panel.locator('[data-claim="pit.one"]');
+  await one.getByText('held-out').first().waitFor();
+  assert.equal(await one.locator('.came').count(), 1, 'a run at another rate is not the second experiment');
+  assert.equal(await panel.locator('[data-claim="start"] .came').count(), 0);
+  assert.match(await one.innerText(), /run \d+: 3 steps .* decides nothing/s, 'shorter than the preset');
+  assert.equal(await one.locator('.here').count(), 0);
   await panel.locator('[data-claim="overfit"]').getByRole('button', { name: 'Run it' }).first().click();
   await until(page, 'lab.run?.options.rank === 64 && lab.run.losses.length > 0');
   assert.equal(await page.evaluate('lab.run.task'), 'mood');
   await page.evaluate('lab.stop()');
+  assertClean();
+});
+
+test('runs of this tab stand beside the book and decide, however they were started', { timeout: 240_000 }, async () => {
+  const { page, panel, assertClean } = await site.open({ task: 'mood' });
+  await panel.getByText('50,331,648').first().waitFor();
+  assert.equal(await panel.locator('.here').count(), 0, 'nothing was run');
+  await page.evaluate('lab.ready()');
+  const shapes = panel.getByRole('region', { name: 'The same recipes on other models' });
+  await shapes.getByText('the model loaded here').waitFor();
+  const recipes = await shapes.getByRole('row', { name: /LoRA/ }).innerText();
+  for (const number of ['8,960', '4,194,304', '3,407,872', '6,553,600', '16,384,000']) assert.match(recipes, new RegExp(number));
+
+  // The first from the claim, the second from a row of a table, the third by hand, as in the rest of the page.
+  const done = (/** @type {number} */ n) => until(page, `lab.runs.length === ${n} && lab.run.status === "done" && lab.status === "ready"`, 180_000);
+  const claim = (/** @type {string} */ id) => panel.locator(`[data-claim="${id}"]`);
+  await claim('pit.one').getByRole('button', { name: 'Run it' }).first().click();
+  await done(1);
+  await panel.locator('#s-quick table').getByRole('button', { name: /^Run it.*Balance/ }).click();
+  await done(2);
+  const one = claim('pit.one').locator('.here');
+  await one.waitFor();
+  assert.equal(await one.getAttribute('data-outcome'), 'agrees', 'a hundredth of the rate learns less');
+  assert.match(await one.innerText(), /as the chapter says Held-out loss: \d.*Learning rate 0\.0001; \d.*measured here/s);
+  await page.evaluate('lab.set({ method: "full", options: {}, lr: 0, steps: 0 }), lab.train()');
+  await done(3);
+  const near = claim('pit.full').locator('.here');
+  await near.waitFor();
+  const [full, lora] = await page.evaluate('[2, 1].map((i) => lab.runs[i].base_loss - lab.runs[i].validations.at(-1).loss)');
+  assert.match(await near.innerText(), new RegExp(`reaches ${Math.round((100 * lora) / full)}%`), 'the share of the gain, worked out here');
+  assert.match(await panel.locator('#s-tasks tr', { hasText: 'Classification' }).innerText(), /Full.*run 3: 200 steps/s, 'the same run in the table');
+  for (const verdict of await panel.locator('.here').allInnerTexts()) assert.match(verdict, /measured here/);
   assertClean();
 });

@@ -36,6 +36,44 @@ test('answers light the tree, decide, and train what is recommended', { timeout:
   await until(page, 'lab.run?.losses.length > 2');
   assert.deepEqual(await page.evaluate('[lab.run.method, lab.run.options.num_virtual_tokens, lab.state.task]'), ['prompt', 20, 'mood']);
   await page.evaluate('lab.stop()');
+  await panel.locator('.best .came', { hasText: 'decides nothing' }).waitFor(); // what came of it, and that it was stopped
+  assertClean();
+});
+
+test('every answer loads exactly what it says, its second choice too, without a notice', { timeout: 120_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  await page.evaluate('(globalThis.notices = [], lab.addEventListener("notice", (e) => notices.push(e.detail)), lab.ready())');
+  const answer = async (/** @type {number} */ yes) => {
+    await panel.getByRole('button', { name: 'Start again' }).click();
+    for (let i = 0; i < Math.min(yes, 4); i++) await panel.getByRole('group').nth(i).getByLabel('No').check();
+    if (yes < 4) await panel.getByRole('group').nth(yes).getByLabel('Yes').check();
+    await panel.locator('.best').waitFor();
+  };
+  const QV = ['q_proj', 'v_proj'];
+  const LEAVES = /** @type {[string, Record<string, any>, string, ([string, Record<string, any>])?][]} */ ([
+    ['lora', { rank: 8, alpha: 16, target_modules: QV }, 'LoRA (can merge weights)'],
+    ['prompt', { num_virtual_tokens: 20 }, 'Prompt Tuning'],
+    ['prompt', { num_virtual_tokens: 20 }, 'Prompt Tuning or LoRA (r=4)', ['lora', { rank: 4, alpha: 8, target_modules: QV }]],
+    ['adapter', { variant: 'houlsby', bottleneck_size: 64 }, 'Adapters (easy to swap/combine)', ['lora', { rank: 8, alpha: 16, target_modules: QV }]],
+    ['lora', { rank: 8, alpha: 16, target_modules: QV }, 'LoRA (r=8, α=16)'],
+  ]);
+  for (const [yes, [method, options, quote, other]] of LEAVES.entries()) {
+    await answer(yes);
+    await panel.locator('.best', { hasText: `“${quote}”` }).waitFor();
+    for (const [i, wish] of [[method, options], other].entries()) {
+      if (!wish) continue;
+      await page.evaluate('lab.set({ method: "ia3", steps: 7, lr: 0.5, batch_size: 9 })');
+      await panel.locator('.best').getByRole('button', { name: 'only load' }).nth(i).click();
+      await until(page, `lab.state.method === ${JSON.stringify(wish[0])} && lab.status === "ready"`);
+      assert.deepEqual(
+        await page.evaluate('[lab.state.options, lab.state.steps, lab.state.lr, lab.state.batch_size]'), [wish[1], 0, 0, 0], quote,
+      );
+      await until(page, `lab.description?.modules[0]?.method === ${JSON.stringify(wish[0])}`);
+    }
+  }
+  for (const button of await panel.locator('details table').first().getByRole('button', { name: 'only load' }).all()) await button.click();
+  await until(page, 'lab.state.task === "turtle" && lab.state.options.rank === 16 && lab.status === "ready"');
+  assert.deepEqual(await page.evaluate('notices'), []);
   assertClean();
 });
 

@@ -4,18 +4,30 @@
  */
 
 /**
- * holds; holds under an assumption; our measurement or the record says otherwise; run it and see
- * @typedef {'holds' | 'assumes' | 'differs' | 'see'} Verdict
+ * holds; holds under an assumption; our measurement or the record says otherwise; run it and see; nothing here can show it
+ * @typedef {'holds' | 'assumes' | 'differs' | 'see' | 'untested'} Verdict
  */
 /**
- * @typedef {{id: string, section: string, verdict: Verdict, runs?: Record<string, any>[], panel?: string}} Claim
- *   runs: for load(); panel: where it is measured
+ * @typedef {import('../lib/evidence.js').Wish} Wish
+ * @typedef {{id: string, section: string, verdict: Verdict, runs?: Wish[], panel?: string, judge?: string, pairs?: number[][]}} Claim
+ *   runs: for load(); panel: where it is measured; judge: how the runs of this tab decide (lib/evidence.js), two by two (pairs: which
+ *   of them, else the first two)
  */
 
 const QV = ['q_proj', 'v_proj'];
-const lora = (/** @type {Record<string, any>} */ options, /** @type {Record<string, any>} */ more = {}) => ({
+const ATTENTION = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
+/** @param {Record<string, any>} options @param {Partial<Wish>} [more] @returns {Wish} */
+const lora = (options, more = {}) => ({
     method: 'lora', options: { rank: 8, alpha: 16, target_modules: QV, ...options }, ...more,
 });
+/** @type {Wish} */
+const PROMPT = { method: 'prompt', options: { num_virtual_tokens: 20 } };
+/** @type {Wish} */
+const ADAPTER = { method: 'adapter', options: { variant: 'houlsby', bottleneck_size: 64 } };
+/** Many steps on few examples at a high rate. */
+const BY_HEART = { task: 'mood', steps: 160, lr: 0.01, batch_size: 16 };
+/** @type {Wish} */
+const FULL = { method: 'full', options: {} };
 
 /**
  * In the chapter's order. Texts: chapter.claim.ID (the book), chapter.ours.ID (what we find, and how).
@@ -23,8 +35,8 @@ const lora = (/** @type {Record<string, any>} */ options, /** @type {Record<stri
  */
 export const CLAIMS = Object.freeze(/** @type {Claim[]} */ ([
     { id: 'quick', section: 'quick', verdict: 'see', panel: 'choose' },
-    { id: 'experiments', section: 'quick', verdict: 'differs',
-        runs: [{ method: 'prompt', options: { num_virtual_tokens: 20 } }, lora({})] },
+    { id: 'experiments', section: 'quick', verdict: 'differs', runs: [PROMPT, lora({})], judge: 'faster' },
+    { id: 'factors', section: 'tree', verdict: 'assumes', panel: 'data' },
     { id: 'tree', section: 'tree', verdict: 'see', panel: 'choose' },
     { id: 'params', section: 'params', verdict: 'assumes', panel: 'calculator' },
     { id: 'adapters50', section: 'params', verdict: 'assumes', panel: 'calculator' },
@@ -32,27 +44,39 @@ export const CLAIMS = Object.freeze(/** @type {Claim[]} */ ([
     { id: 'ninety', section: 'quality', verdict: 'differs', panel: 'compare' },
     { id: 'merged', section: 'overhead', verdict: 'holds', runs: [lora({})], panel: 'merge' },
     { id: 'distil', section: 'overhead', verdict: 'holds', panel: 'merge' },
+    { id: 'ffn', section: 'tasks', verdict: 'see', judge: 'better',
+        runs: [lora({ target_modules: ATTENTION }, { task: 'turtle' }), lora({ target_modules: 'all-linear' }, { task: 'turtle' })] },
+    { id: 'untested', section: 'tasks', verdict: 'untested' },
     { id: 'joint', section: 'combine', verdict: 'holds', panel: 'combine' },
     { id: 'several', section: 'combine', verdict: 'assumes', panel: 'mix' },
     { id: 'larger', section: 'scaling', verdict: 'assumes', panel: 'calculator' },
     { id: 'fullmemory', section: 'scaling', verdict: 'differs', panel: 'calculator' },
-    { id: 'start', section: 'practice', verdict: 'holds', runs: [lora({})] },
-    { id: 'underfit', section: 'practice', verdict: 'see',
+    { id: 'start', section: 'practice', verdict: 'assumes', runs: [lora({}), lora({ target_modules: 'all-linear' })], judge: 'enough' },
+    { id: 'underfit', section: 'practice', verdict: 'see', judge: 'better',
         runs: [
             lora({ rank: 1, alpha: 2, target_modules: ['q_proj'] }),
             lora({ rank: 16, alpha: 32, target_modules: 'all-linear' }),
         ] },
-    { id: 'overfit', section: 'practice', verdict: 'see',
+    { id: 'overfit', section: 'practice', verdict: 'see', judge: 'gap', pairs: [[0, 1], [0, 2], [0, 3]],
         runs: [
-            lora({ rank: 64, alpha: 128, target_modules: 'all-linear' }, { task: 'mood', steps: 160, lr: 0.01, batch_size: 16 }),
-            lora({ rank: 4, alpha: 8 }, { task: 'mood', steps: 80, lr: 0.01, batch_size: 16 }),
+            lora({ rank: 64, alpha: 128, target_modules: 'all-linear' }, BY_HEART),
+            lora({ rank: 4, alpha: 8, target_modules: 'all-linear' }, BY_HEART),
+            lora({ rank: 64, alpha: 128, target_modules: 'all-linear', dropout: 0.1 }, BY_HEART),
+            lora({ rank: 64, alpha: 128, target_modules: 'all-linear' }, { ...BY_HEART, steps: 40 }),
         ] },
-    { id: 'pit.full', section: 'pitfalls', verdict: 'see', runs: [{ method: 'full', options: {} }, lora({})] },
-    { id: 'pit.rank', section: 'pitfalls', verdict: 'assumes', runs: [lora({ rank: 64, alpha: 128 }), lora({})] },
-    { id: 'pit.targets', section: 'pitfalls', verdict: 'differs',
+    { id: 'production', section: 'practice', verdict: 'holds', runs: [lora({})], panel: 'merge' },
+    { id: 'research', section: 'practice', verdict: 'assumes', runs: [PROMPT, lora({}), ADAPTER], judge: 'faster' },
+    { id: 'pit.full', section: 'pitfalls', verdict: 'assumes', judge: 'near', pairs: [[0, 1], [0, 2]],
+        runs: [FULL, lora({}), lora({ target_modules: 'all-linear' })] },
+    { id: 'pit.rank', section: 'pitfalls', verdict: 'assumes', judge: 'enough', pairs: [[0, 1], [2, 3]],
+        runs: [
+            lora({}), lora({ rank: 64, alpha: 128 }),
+            lora({ target_modules: 'all-linear' }), lora({ rank: 64, alpha: 128, target_modules: 'all-linear' }),
+        ] },
+    { id: 'pit.targets', section: 'pitfalls', verdict: 'assumes', judge: 'better', pairs: [[0, 1], [1, 2]],
         runs: [lora({ target_modules: ['k_proj'] }), lora({}), lora({ target_modules: 'all-linear' })] },
     { id: 'pit.inference', section: 'pitfalls', verdict: 'holds', panel: 'merge' },
-    { id: 'pit.one', section: 'pitfalls', verdict: 'holds', runs: [lora({}, { lr: 0.0001 }), lora({})] },
+    { id: 'pit.one', section: 'pitfalls', verdict: 'holds', runs: [lora({}, { lr: 0.0001 }), lora({})], judge: 'better' },
     { id: 'summary', section: 'summary', verdict: 'see', panel: 'choose' },
 ]));
 
@@ -61,8 +85,37 @@ export const SECTIONS = Object.freeze([
 ]);
 
 /**
+ * What is to be tried for each row of the chapter's tables of advice, in the order of the engine's guide; the pitfalls are claims
+ * of their own.
+ * @type {Record<string, {runs: Wish[], panel?: string}[]>}
+ */
+export const TRY = Object.freeze({
+    quick: [
+        { runs: [PROMPT] },
+        { runs: [lora({})] },
+        { runs: [ADAPTER, lora({ rank: 32, alpha: 64 })] },
+        { runs: [lora({})], panel: 'merge' },
+        { runs: [PROMPT] },
+        { runs: [lora({})], panel: 'merge' },
+    ],
+    summary: [
+        { runs: [PROMPT] },
+        { runs: [lora({})] },
+        { runs: [lora({ rank: 16, alpha: 32 }), ADAPTER] },
+        { runs: [lora({})], panel: 'merge' },
+        { runs: [ADAPTER, lora({})], panel: 'mix' },
+    ],
+});
+
+/** A method that the chapter does not name for a kind of task, to compare with what it does. @type {Record<string, Wish[]>} */
+export const UNNAMED = Object.freeze({
+    classification: [FULL], instruction: [PROMPT, FULL], domain: [PROMPT, FULL], style: [PROMPT, FULL], code: [PROMPT, FULL],
+});
+
+/**
  * PEFT's method comparison on MetaMathQA: Llama-3.2-3B, 5,000 steps, AdamW with cosine, one seed each. Parameters, accuracy on
- * GSM8K in percent, rise of the loss on wiki text ("forgetting"), peak GiB, MB of the file. Read from the results in the repository
+ * GSM8K in percent, rise of the loss on wiki text ("forgetting"), peak GiB, MB of the file. Of the many methods there those that this
+ * page has; read from the results in the repository
  * huggingface/peft, folder method_comparison/MetaMathQA.
  */
 export const BENCHMARK = Object.freeze({
@@ -76,11 +129,13 @@ export const BENCHMARK = Object.freeze({
         ['lora', 'DoRA r 32', 9_289_728, 46.9, 0.051, 22.8, 37.2],
         ['ia3', 'lr 5e-3, all attention', 630_784, 45.5, 0.31, 24.3, 2.5],
         ['ia3', 'lr 1e-3', 286_720, 39.8, 0.05, 21.6, 1.2],
+        ['ia3', 'lr 1e-4', 286_720, 31.1, 0.02, 21.6, 1.2],
         ['prefix', '50 rows, text init', 2_867_200, 41.6, 0.198, 19.2, 11.5],
         ['prefix', '200 rows, zero init', 11_468_800, 35.8, 0.396, 20.4, 45.9],
         ['prefix', '200 rows, random init', 11_468_800, 18.6, 1.785, 20.4, 45.9],
         ['prompt', '200 rows, vocabulary init', 614_400, 34.3, 0.145, 22.7, 2.5],
         ['prompt', '200 rows, random init', 614_400, 23.4, 0.41, 22.7, 2.5],
+        ['prompt', '200 rows, random init, lr 1e-4', 614_400, 5.7, 0.74, 22.7, 2.5],
         ['norms', '', 175_104, 0.0, 0.009, 19.7, 0.36],
     ]),
 });

@@ -1,6 +1,6 @@
 /**
- * <peft-chapter-quality>: quality against parameters: the chapter's drawing, PEFT's own benchmark and our recorded sweep, on one
- * scale (full fine-tuning = 100).
+ * <peft-chapter-quality>: quality against parameters: the chapter's drawing, PEFT's own benchmark, our recorded sweep and the runs
+ * of this tab, on one scale (full fine-tuning = 100: PEFT's by accuracy, ours by how far the held-out loss fell).
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
@@ -8,22 +8,42 @@ import { BENCHMARK } from './chapter-data.js';
 import { methodColor, methodSymbol } from './look.js';
 import { book, methodName } from './recommend.js';
 import { itemsOf } from '../lib/aside.js';
-import { bookWords } from '../lib/engine-words.js';
+import { bookWords, metricWords } from '../lib/engine-words.js';
 import { count, fixed, percent, splitWords } from '../lib/format.js';
 import { number } from '../lib/i18n.js';
 import { CHAPTER_SKETCH } from '../lib/sweep.js';
 
-/** @typedef {{method: string, label: string, percent: number, quality: number, kind: 'chapter' | 'recorded'}} Point */
+/**
+ * @typedef {{method: string, label: string, percent: number, quality: number, kind: 'chapter' | 'recorded' | 'measured',
+ *   from: 'drawing' | 'benchmark' | 'sweep' | 'yours'}} Point
+ */
 
 /** PEFT's points relative to its full fine-tuning. @returns {Point[]} */
 const benchmark = () => BENCHMARK.rows.map(([method, label, parameters, accuracy]) => ({
     method, label, percent: (100 * parameters) / BENCHMARK.total, quality: (100 * accuracy) / BENCHMARK.full, kind: 'recorded',
+    from: 'benchmark',
 }));
+
+/**
+ * Held-out losses as shares of what full fine-tuning gains over the model alone.
+ * @param {{method: string, trainable: number, loss: number}[]} list @param {number} base @param {number} total
+ * @param {'sweep' | 'yours'} from @returns {Point[]} none without a full fine-tuning that learned
+ */
+function gains(list, base, total, from) {
+    const full = list.findLast((each) => each.method === 'full');
+    if (!full || !(full.loss < base)) return [];
+    return list.map(({ method, trainable, loss }) => ({
+        method, label: '', percent: (100 * trainable) / total, quality: (100 * (base - loss)) / (base - full.loss),
+        kind: from === 'sweep' ? 'recorded' : 'measured', from,
+    }));
+}
 
 /** @param {Point[]} points @returns {(Plot: any, size: {width: number, height: number}) => Element} */
 const plot = (points) => (Plot, { width, height }) => {
     const book = points.filter((p) => p.kind === 'chapter');
-    const record = points.filter((p) => p.kind === 'recorded');
+    const of = (/** @type {string} */ from) => points.filter((p) => p.from === from);
+    const top = Math.max(115, ...points.map((p) => p.quality + 5));
+    const least = Math.min(0, ...points.map((p) => p.quality - 5));
     const dots = (/** @type {Point[]} */ list, /** @type {any} */ looks) => [...new Set(list.map((p) => p.method))].map(
         (method) => Plot.dot(list.filter((p) => p.method === method), {
             x: 'percent', y: 'quality', symbol: methodSymbol(method), r: 6, ...looks(method),
@@ -35,11 +55,14 @@ const plot = (points) => (Plot, { width, height }) => {
             type: 'log', label: t('chapter.axis.x'), grid: true, ticks: Math.min(6, width / 80),
             tickFormat: (/** @type {number} */ v) => number(v / 100, { style: 'percent', maximumSignificantDigits: 1 }),
         },
-        y: { label: t('chapter.axis.y'), grid: true, domain: [0, 115] },
+        y: { label: t('chapter.axis.y'), grid: true, domain: [least, top] },
         marks: [
             Plot.line(book, { x: 'percent', y: 'quality', stroke: 'var(--muted)', strokeDasharray: '3 4' }),
             ...dots(book, (/** @type {string} */ method) => ({ stroke: methodColor(method), strokeWidth: 2, fill: 'var(--surface)' })),
-            ...dots(record, (/** @type {string} */ method) => ({ fill: methodColor(method), stroke: 'var(--surface)' })),
+            ...dots(of('benchmark'), (/** @type {string} */ method) => ({ fill: methodColor(method), stroke: 'var(--surface)' })),
+            ...['sweep', 'yours'].map((from) => dots(of(from), (/** @type {string} */ method) => ({
+                fill: methodColor(method), stroke: 'var(--text)', strokeWidth: from === 'sweep' ? 1.5 : 3,
+            }))).flat(),
             Plot.text(book, {
                 x: 'percent', y: 'quality', text: (/** @type {Point} */ p) => t(`method.${p.method}`),
                 dy: -13, fill: 'var(--muted)', fontStyle: 'italic',
@@ -71,11 +94,11 @@ class PeftChapterQuality extends LabElement {
         return html`<br><span class="small">(${items ? splitWords(split, items) : t(`split.${split}`)})</span>`;
     }
 
-    #ours() {
+    /** Our recorded sweep, by method over its seeds. */
+    get swept() {
         const { sweep } = this;
-        if (!sweep) return nothing;
-        const methods = [...new Set(/** @type {any[]} */ (sweep.runs).map((run) => run.method))];
-        const rows = methods.map((method) => {
+        const methods = [...new Set(/** @type {any[]} */ (sweep?.runs ?? []).map((run) => run.method))];
+        return methods.map((method) => {
             const runs = sweep.runs.filter((/** @type {any} */ run) => run.method === method && run.status === 'done');
             const mean = (/** @type {string} */ key) =>
                 runs.reduce((/** @type {number} */ sum, /** @type {any} */ run) => sum + run[key], 0) / runs.length;
@@ -85,18 +108,44 @@ class PeftChapterQuality extends LabElement {
                 score: mean('score'), seeds: runs.length,
             };
         });
-        const title = t('chapter.ours.sweep', { model: sweep.model });
+    }
+
+    /** Finished runs of this tab on the loaded task and model. */
+    get yours() {
+        const { runs, state } = this.lab;
+        return runs.filter((run) => run.task === state.task && run.model === state.model && run.status === 'done' && run.validations.length > 0);
+    }
+
+    /** @returns {Point[]} */
+    get gained() {
+        const { sweep, swept, yours } = this;
+        const own = yours.map((run) => ({ method: run.method, trainable: run.trainable, loss: run.validations.at(-1)?.loss ?? NaN }));
+        return [
+            ...(sweep ? gains(swept, sweep.base.loss, sweep.total, 'sweep') : []),
+            ...gains(own, yours.at(-1)?.base_loss ?? NaN, yours.at(-1)?.total ?? NaN, 'yours'),
+        ];
+    }
+
+    #ours() {
+        const { sweep, swept: rows } = this;
+        if (!sweep) return nothing;
+        const gain = new Map(gains(rows, sweep.base.loss, sweep.total, 'sweep').map((p) => [p.method, p.quality]));
+        const drawn = new Map(CHAPTER_SKETCH.map((p) => [p.method, p.quality]));
+        const share = (/** @type {number | undefined} */ value) => (value === undefined ? '–' : percent(value));
+        const title = t('chapter.ours.sweep', { model: sweep.model, task: t(`task.${sweep.task}`) });
         const items = sweep.items ?? itemsOf(this.lab, sweep.task, sweep.split);
         return html`<h4>${title}</h4><div class="scroll" tabindex="0" role="region" aria-label=${title}><table>
             <thead><tr>
                 <th scope="col">${t('calc.col.method')}</th><th scope="col" class="num">${t('runs.trained')}</th>
                 <th scope="col" class="num">${t('runs.loss')}${this.#on(sweep.split, items)}</th>
                 <th scope="col" class="num">${t('chapter.col.seeds')}</th>
-                <th scope="col" class="num">${t('chapter.col.score', { name: sweep.metric })}</th></tr></thead>
+                <th scope="col" class="num">${t('chapter.col.gain')}</th><th scope="col" class="num">${t('chapter.col.drawn')}</th>
+                <th scope="col" class="num">${t('chapter.col.score', { name: metricWords(sweep.metric) })}</th></tr></thead>
             <tbody>${rows.map((row) => html`<tr>
                 <th scope="row">${methodName(row.method)}</th><td class="num">${count(row.trainable)}</td>
                 <td class="num">${this.value(fixed(row.loss), 'recorded')}</td>
                 <td class="num">${fixed(row.low)} – ${fixed(row.high)}</td>
+                <td class="num">${share(gain.get(row.method))}</td><td class="num">${share(drawn.get(row.method))}</td>
                 <td class="num">${percent(100 * row.score)}</td></tr>`)}</tbody></table></div>
             <p class="small muted">${t('chapter.sweep.how', {
                 command: sweep.command, base: fixed(sweep.base.loss), seeds: rows[0].seeds,
@@ -118,15 +167,16 @@ class PeftChapterQuality extends LabElement {
     }
 
     render() {
-        const sketch = /** @type {Point[]} */ (CHAPTER_SKETCH.map((p) => ({ ...p, label: '', kind: 'chapter' })));
-        const points = [...sketch, ...benchmark()];
+        const sketch = /** @type {Point[]} */ (CHAPTER_SKETCH.map((p) => ({ ...p, label: '', kind: 'chapter', from: 'drawing' })));
+        const points = [...sketch, ...benchmark(), ...this.gained];
         const name = (/** @type {Point} */ p) => `${t(`method.${p.method}`)} ${bookWords(p.label).text}`.trim();
         return html`<peft-chart .label=${t('chapter.quality.title')} .height=${300} .summary=${t('chapter.quality.summary')}
             .plot=${plot(points)}
                 .table=${{
                     columns: [t('calc.col.method'), t('chapter.axis.x'), t('chapter.axis.y'), t('chapter.col.from')],
-                    rows: points.map((p) => [name(p), p.percent, p.quality, t(`badge.${p.kind}`)]),
+                    rows: points.map((p) => [name(p), p.percent, p.quality, `${t(`chapter.from.${p.from}`)} (${t(`badge.${p.kind}`)})`]),
                 }}></peft-chart>
+            <p class="small muted">${t('chapter.quality.scale')}</p>
             <details><summary>${t('chapter.benchmark')}</summary>
                 <div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.benchmark')}><table>
                 <thead><tr>

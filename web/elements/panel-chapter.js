@@ -3,24 +3,24 @@
  * button that runs it.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
-import { chapterNumbers, memoryTable, methodsTable } from './calculator-chapter.js';
+import { chapterNumbers, memoryTable, methodsTable, shapesTable } from './calculator-chapter.js';
 import { table } from './calculator-engine.js';
-import { CHAPTER_CODE, CLAIMS, JOINT_JS, JOINT_PYTHON, SECTIONS } from './chapter-data.js';
+import { CHAPTER_CODE, CLAIMS, JOINT_JS, JOINT_PYTHON, SECTIONS, UNNAMED } from './chapter-data.js';
 import './chapter-base.js';
 import './chapter-quality.js';
+import { adviceTable, experiment, rankingHere, verdictHere, verdictNote } from './chapter-runs.js';
 import { drawTree } from './choose-tree.js';
 import { codeBlock } from './clipboard.js';
 import './merge-overhead.js';
-import { book, loadButtons, methodName, settingsText } from './recommend.js';
-import { itemsOf } from '../lib/aside.js';
+import { book, methodName, optionsOf } from './recommend.js';
 import { bookWords } from '../lib/engine-words.js';
-import { count, fixed, optionValue, splitWords } from '../lib/format.js';
+import { count, fixed, significant } from '../lib/format.js';
+import { number } from '../lib/i18n.js';
 
-const MARKS = Object.freeze({ holds: '✓', assumes: '≈', differs: '≠', see: '▷' });
-const PANELS_HERE = ['choose', 'calculator', 'compare', 'merge', 'combine', 'mix'];
+const MARKS = Object.freeze({ holds: '✓', assumes: '≈', differs: '≠', see: '▷', untested: '–' });
 
 class PeftPanelChapter extends LabElement {
-    static watch = ['status', 'state', 'runs', 'run'];
+    static watch = ['status', 'state', 'runs', 'run', 'merge', 'ready'];
     static properties = { guide: { state: true }, numbers: { state: true }, problem: { state: true }, copied: { state: true } };
     static styles = [LabElement.styles, css`
         section { border-block-start: 1px solid var(--line); padding-block: 12px; scroll-margin-top: 12px; }
@@ -35,6 +35,7 @@ class PeftPanelChapter extends LabElement {
         }
         .holds { border-color: var(--good); color: var(--good); }
         .differs { border-color: var(--bad); color: var(--bad); }
+        .came { flex-basis: 100%; } p.here { margin: 0; }
         nav { display: flex; flex-wrap: wrap; gap: 4px 12px; font-size: .9rem; }
         .tree { width: 100%; max-width: 420px; height: auto; font-size: 12.5px; }
         .tree rect { fill: var(--raised); stroke: var(--line-strong); }
@@ -60,89 +61,78 @@ class PeftPanelChapter extends LabElement {
 
     connectedCallback() {
         super.connectedCallback();
+        this.#ask();
+    }
+
+    #ask() {
         Promise.all([table(this.lab, 'guide'), chapterNumbers(this.lab)]).then(
             ([guide, numbers]) => Object.assign(this, { guide, numbers }),
             (error) => { this.problem = [error.message, error.hint].filter(Boolean).join(' '); },
         );
     }
 
+    /** The chapter's recipes are counted for the loaded model, too. @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        if (type === 'ready') this.#ask();
+        super.onLab(type, detail);
+    }
+
     /** @param {import('./chapter-data.js').Claim} claim */
-    #claim({ id, verdict, runs = [], panel }) {
+    #claim({ id, verdict, runs = [], panel, judge, pairs = [[0, 1]] }) {
         return html`<div class="claim" data-claim=${id}>
             <div><p>${t(`chapter.claim.${id}`)}</p><p class="small">${this.value('', 'chapter')}</p></div>
             <div class="stack">
                 <p><span class="verdict ${verdict}">${MARKS[verdict]} ${t(`chapter.verdict.${verdict}`)}</span>
                 ${t(`chapter.ours.${id}`)}</p>
-            ${runs.map((run) => this.#experiment(run))}
-            ${panel && PANELS_HERE.includes(panel)
+            ${runs.map((run) => experiment(this, run))}
+            ${judge ? pairs.map((pair) => verdictHere(this, judge, pair.map((i) => runs[i]))) : nothing}
+            ${panel === 'merge' && id !== 'distil' ? this.#merged() : nothing}
+            ${panel
                 ? html`<div><button type="button" @click=${() => this.lab.set({ panel })}>${t(`panel.${panel}`)}<span
                     class="sr">: ${t(`chapter.claim.${id}`).slice(0, 60)}</span></button></div>`
                 : nothing}</div></div>`;
     }
 
-    /** A claim's run: its settings, the buttons that load it, and what came of it here. @param {any} run */
-    #experiment(run) {
-        const settings = Object.keys(run.options).length ? `, ${settingsText(run.options)}` : '';
-        const rate = run.lr ? `, ${t('settings.lr')} ${optionValue(run.lr)}` : '';
-        return html`<div class="row small"><span>${methodName(run.method)}${settings}${rate}</span>
-            ${loadButtons(this, run, { about: settingsText(run.options) || t(`method.${run.method}`) })}${this.#measured(run)}</div>`;
-    }
-
-    /** The last run of this tab with these very settings. @param {any} wish */
-    #measured({ method, options = {}, task, lr }) {
-        const set = (/** @type {[string, any]} */ [key, value], /** @type {any} */ used) =>
-            JSON.stringify(used[key]) === JSON.stringify(value) || (value === 'all-linear' && used[key]?.length === 7);
-        const same = (/** @type {any} */ run) => run.method === method && (!task || run.task === task) && (!lr || run.train.lr === lr)
-            && Object.entries(options).every((option) => set(option, run.options));
-        const run = this.lab.runs.findLast((r) => r.validations.length > 0 && r.status !== 'running' && same(r));
-        if (!run) return nothing;
+    /** What merging gave in this tab. */
+    #merged() {
+        const { merged } = this.lab;
+        if (!merged) return nothing;
         const values = {
-            training: fixed(run.losses.at(-1)?.loss ?? NaN), held: fixed(run.validations.at(-1)?.loss ?? NaN),
-            base: run.base_loss === null ? '–' : fixed(run.base_loss),
-            split: splitWords('validation', itemsOf(this.lab, run.task, 'validation')),
+            difference: significant(merged.max_logit_difference), largest: significant(merged.max_logit),
+            before: fixed(merged.before.median, 3), after: fixed(merged.after.median, 3),
         };
-        return html`<span>${t('chapter.measured', values)} ${this.value('', 'measured')}</span>`;
+        return html`<p class="small here">${t('chapter.merged.here', values)} ${this.value('', 'measured')}</p>`;
     }
 
     #tasks() {
         const cell = (/** @type {any} */ row, /** @type {any} */ rec) => {
-            const options = Object.fromEntries(Object.entries(rec.options).filter(([key]) => rec.settings.includes(`${key}=`)));
-            const wish = { method: rec.method, options, task: row.task };
+            const wish = { method: rec.method, options: optionsOf(rec.settings), task: row.task };
             const about = `${bookWords(row.heading).text}, ${bookWords(rec.label).text}`;
-            return html`<div class="stack"><span>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)}</span>
-                ${loadButtons(this, wish, { about })}${this.#measured(wish)}</div>`;
+            return experiment(this, wish, about);
         };
+        const named = (/** @type {any} */ row) => [row, row.other].filter(Boolean).map((rec) => rec.method);
         return html`<p>${t('chapter.tasks.about')}</p>
             <div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.tasks')}><table>
             <thead><tr>
                 <th scope="col">${t('choose.col.task')}</th><th scope="col">${t('choose.col.best')}</th>
-                <th scope="col">${t('chapter.col.first')}</th><th scope="col">${t('chapter.col.second')}</th></tr></thead>
+                ${['first', 'second', 'unnamed'].map((key) => html`<th scope="col">${t(`chapter.col.${key}`)}</th>`)}</tr></thead>
             <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr>
                 <th scope="row">${book(row.heading)}<br><span class="small">${t(`task.${row.task}`)}</span></th>
                 <td>${book(row.best)} ${this.value('', 'chapter')}
-                    <ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul></td>
-                <td>${cell(row, row)}</td><td>${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div>`;
-    }
-
-    /** @param {string} name @param {any[]} rows */
-    #rows(name, rows) {
-        return html`<div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
-            <thead><tr>
-                <th scope="col">${t(`choose.${name}.when`)}</th>
-                ${rows[0].why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}
-                <th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr>
-                <td>${book(row.when)}</td>
-                ${row.why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div>`;
+                    <ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul>
+                    ${rankingHere(this, row.task, named(row))}</td>
+                <td>${cell(row, row)}</td><td>${row.other ? cell(row, row.other) : nothing}</td>
+                <td class="stack">${(UNNAMED[row.key] ?? []).map((wish) => experiment(this, { ...wish, task: row.task }))}</td>
+                </tr>`)}</tbody></table></div>`;
     }
 
     /** What a section shows above its claims. @param {string} name */
     #head(name) {
         const { guide, numbers } = this;
         if (!guide || !numbers) return nothing;
-        if (name === 'quick') return this.#rows('quick', guide.quick_reference);
+        if (name === 'quick') return html`${adviceTable(this, 'quick', guide.quick_reference)}${verdictNote()}`;
         if (name === 'tree') return drawTree(guide.tree, {}, (key) => t(`choose.q.${key}`));
-        if (name === 'params') return methodsTable(this, numbers);
+        if (name === 'params') return html`${methodsTable(this, numbers)}${shapesTable(this, numbers)}`;
         if (name === 'quality') return html`<peft-chapter-quality .lab=${this.lab}></peft-chapter-quality>`;
         if (name === 'overhead') return html`${this.#overhead()}<peft-merge-overhead .lab=${this.lab}></peft-merge-overhead>`;
         if (name === 'tasks') return this.#tasks();
@@ -152,13 +142,14 @@ class PeftPanelChapter extends LabElement {
                 <details><summary>${t('chapter.code.js')}</summary>${codeBlock(this, 'joint.mjs', JOINT_JS)}</details>`;
         }
         if (name === 'scaling') return html`${memoryTable(this, numbers)}<peft-chapter-base .lab=${this.lab}></peft-chapter-base>`;
-        if (name === 'pitfalls') return this.#rows('pitfalls', guide.pitfalls);
-        return name === 'summary' ? this.#rows('summary', guide.summary) : nothing;
+        if (name === 'pitfalls') return adviceTable(this, 'pitfalls', guide.pitfalls);
+        return name === 'summary' ? adviceTable(this, 'summary', guide.summary) : nothing;
     }
 
     /** The chapter's overhead table beside the arithmetic on a 7B model. */
     #overhead() {
         const of = (/** @type {string} */ method) => this.numbers?.methods.find((row) => row.method === method)?.counted;
+        const share = (/** @type {number} */ value) => number(value / 100, { style: 'percent', maximumFractionDigits: 3 });
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.overhead')}><table>
             <thead><tr>
                 <th scope="col">${t('calc.col.method')}</th><th scope="col">${t('chapter.col.extra')}</th>
@@ -169,8 +160,10 @@ class PeftPanelChapter extends LabElement {
                 <td>${t(`chapter.canmerge.${method}`)}</td>
                 <td>${method === 'prompt' || method === 'prefix'
                     ? t('chapter.overhead.tokens', { n: method === 'prompt' ? 20 : 10 })
-                    : html`${this.value(`+${fixed(of(method).flops_per_token.extra_percent, 3)} %`, 'calculated')}`}
-                    ${method === 'lora' ? html`<br><span class="small">${t('chapter.overhead.unmerged')}</span>` : nothing}</td></tr>`)}
+                    : html`${this.value(`+${share(of(method).flops_per_token.extra_percent)}`, 'calculated')}`}
+                    ${['lora', 'adapter'].includes(method)
+                        ? html`<br><span class="small">${t(method === 'lora' ? 'chapter.overhead.unmerged' : 'chapter.overhead.three')}</span>`
+                        : nothing}</td></tr>`)}
             </tbody></table></div>`;
     }
 

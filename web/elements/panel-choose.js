@@ -1,8 +1,9 @@
 /** <peft-choose>: the chapter's four questions, its tree beside them, what it recommends and why, and its tables of advice. */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { table, calculator } from './calculator-engine.js';
+import { adviceTable, measured } from './chapter-runs.js';
 import { drawTree } from './choose-tree.js';
-import { book, loadButtons, methodName, settingsText } from './recommend.js';
+import { book, loadButtons, methodName, optionsOf, settingsText } from './recommend.js';
 import { bookWords } from '../lib/engine-words.js';
 import { count, percent } from '../lib/format.js';
 import { hasText } from '../lib/i18n.js';
@@ -10,7 +11,7 @@ import { hasText } from '../lib/i18n.js';
 const ANSWERS = ['yes', 'no'];
 
 class PeftPanelChoose extends LabElement {
-    static watch = ['status', 'state', 'counts'];
+    static watch = ['status', 'state', 'counts', 'runs', 'run'];
     static properties = {
         answers: { type: String }, guide: { state: true }, advice: { state: true },
         given: { state: true }, task: { state: true }, problem: { state: true },
@@ -33,7 +34,7 @@ class PeftPanelChoose extends LabElement {
         .best { border-color: var(--accent); border-width: 2px; }
         .best ul { padding-inline-start: 20px; }
         details > summary { cursor: pointer; font-weight: 600; min-height: 32px; }
-        td .row { gap: 4px 8px; } td { min-width: 9em; }
+        td .row { gap: 4px 8px; } td { min-width: 9em; } .came { flex-basis: 100%; font-size: .85rem; }
         details { container-type: inline-size; }
         /* Where three columns do not fit: one below the other, the heads for screen readers only. */
         @container (max-width: 480px) {
@@ -136,11 +137,21 @@ class PeftPanelChoose extends LabElement {
                         key === deciding ? t(`choose.reason.${key}`) : ''}`}</li>`)}</ul></div>
             ${advice.large ? html`<p>${t('choose.size', { percent: percent(advice.large.percent) })}
                 ${this.value(count(advice.large.trainable), 'calculated')}</p>` : nothing}
+            ${advice.here ? html`<p>${t('choose.size.here', { percent: percent(advice.here.percent) })}
+                ${this.value(count(advice.here.trainable), 'calculated')}</p>` : nothing}
             ${loadButtons(this, { method: advice.method, settings: advice.settings, task }, { primary: true })}
+            ${this.#came(advice, task)}
             ${advice.other ? html`<p class="row">
                 <span>${t('choose.other')} ${methodName(advice.other.method, advice.other.label)}, ${
                     settingsText(advice.other.settings)}</span>
-                ${loadButtons(this, { ...advice.other, task }, { about: bookWords(advice.other.label).text })}</p>` : nothing}</div>`;
+                ${loadButtons(this, { method: advice.other.method, settings: advice.other.settings, task },
+                    { about: bookWords(advice.other.label).text })}
+                ${this.#came(advice.other, task)}</p>` : nothing}</div>`;
+    }
+
+    /** What came of a recommendation in this tab. @param {any} rec @param {string} [task] '' or undefined: the loaded one */
+    #came(rec, task) {
+        return measured(this, { method: rec.method, options: optionsOf(rec.settings), ...(task && { task }) });
     }
 
     #tasks() {
@@ -148,7 +159,8 @@ class PeftPanelChoose extends LabElement {
         const cell = (/** @type {any} */ row, /** @type {any} */ rec) => {
             const about = `${bookWords(row.heading).text}, ${bookWords(rec.label).text}`;
             return html`<div>${methodName(rec.method, rec.label)}, ${settingsText(rec.settings)} ${
-                loadButtons(this, { ...rec, task: row.task }, { about })}</div>`;
+                loadButtons(this, { method: rec.method, settings: rec.settings, task: row.task }, { about })}
+                ${this.#came(rec, row.task)}</div>`;
         };
         return html`<details open><summary>${t('choose.tasks')}</summary>
             <div class="scroll" tabindex="0" role="region" aria-label=${t('choose.tasks')}><table>
@@ -162,17 +174,9 @@ class PeftPanelChoose extends LabElement {
                 <td class="stack">${cell(row, row)}${row.other ? cell(row, row.other) : nothing}</td></tr>`)}</tbody></table></div></details>`;
     }
 
-    /** @param {string} name @param {any[]} rows @param {boolean} [why] */
-    #advice_table(name, rows, why = false) {
-        return html`<details><summary>${t(`choose.${name}`)}</summary>
-            <div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
-            <thead><tr>
-                <th scope="col">${t(`choose.${name}.when`)}</th>
-                ${why ? html`<th scope="col">${t('choose.col.why')}</th>` : nothing}
-                <th scope="col">${t(`choose.${name}.use`)}</th></tr></thead>
-            <tbody>${rows.map((row) => html`<tr>
-                <td>${book(row.when)}</td>
-                ${why ? html`<td>${book(row.why)}</td>` : nothing}<td>${book(row.use)}</td></tr>`)}</tbody></table></div></details>`;
+    /** @param {'quick' | 'summary' | 'pitfalls'} name @param {any[]} rows */
+    #advice_table(name, rows) {
+        return html`<details><summary>${t(`choose.${name}`)}</summary>${adviceTable(this, name, rows)}</details>`;
     }
 
     render() {
@@ -191,7 +195,7 @@ class PeftPanelChoose extends LabElement {
                 <figcaption class="small muted">${t('choose.tree.source')}</figcaption></figure></div>
             <div aria-live="polite">${this.#card()}</div>
             ${this.#tasks()}${this.#advice_table('quick', this.guide.quick_reference)}
-            ${this.#advice_table('summary', this.guide.summary)}${this.#advice_table('pitfalls', this.guide.pitfalls, true)}</div>`;
+            ${this.#advice_table('summary', this.guide.summary)}${this.#advice_table('pitfalls', this.guide.pitfalls)}</div>`;
     }
 }
 define('peft-panel-choose', PeftPanelChoose);

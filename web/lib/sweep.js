@@ -172,13 +172,13 @@ export function pareto(all, better) {
 }
 
 /**
- * The chapter's drawing "Quality vs Efficiency Trade-off": heights as drawn; for the width the chapter's own table of parameters at 7B, because the
- * drawing's axis has too few marks to read them off.
+ * The chapter's drawing "Quality vs Efficiency Trade-off": heights as drawn (each name stands beside or below its dot); for the
+ * width the chapter's own table of parameters at 7B, because the drawing's axis has too few marks to read them off.
  */
 export const CHAPTER_SKETCH = Object.freeze([
     { method: 'prompt', percent: (80e3 / 7e9) * 100, quality: 85 },
     { method: 'prefix', percent: (2.6e6 / 7e9) * 100, quality: 90 },
     { method: 'lora', percent: (4e6 / 7e9) * 100, quality: 98 },
-    { method: 'adapter', percent: (50e6 / 7e9) * 100, quality: 99.3 },
+    { method: 'adapter', percent: (50e6 / 7e9) * 100, quality: 100 },
     { method: 'full', percent: 100, quality: 100 },
 ]);
