@@ -64,8 +64,11 @@ static pl_status write_advice(pl_session *s, const pl_advice *advice, const pl_c
 
 static pl_status advise(pl_session *s, const pl_json *root, int32_t id) {
     (void)id;
-    const char *answers[PL_TREE_QUESTIONS];
+    const char *answers[PL_TREE_QUESTIONS], *known[PL_TREE_QUESTIONS];
     pl_advice advice;
+    for (int32_t i = 0; i < PL_TREE_QUESTIONS; i++)
+        known[i] = PL_TREE[i].key;
+    PL_TRY(pl_json_only(root, "request", known, PL_TREE_QUESTIONS, &s->error));
     for (int32_t i = 0; i < PL_TREE_QUESTIONS; i++) {
         const pl_json *node = pl_json_get(root, PL_TREE[i].key);
         answers[i] = pl_json_is_bool(node) ? (pl_json_bool(node) ? "yes" : "no") : NULL;
@@ -227,8 +230,10 @@ static pl_status coach_parsed(pl_session *s, const pl_json *root, const pl_json 
 }
 
 static pl_status coach(pl_session *s, const pl_json *root, int32_t id) {
+    static const char *const known[] = {"history", "steps", "lr", "method", "options"};
     (void)id;
     const pl_json *history;
+    PL_TRY(pl_json_only(root, "request", known, sizeof known / sizeof known[0], &s->error));
     PL_TRY(pl_json_get_list(root, "request", "history", &history, &s->error));
     int32_t count = pl_json_size(pl_json_get(root, "history"));
     pl_coach_point *points = pl_memory_alloc(&s->memory, (size_t)count, sizeof *points);

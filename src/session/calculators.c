@@ -72,8 +72,12 @@ static calc_request *read_request(pl_session *s, const pl_json *root, pl_status 
         *status = read_shape(s, root, &r->config);
     if (*status == PL_OK && !methods && pl_json_get(root, "method"))
         *status = read_method(s, root, r);
-    for (const pl_json *item = methods; item && *status == PL_OK; item = pl_json_next(item))
-        *status = read_method(s, item, r);
+    static const char *const known[] = {"method", "options"};
+    for (const pl_json *item = methods; item && *status == PL_OK; item = pl_json_next(item)) {
+        *status = pl_json_only(item, "methods", known, sizeof known / sizeof known[0], &s->error);
+        if (*status == PL_OK)
+            *status = read_method(s, item, r);
+    }
     return r;
 }
 
@@ -207,6 +211,9 @@ static pl_status write_memory(pl_session *s, const pl_json *root, const calc_req
     return status;
 }
 
+/* What is counted, besides which memory says how; "rank" beside "options" would otherwise count another rank. */
+#define CALC_KEYS "shape", "config", "method", "options", "methods"
+
 typedef pl_status (*calc_writer)(pl_session *s, const pl_json *root, const calc_request *r);
 
 static pl_status calculate(pl_session *s, const pl_json *root, calc_writer write) {
@@ -221,12 +228,17 @@ static pl_status calculate(pl_session *s, const pl_json *root, calc_writer write
 }
 
 static pl_status count_answer(pl_session *s, const pl_json *root, int32_t id) {
+    static const char *const known[] = {CALC_KEYS, "context"};
     (void)id;
+    PL_TRY(pl_json_only(root, "request", known, sizeof known / sizeof known[0], &s->error));
     return calculate(s, root, write_count);
 }
 
 static pl_status memory_answer(pl_session *s, const pl_json *root, int32_t id) {
+    static const char *const known[] = {CALC_KEYS, "dtype",         "optimizer", "batch",
+                                        "seq",     "checkpointing", "assume"};
     (void)id;
+    PL_TRY(pl_json_only(root, "request", known, sizeof known / sizeof known[0], &s->error));
     return calculate(s, root, write_memory);
 }
 

@@ -2,6 +2,8 @@
 #include "session/internal.h"
 
 static pl_status mark(pl_session *s, const pl_json *ids, bool wanted[PL_SESSION_MODULES_MAX]) {
+    if (ids && !pl_json_is_array(ids)) /* a lone id would merge them all */
+        return pl_fail(&s->error, PL_ERR_FORMAT, "what to merge must be a list of module ids, like [1, 2]");
     bool all = !ids || pl_json_size(ids) == 0;
     for (int32_t i = 0; i < s->entry_count; i++)
         wanted[i] = s->entries[i].merged ||

@@ -18,10 +18,15 @@ void session_write_mix_types(pl_text *out) {
 }
 
 static pl_status read_mix_options(pl_session *s, const pl_json *root, pl_mix_options *o) {
-    const char *type_name = pl_json_string(pl_json_get(root, "type")),
-               *sign = pl_json_string(pl_json_get(root, "majority_sign_method"));
+    static const char *const known[] = {"type",     "name",   "modules",
+                                        "density",  "seed",   "majority_sign_method",
+                                        "svd_rank", "compat", "compat_double"};
+    const char *type_name = NULL, *sign = NULL;
     pl_mix_type type;
     int64_t rank = 0, seed = 1;
+    PL_TRY(pl_json_only(root, "request", known, sizeof known / sizeof known[0], &s->error));
+    PL_TRY(pl_json_get_word(root, "request", "type", &type_name, &s->error));
+    PL_TRY(pl_json_get_word(root, "request", "majority_sign_method", &sign, &s->error));
     PL_TRY(pl_mix_find(type_name ? type_name : "cat", &type, &s->error));
     *o = pl_mix_options_default(type);
     PL_TRY(pl_json_get_int(root, "request", "svd_rank", false, 0, 1 << 16, &rank, &s->error));
@@ -40,8 +45,12 @@ static pl_status read_mix_options(pl_session *s, const pl_json *root, pl_mix_opt
 
 static pl_status read_sources(pl_session *s, const pl_json *root, pl_module **modules, double *weights,
                               int32_t *count) {
+    static const char *const known[] = {"id", "weight"};
+    const pl_json *first;
     *count = 0;
-    for (const pl_json *item = pl_json_first(pl_json_get(root, "modules")); item; item = pl_json_next(item)) {
+    PL_TRY(pl_json_get_list(root, "request", "modules", &first, &s->error));
+    for (const pl_json *item = first; item; item = pl_json_next(item)) {
+        PL_TRY(pl_json_only(item, "modules", known, sizeof known / sizeof known[0], &s->error));
         pl_entry *entry = session_entry(s, session_json_id(pl_json_get(item, "id")));
         if (!entry)
             return s->error.status;
@@ -69,7 +78,8 @@ static pl_status mix_answer(pl_session *s, const pl_json *root, int32_t id) {
         return pl_fail(&s->error, PL_ERR_STATE, "modules are merged into the base: unmerge before mixing");
     PL_TRY(read_mix_options(s, root, &options));
     PL_TRY(read_sources(s, root, modules, weights, &count));
-    const char *wanted = pl_json_string(pl_json_get(root, "name"));
+    const char *wanted = NULL;
+    PL_TRY(pl_json_get_word(root, "request", "name", &wanted, &s->error));
     PL_TRY(session_free_name(s, wanted ? wanted : "mix", name));
     PL_TRY(pl_mix(&s->memory, s->model, modules, weights, count, &options, name, &made, &report, &s->error));
     PL_TRY(session_adopt(s, made, options.seed, true, &entry));

@@ -15,7 +15,7 @@ pl_entry *session_entry(pl_session *s, int32_t id) {
 
 int32_t session_json_id(const pl_json *node) {
     double id = pl_json_number(node);
-    return id >= 1 && id <= INT32_MAX ? (int32_t)id : 0;
+    return id >= 1 && id <= INT32_MAX && id == (double)(int32_t)id ? (int32_t)id : 0;
 }
 
 int64_t session_entry_parameters(const pl_entry *entry) { return entry->module->layout.elements; }
@@ -127,9 +127,11 @@ void session_write_entry(pl_session *s, const pl_entry *entry) {
 }
 
 static pl_status add_answer(pl_session *s, const pl_json *root, int32_t id) {
+    static const char *const known[] = {"method", "name", "seed", "trainable", "options"};
     (void)id;
     PL_TRY(session_need_model(s));
     PL_TRY(session_need_idle(s, "add a module"));
+    PL_TRY(pl_json_only(root, "request", known, sizeof known / sizeof known[0], &s->error));
     if (s->merged)
         return pl_fail(&s->error, PL_ERR_STATE,
                        "modules are merged into the base: unmerge before adding another");
@@ -195,6 +197,8 @@ int32_t pl_module_remove(pl_session *s, int32_t id) {
 static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root) {
     bool active = entry->active, trainable = entry->trainable;
     double weight = (double)entry->module->weight;
+    static const char *const known[] = {"active", "weight", "trainable"};
+    PL_TRY(pl_json_only(root, "request", known, sizeof known / sizeof known[0], &s->error));
     PL_TRY(pl_json_get_bool(root, "request", "active", false, &active, &s->error));
     PL_TRY(pl_json_get_bool(root, "request", "trainable", false, &trainable, &s->error));
     PL_TRY(pl_json_get_number(root, "request", "weight", false, -100.0, 100.0, &weight, &s->error));
