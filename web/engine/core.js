@@ -2,7 +2,7 @@
  * One C session, synchronously: a thin, typed mirror of src/session/peftlab.h. Everything above (service, workers, public API) goes through it.
  * No view of the WASM memory is kept between calls: memory growth detaches views, and writes through a stale one vanish silently.
  */
-import { PeftLabError } from './errors.js';
+import { PeftLabError, shown } from './errors.js';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -12,6 +12,46 @@ const spoken = (name) => name.replace('pl_', '').replaceAll('_', ' ');
 /** @typedef {import('./loader.js').EngineExports} EngineExports */
 /** @typedef {number | string | Uint8Array | Int32Array | null} Argument of a C function; a string becomes a C string, an array a pointer */
 /** @typedef {{shards: number[], bytes: Uint8Array}} Part shards of a training step and their bytes, one behind the other */
+
+/**
+ * What the functions take behind the session, where it comes from outside: $ a text, else a whole number. To WebAssembly
+ * both are numbers, and a number in a text's place would be an address to read at.
+ * @type {Record<string, string>}
+ */
+export const TAKES = {
+    module_remove: 'id', module_set: 'id', module_export_config: 'id', module_export_weights: 'id', module_import: '$name',
+    module_tensor: 'id $name', module_set_tensor: 'id $name', module_gradient: 'id $name', module_compile_prompt: 'id $name',
+    module_matrix: 'id layer $site $what', module_spectrum: 'id layer $site', model_export: '$dtype', model_config: '$dtype',
+    data_begin: '$split max_length', data_move: '$from $to', data_add: '$split', data_add_tokens: '$split', data_stats: '$split',
+    data_loss: '$split from to', gradients: '$split from to', train_shard: 'shard', session_fail_at: 'allocation',
+};
+
+/** @param {string} name of a C function @param {number} i @param {unknown} value its argument i, checked; null is a text left out */
+function checkArgument(name, i, value) {
+    const takes = TAKES[name.replace('pl_', '')]?.split(' ')[i];
+    if (value === undefined) throw new PeftLabError('argument', `${spoken(name)}: ${takes?.replace('$', '') ?? 'an argument'} is missing`);
+    if (!takes || value === null) return;
+    const text = takes.startsWith('$');
+    if (typeof value !== (text ? 'string' : 'number'))
+        throw new PeftLabError(
+            'argument',
+            `${spoken(name)}: ${takes.replace('$', '')} must be a ${text ? 'text' : 'whole number'}, not ${shown(value)}`,
+        );
+    if (typeof value === 'string' && value.includes('\0')) // where a C string ends
+        throw new PeftLabError('argument', `${spoken(name)}: ${takes.slice(1)} has a NUL character in it`);
+}
+
+/** @param {unknown} value @param {string} what @returns {Uint8Array} */
+function bytesOf(value, what) {
+    if (value instanceof Uint8Array) return value;
+    throw new PeftLabError('argument', `${what} must be bytes, a Uint8Array`);
+}
+
+/** @param {unknown} value @param {string} what @returns {Uint8Array} in UTF-8 */
+function textOf(value, what) {
+    if (typeof value === 'string') return encoder.encode(value);
+    throw new PeftLabError('argument', `${what} must be a text in quotes, not ${shown(value)}`);
+}
 
 export class Core {
     #x;
@@ -62,13 +102,13 @@ export class Core {
         /** @type {number[]} */
         const buffers = [];
         try {
-            const values = args.map((value) => {
+            const values = args.map((value, i) => {
+                checkArgument(name, i, value);
                 if (typeof value === 'number') {
                     if ((value | 0) === value) return value; // WebAssembly would wrap the others silently
                     throw new PeftLabError('range', `${spoken(name)}: ${value} is not a whole number of 32 bits`);
                 }
                 if (value === null) return 0;
-                if (value === undefined) throw new PeftLabError('argument', `${spoken(name)}: an argument is missing`);
                 const bytes = typeof value === 'string'
                     ? encoder.encode(`${value}\0`)
                     : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
@@ -109,7 +149,7 @@ export class Core {
      * @param {string} name @param {number[]} ids @param {unknown} request @returns {any}
      */
     ask(name, ids, request) {
-        const text = encoder.encode(JSON.stringify(request));
+        const text = jsonOf(request, spoken(name));
         return this.json(name, ...ids, text, text.length);
     }
 
@@ -121,9 +161,11 @@ export class Core {
      * @returns {{parameters: number, ignored: string[]}}
      */
     loadModel(files) {
-        this.call('pl_model_begin', files.config, files.config.length);
-        for (const shard of files.weights) this.call('pl_model_weights', shard, shard.length);
-        if (files.tokenizer) this.call('pl_model_tokenizer', files.tokenizer, files.tokenizer.length);
+        const config = bytesOf(files?.config, 'config.json');
+        if (!Array.isArray(files.weights)) throw new PeftLabError('argument', 'weights must be a list of the safetensors files');
+        this.call('pl_model_begin', config, config.length);
+        for (const shard of files.weights) this.call('pl_model_weights', bytesOf(shard, 'a weights file'), shard.length);
+        if (files.tokenizer) this.call('pl_model_tokenizer', bytesOf(files.tokenizer, 'tokenizer.json'), files.tokenizer.length);
         return this.json('pl_model_commit');
     }
 
@@ -136,7 +178,7 @@ export class Core {
 
     /** @param {string} text @param {boolean} addSpecial BOS etc. as tokenizer.json says @returns {Int32Array} */
     encode(text, addSpecial) {
-        const bytes = encoder.encode(text);
+        const bytes = textOf(text, 'what is put in tokens');
         return toInt32(this.bytes('pl_encode', bytes, bytes.length, addSpecial ? 1 : 0));
     }
 
@@ -152,8 +194,13 @@ export class Core {
 
     /** @param {Int32Array} tokens @param {object} options see pl_generate_begin */
     generateBegin(tokens, options) {
-        const text = encoder.encode(JSON.stringify(options));
+        const text = jsonOf(options, 'generate');
         this.call('pl_generate_begin', tokens, tokens.length, text, text.length);
+    }
+
+    /** @param {Uint8Array} bytes of pl_snapshot @returns {any} */
+    restore(bytes) {
+        return this.json('pl_restore', bytesOf(bytes, 'a snapshot'), bytes.length);
     }
 
     /** @returns {number} token id, or -1 at the end */
@@ -177,7 +224,7 @@ export class Core {
 
     /** @param {number} id @param {string} name @param {Float32Array} values */
     setTensor(id, name, values) {
-        if (!(values instanceof Float32Array)) throw new PeftLabError('argument', `tensor ${name} takes a Float32Array`);
+        if (!(values instanceof Float32Array)) throw new PeftLabError('argument', `a tensor takes a Float32Array, not ${shown(values)}`);
         const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
         this.call('pl_module_set_tensor', id, name, bytes, bytes.length);
     }
@@ -240,6 +287,23 @@ export class Core {
         const buffer = this.#spare && this.#spare.byteLength >= size ? this.#spare : new ArrayBuffer(size);
         this.#spare = null;
         return new Uint8Array(buffer, 0, size);
+    }
+}
+
+/**
+ * JSON has no NaN: it would arrive as null, which means the default. Only a loss may be none (the coach says so).
+ * @param {unknown} request @param {string} what @returns {Uint8Array}
+ */
+function jsonOf(request, what) {
+    const finite = (/** @type {string} */ key, /** @type {unknown} */ value) => {
+        if (typeof value !== 'number' || Number.isFinite(value) || key === 'loss' || key === 'val_loss') return value;
+        throw new PeftLabError('range', `${what}: ${key} must be a finite number, not ${value}`);
+    };
+    try {
+        return encoder.encode(JSON.stringify(request, finite));
+    } catch (cause) { // a BigInt, or an object that holds itself
+        if (cause instanceof PeftLabError) throw cause;
+        throw new PeftLabError('argument', `${what}: the request cannot be written as JSON (${/** @type {Error} */ (cause).message})`, { cause });
     }
 }
 

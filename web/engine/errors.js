@@ -26,6 +26,12 @@ export function printable(text) {
     return text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
+/** A value, of whatever kind, as a message says it. @param {unknown} value @returns {string} */
+export function shown(value) {
+    if (typeof value === 'string') return `the text "${value}"`;
+    return typeof value === 'number' || value === undefined ? String(value) : `a value of type ${value === null ? 'null' : typeof value}`;
+}
+
 export class PeftLabError extends Error {
     /**
      * @param {string} code stable name

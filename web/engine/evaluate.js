@@ -3,7 +3,7 @@
  * who did it.
  */
 
-import { PeftLabError } from './errors.js';
+import { PeftLabError, shown } from './errors.js';
 
 /** @typedef {import('./core.js').Core} Core */
 /** @typedef {import('./protocol.js').Context} Context */
@@ -21,7 +21,7 @@ const BLOCK = 4;
  * @returns {Promise<HeldOut>} loss in nats per target
  */
 export async function evaluate(core, { split = 'validation', limit = Infinity }, context, peers = []) {
-    if (!(limit >= 1)) throw new PeftLabError('range', `limit must be 1 or more, not ${limit}`);
+    if (typeof limit !== 'number' || !(limit >= 1)) throw new PeftLabError('range', `limit must be 1 or more, not ${shown(limit)}`);
     const stats = core.json('pl_data_stats', split);
     const total = Math.min(Math.floor(limit), stats.examples);
     const count = Math.ceil(total / BLOCK);

@@ -1,5 +1,5 @@
 /** Model, adapter and task folders from a URL, a path (Node), or files at hand. */
-import { PeftLabError } from './errors.js';
+import { PeftLabError, shown } from './errors.js';
 
 /**
  * @typedef {string | URL | Record<string, Uint8Array | ArrayBuffer> | Iterable<File>} FolderSource a URL, a path in
@@ -76,10 +76,13 @@ function webReader(folder, signal) {
 /** @param {FolderSource} source @param {AbortSignal} [signal] @returns {Promise<ReadFile>} */
 export async function reader(source, signal) {
     if (!source || (typeof source !== 'object' && typeof source !== 'string'))
-        throw new PeftLabError('argument', `A folder is a URL, a path, files by name or a FileList, not ${source}.`);
+        throw new PeftLabError('argument', `A folder is a URL, a path, files by name or a FileList, not ${shown(source)}.`);
     if (isPlace(source)) return isPath(source) ? diskReader(source) : webReader(source, signal);
     if (Symbol.iterator in source) {
-        const files = new Map([.../** @type {Iterable<File>} */ (source)].map((file) => [file.name, file]));
+        const list = [.../** @type {Iterable<File>} */ (source)];
+        if (!list.every((file) => typeof file?.arrayBuffer === 'function'))
+            throw new PeftLabError('argument', 'A list as a folder holds files (File), as a FileList does.');
+        const files = new Map(list.map((file) => [file.name, file]));
         return async (name) => {
             const file = files.get(name);
             return file ? new Uint8Array(await file.arrayBuffer()) : null;
@@ -87,7 +90,9 @@ export async function reader(source, signal) {
     }
     return async (name) => {
         const bytes = Object.hasOwn(source, name) ? /** @type {Record<string, Uint8Array | ArrayBuffer>} */ (source)[name] : null;
-        return bytes ? new Uint8Array(/** @type {ArrayBuffer} */ (bytes)) : null;
+        if (bytes === null || bytes === undefined) return null;
+        if (bytes instanceof Uint8Array || bytes instanceof ArrayBuffer) return new Uint8Array(bytes);
+        throw new PeftLabError('argument', `${name} must be a Uint8Array or an ArrayBuffer, not ${shown(bytes)}.`);
     };
 }
 

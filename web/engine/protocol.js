@@ -9,9 +9,23 @@
 import { PeftLabError } from './errors.js';
 import { Pace, Pulse, Watch } from './pulse.js';
 
+/** @typedef {{run(command: string, args: any, context: Context): Promise<any>}} Runner a Service */
 /** @typedef {{postMessage(message: unknown, transfer?: any[]): void} & Record<string, any>} Port */
 
+const shutDown = () => new PeftLabError('worker-lost', 'The engine was shut down.');
 const HINT = 'Start the engine again; an interrupted run goes on from its last snapshot.';
+
+/** @param {unknown} signal @returns {PeftLabError | null} why no work begins under this signal */
+function signalError(signal) {
+    if (signal === undefined || signal === null) return null;
+    const { aborted, addEventListener } = /** @type {Partial<AbortSignal>} */ (signal);
+    if (typeof addEventListener !== 'function') return new PeftLabError('argument', 'signal must be an AbortSignal');
+    return aborted ? PeftLabError.aborted() : null;
+}
+
+/** @param {unknown} cause what a callback threw @returns {PeftLabError} what the call rejects with */
+const callbackError = (cause) =>
+    new PeftLabError('argument', `a callback of this call failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 
 /** @param {Port} port @param {(message: any) => void} handler */
 export function listen(port, handler) {
@@ -82,10 +96,7 @@ function transferable(value) {
     return Object.values(value).flatMap((inner) => (ArrayBuffer.isView(inner) ? transferable(inner) : []));
 }
 
-/**
- * @param {Port} port
- * @param {{run(command: string, args: any, context: Context): Promise<any>}} service
- */
+/** @param {Port} port @param {Runner} service */
 export function serve(port, service) {
     /** @type {Map<number, Context>} */
     const running = new Map();
@@ -123,7 +134,11 @@ export function serve(port, service) {
 export class Remote {
     #port;
     #next = 1;
-    /** @type {Map<number, {resolve: (value: any) => void, reject: (error: PeftLabError) => void, onEvent?: (event: any) => void}>} */
+    /**
+     * failed: a callback threw, so the work is being stopped.
+     * @type {Map<number, {resolve: (value: any) => void, reject: (error: PeftLabError) => void, onEvent?: (event: any) => void,
+     *   failed?: PeftLabError}>}
+     */
     #pending = new Map();
     #watch;
     /** @type {PeftLabError | null} */
@@ -137,7 +152,7 @@ export class Remote {
         this.terminate = () => {
             this.onDied = null; // ended from here
             terminate?.();
-            this.fail(new PeftLabError('worker-lost', 'The engine was shut down.'));
+            this.fail(shutDown());
         };
         this.#watch = new Watch({ ping: () => port.postMessage({ ping: 1 }), lost: (why) => this.#died(why) });
         listen(port, (message) => this.#receive(message));
@@ -179,10 +194,20 @@ export class Remote {
         if (typeof message?.lock === 'string') return this.#follow(message.lock);
         const entry = this.#pending.get(message?.id);
         if (!entry) return;
-        if ('event' in message) return entry.onEvent?.(message.event);
+        if ('event' in message) {
+            if (entry.failed) return;
+            try {
+                entry.onEvent?.(message.event);
+            } catch (cause) { // here it would be nobody's
+                entry.failed = callbackError(cause);
+                this.#port.postMessage({ id: message.id, cancel: true });
+            }
+            return;
+        }
         this.#pending.delete(message.id);
         if (this.#pending.size === 0) this.#watch.stop();
-        if (message.error) entry.reject(PeftLabError.from(message.error));
+        if (entry.failed) entry.reject(entry.failed);
+        else if (message.error) entry.reject(PeftLabError.from(message.error));
         else entry.resolve(message.result);
     }
 
@@ -193,8 +218,8 @@ export class Remote {
      * @returns {Promise<any>}
      */
     request(command, args, { signal, onEvent, transfer, expect } = {}) {
-        if (this.#lost) return Promise.reject(this.#lost);
-        if (signal?.aborted) return Promise.reject(PeftLabError.aborted());
+        const refused = this.#lost ?? signalError(signal);
+        if (refused) return Promise.reject(refused);
         const id = this.#next++;
         return new Promise((resolve, reject) => {
             // The promise settles when the other side has really stopped, not when the signal fires.
@@ -224,23 +249,46 @@ export class Remote {
 
 /** The same interface without a worker: the service runs in this thread and yields between steps. */
 export class Local {
-    /** @param {{run(command: string, args: any, context: Context): Promise<any>}} service */
+    /** @type {Runner | null} */
+    #service;
+    /** @type {Set<Context>} */
+    #running = new Set();
+
+    /** @param {Runner} service */
     constructor(service) {
-        this.service = service;
-        this.terminate = () => {};
+        this.#service = service;
+    }
+
+    /** What is under way stops at its next step, and the engine's memory is nobody's any more. */
+    terminate() {
+        this.#service = null;
+        for (const context of this.#running) context.aborted = true;
     }
 
     /** @param {string} command @param {any} [args] @param {RequestOptions} [options] @returns {Promise<any>} */
     async request(command, args, { signal, onEvent } = {}) {
-        if (signal?.aborted) throw PeftLabError.aborted();
-        const context = new Context((event) => onEvent?.(event));
+        const refused = this.#service ? signalError(signal) : shutDown();
+        if (refused) throw refused;
+        let failed = /** @type {PeftLabError | null} */ (null);
         const abort = () => { context.aborted = true; };
+        const context = new Context((event) => {
+            try {
+                if (!failed) onEvent?.(event);
+            } catch (cause) {
+                failed = callbackError(cause);
+                abort();
+            }
+        });
+        this.#running.add(context);
         signal?.addEventListener('abort', abort);
         try {
-            return await this.service.run(command, args, context);
+            const result = await /** @type {Runner} */ (this.#service).run(command, args, context);
+            if (failed) throw failed;
+            return result;
         } catch (error) {
-            throw PeftLabError.from(error);
+            throw failed ?? (this.#service ? PeftLabError.from(error) : shutDown());
         } finally {
+            this.#running.delete(context);
             signal?.removeEventListener('abort', abort);
         }
     }

@@ -30,6 +30,10 @@ export class Service {
     settled = null;
     /** When the run was last saved, or begun. */
     snapshotAt = 0;
+    /** Runs so far that were begun, ended or replaced: a training in progress sees by it that its run is gone. */
+    runs = 0;
+    /** A text is being generated: the engine holds one at a time, the next waits. */
+    generating = false;
 
     /** @returns {Core} */
     get core() {
@@ -66,7 +70,7 @@ export class Service {
 
     /** BOS + text as token ids. @param {{tokens?: ArrayLike<number>, prompt?: string}} from */
     tokens({ tokens, prompt }) {
-        if (tokens) return tokenIds(tokens);
+        if (tokens !== undefined) return tokenIds(tokens);
         const { core } = this;
         const ids = core.encode(prompt ?? '', true);
         const bos = core.json('pl_describe').model.bos_token_id;
@@ -76,6 +80,9 @@ export class Service {
 
 /** Token ids for the engine; what would silently wrap to another id (1.5, 2**32 + 1, "x") is refused. @param {ArrayLike<number>} tokens */
 function tokenIds(tokens) {
+    const list = Array.isArray(tokens) || (ArrayBuffer.isView(tokens) && !(tokens instanceof DataView));
+    if (!list || Array.from(tokens).some((token) => typeof token !== 'number'))
+        throw new PeftLabError('argument', 'tokens must be a list of token ids, like [1, 2, 3]');
     const ids = Int32Array.from(tokens);
     const at = ids.findIndex((id, i) => id !== tokens[i]);
     if (at >= 0) throw new PeftLabError('range', `token ${tokens[at]} at position ${at} is no token id`);
@@ -99,7 +106,11 @@ const COMMANDS = {
     },
     dropPeers: (s, { why }) => s.dropPeers(why),
 
-    loadModel: (s, { files }) => s.core.loadModel(files),
+    loadModel: (s, { files }) => {
+        const report = s.core.loadModel(files);
+        s.runs++;
+        return report;
+    },
     exportModel: (s, { dtype = 'F32' }) => s.core.exportModel(dtype),
     describe: (s) => s.core.json('pl_describe'),
     describeStatic: (s) => s.core.json('pl_describe_static'),
@@ -108,8 +119,10 @@ const COMMANDS = {
 
     addModule: (s, request) => s.core.ask('pl_module_add', [], request),
     removeModule: (s, { id }) => s.core.call('pl_module_remove', id),
-    setModule: (s, { id, ...changes }) => s.core.ask('pl_module_set', [id], changes),
-    clear: ({ core }) => {
+    setModule: (s, { id, changes }) => s.core.ask('pl_module_set', [id], changes),
+    clear: (s) => {
+        const { core } = s;
+        s.runs++;
         core.call('pl_train_end');
         core.call('pl_unmerge_modules');
         for (const { id } of core.json('pl_describe').modules) core.call('pl_module_remove', id);
@@ -166,14 +179,21 @@ const COMMANDS = {
 
     trainBegin: (s, options) => {
         s.snapshotAt = performance.now();
-        return s.core.ask('pl_train_begin', [], options);
+        const run = s.core.ask('pl_train_begin', [], options);
+        s.runs++;
+        return run;
     },
     train: (s, args, context) => trainRun(s, args, context),
-    trainEnd: (s) => s.core.call('pl_train_end'),
+    trainEnd: (s) => {
+        s.runs++;
+        s.core.call('pl_train_end');
+    },
     snapshot: (s) => s.core.bytes('pl_snapshot'),
     restore: (s, { bytes }) => {
         s.snapshotAt = performance.now();
-        return s.core.json('pl_restore', bytes, bytes.length);
+        const report = s.core.restore(bytes);
+        s.runs++;
+        return report;
     },
     shards: (s, { shards }) => computeShards(s.core, shards),
     applyShards: (s, { parts }) => s.core.applyShards(parts),
@@ -191,13 +211,26 @@ const COMMANDS = {
 export const COMMAND_NAMES = Object.freeze(Object.keys(COMMANDS));
 
 /**
- * Streams text: bytes that end inside a character wait for the rest.
- * @param {Service} s
- * @param {{prompt?: string, tokens?: number[], stop?: string | string[]} & Record<string, unknown>} args
- *   besides, sampling options of pl_generate_begin
- * @param {Context} context
+ * The next text, when the one before it is done: two at once would take each other's tokens.
+ * @param {Service} s @param {GenerateArgs} args @param {Context} context
  */
-async function generate(s, { prompt, tokens, stop: given = [], ...options }, context) {
+async function generate(s, args, context) {
+    while (s.generating) await context.breathe();
+    s.generating = true;
+    try {
+        return await stream(s, args, context);
+    } finally {
+        s.generating = false;
+    }
+}
+
+/**
+ * Streams text: bytes that end inside a character wait for the rest.
+ * @typedef {{prompt?: string, tokens?: number[], stop?: string | string[]} & Record<string, unknown>} GenerateArgs
+ *   besides, sampling options of pl_generate_begin
+ * @param {Service} s @param {GenerateArgs} args @param {Context} context
+ */
+async function stream(s, { prompt, tokens, stop: given = [], ...options }, context) {
     const { core } = s;
     const stop = texts(typeof given === 'string' ? [given] : given, 'stop');
     if (stop.includes('')) throw new PeftLabError('argument', 'stop must not be empty: every text has the empty one in it');

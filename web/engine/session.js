@@ -2,6 +2,7 @@
  * The public session: a base model with modules, data and a run, behind an asynchronous interface that is the same whether the
  * engine runs in a worker or in this thread.
  */
+import { checkCallbacks, checkRun, checkWorkers, record, RUN_KEYS, splitOptions } from './checks.js';
 import { PeftLabError } from './errors.js';
 import { adapterFileName, readAdapterFolder } from './files.js';
 import { shardWeights } from './shards.js';
@@ -23,41 +24,11 @@ import { shardWeights } from './shards.js';
 /** @typedef {(done: number, total: number) => void} OnProgress */
 /** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} StepReport */
 /** @typedef {{step: number, loss: number, perplexity: number, bits_per_byte: number}} ValidationReport */
+/** @typedef {import('./checks.js').TrainOptions} TrainOptions */
+/** @typedef {import('./checks.js').RunOptions} RunOptions */
 
-/**
- * @typedef {object} TrainOptions snake_case names go to the engine as they are
- * @property {number} [steps]
- * @property {number} [batch_size]
- * @property {number} [shards] parts a step is cut into; more than one lets workers share it
- * @property {number} [gradient_accumulation_steps]
- * @property {number} [lr]
- * @property {'constant' | 'linear' | 'cosine'} [schedule]
- * @property {number} [warmup_steps]
- * @property {number} [weight_decay]
- * @property {number} [beta1]
- * @property {number} [beta2]
- * @property {number} [eps]
- * @property {number} [max_grad_norm]
- * @property {number} [seed]
- * @property {string} [split]
- */
-
-/**
- * @typedef {object} RunOptions
- * @property {number} [eval_every] steps between validations (0: only at the end)
- * @property {string} [eval_split]
- * @property {number} [eval_limit] validate on the first examples only
- * @property {number} [snapshot_every] steps between onSnapshot calls
- * @property {number} [snapshot_seconds] seconds between onSnapshot calls
- * @property {number} [best_below] after each validation with a lower loss than this and than any before in this call, onBest gets
- *   the trained weights
- * @property {number} [until] pause when this step is reached
- * @property {AbortSignal} [signal] pauses after the step in progress; the run stays open
- * @property {(report: StepReport) => void} [onStep]
- * @property {(report: ValidationReport) => void} [onValidation]
- * @property {(snapshot: {step: number, bytes: Uint8Array}) => void} [onSnapshot]
- * @property {(best: {step: number, loss: number, modules: {id: number, tensors: Record<string, Float32Array>}[]}) => void} [onBest] for setTensor()
- */
+const DATA_KEYS = ['maxLength', 'onProgress', 'signal'];
+const EVALUATE_KEYS = ['split', 'limit', 'onProgress', 'signal'];
 
 export class Session {
     #engine;
@@ -68,6 +39,8 @@ export class Session {
     #data = new Map();
     /** @type {import('./protocol.js').Remote[]} */
     #replicas = [];
+    /** The call that trains, if one does. @type {object | null} */
+    #training = null;
 
     /**
      * @param {Engine} engine
@@ -95,8 +68,10 @@ export class Session {
     // ---- what is there ----
 
     /** The base model, for a session that was opened without one. @param {ModelFiles} files @param {Signal} [options] */
-    async loadModel(files, { signal } = {}) {
+    async loadModel(files, options = {}) {
+        const { signal } = record(options, 'loadModel(files, {signal})', ['signal']);
         await this.request('loadModel', { files }, { signal });
+        this.#training = null;
         this.#files = files;
     }
 
@@ -117,19 +92,26 @@ export class Session {
      * @param {{name?: string, seed?: number, trainable?: boolean}} [more]
      * @returns {Promise<ModuleInfo>}
      */
-    addModule(method, options = {}, more = {}) { return this.request('addModule', { method, options, ...more }); }
+    async addModule(method, options = {}, more = {}) {
+        record(options, 'addModule(method, {rank: 8, …})');
+        record(more, 'addModule(method, options, {name, seed, trainable})');
+        return this.request('addModule', { ...more, method, options });
+    }
 
     /** @param {number} id */
     removeModule(id) { return this.request('removeModule', { id }); }
 
     /** Removes every module; an open run is given up and a merge taken back first. */
     async clear() {
+        this.#training = null;
         await this.#dropReplicas();
         await this.request('clear');
     }
 
     /** @param {number} id @param {{active?: boolean, weight?: number, trainable?: boolean}} changes @returns {Promise<ModuleInfo>} */
-    setModule(id, changes) { return this.request('setModule', { id, ...changes }); }
+    async setModule(id, changes) {
+        return this.request('setModule', { id, changes: record(changes, 'setModule(id, {active, weight, trainable})') });
+    }
 
     /** @param {number[]} ids every module once, in the order they shall run */
     orderModules(ids) { return this.request('orderModules', { ids }); }
@@ -154,7 +136,10 @@ export class Session {
      * @param {{type: string, modules: {id: number, weight: number}[], name?: string} & Record<string, any>} request
      * @param {Signal} [options] @returns {Promise<any>}
      */
-    mix(request, { signal } = {}) { return this.request('mix', request, { signal }); }
+    async mix(request, options = {}) {
+        const { signal } = record(options, 'mix({type, modules}, {signal})', ['signal']);
+        return this.request('mix', record(request, "mix({type: 'cat', modules: [{id, weight}]})"), { signal });
+    }
 
     /** @param {number} id a trained prompt @param {string} [name] @returns {Promise<ModuleInfo>} an equivalent prefix */
     compilePrompt(id, name) { return this.request('compilePrompt', { id, name }); }
@@ -163,7 +148,10 @@ export class Session {
      * @param {number[]} [ids] default: every active module that can @param {Signal} [options]
      * @returns {Promise<{merged: number[], residual_of_subtracting: number}>}
      */
-    merge(ids = [], { signal } = {}) { return this.request('merge', { ids }, { signal }); }
+    async merge(ids = [], options = {}) {
+        const { signal } = record(options, 'merge([1, 2], {signal})', ['signal']);
+        return this.request('merge', { ids }, { signal });
+    }
 
     /** Restores the base bit for bit. */
     unmerge() { return this.request('unmerge'); }
@@ -174,7 +162,8 @@ export class Session {
      * @param {FolderSource} source @param {{name?: string} & Signal} [options]
      * @returns {Promise<{module: ModuleInfo, ignored: string[], notes: string[]}>}
      */
-    async importAdapter(source, { name, signal } = {}) {
+    async importAdapter(source, options = {}) {
+        const { name, signal } = record(options, 'importAdapter(source, {name, signal})', ['name', 'signal']);
         const { config, weights } = await readAdapterFolder(source, { signal });
         return this.request('importAdapter', { name, config, weights }, { signal });
     }
@@ -190,7 +179,8 @@ export class Session {
      * @param {'F32' | 'F16' | 'BF16'} [dtype] @param {{maxShardBytes?: number} & Signal} [options]
      * @returns {Promise<Record<string, Uint8Array>>}
      */
-    async exportModel(dtype = 'F32', { maxShardBytes = Infinity, signal } = {}) {
+    async exportModel(dtype = 'F32', options = {}) {
+        const { maxShardBytes = Infinity, signal } = record(options, "exportModel('F32', {maxShardBytes, signal})", ['maxShardBytes', 'signal']);
         const { config, weights } = await this.request('exportModel', { dtype }, { signal });
         const { tokenizer, beside } = this.#files;
         return { 'config.json': config, ...shardWeights(weights, maxShardBytes), ...(tokenizer && { 'tokenizer.json': tokenizer }), ...beside };
@@ -202,28 +192,39 @@ export class Session {
     encode(text, special = true) { return this.request('encode', { text, special }); }
 
     /** @param {ArrayLike<number>} tokens @param {boolean} [skipSpecial] @returns {Promise<string>} */
-    decode(tokens, skipSpecial = true) { return this.request('decode', { tokens: Array.from(tokens), skipSpecial }); }
+    decode(tokens, skipSpecial = true) { return this.request('decode', { tokens, skipSpecial }); }
 
     /**
      * @param {{tokens?: number[], text?: string}} input @param {Signal} [options]
      * @returns {Promise<{tokens: Int32Array, logits: Float32Array}>}
      */
-    logits(input, { signal } = {}) { return this.request('logits', input, { signal }); }
+    async logits(input, options = {}) {
+        const { signal } = record(options, 'logits(input, {signal})', ['signal']);
+        const { tokens, text } = record(input, "logits({tokens: [1, 2]}) or logits({text: '…'})");
+        if ((tokens === undefined) === (text === undefined)) throw new PeftLabError('argument', 'logits takes {tokens} or {text}, one of them');
+        return this.request('logits', { tokens, text }, { signal });
+    }
 
     /**
      * @param {string} prompt @param {string[]} completions @param {Signal} [options]
      * @returns {Promise<{completion: string, tokens: number, log_probability: number}[]>}
      */
-    score(prompt, completions, { signal } = {}) { return this.request('score', { prompt, completions }, { signal }); }
+    async score(prompt, completions, options = {}) {
+        const { signal } = record(options, 'score(prompt, completions, {signal})', ['signal']);
+        return this.request('score', { prompt, completions }, { signal });
+    }
 
     /**
+     * Texts that are asked for at the same time are made one after the other.
      * @param {{prompt?: string, tokens?: number[], max_new_tokens?: number, temperature?: number, top_k?: number, top_p?: number,
      *   seed?: number, stop?: string | string[], stop_at_eos?: boolean,
      *   onToken?: (piece: string, token: number) => void} & Signal} options
      * @returns {Promise<{text: string, tokens: number[], prompt_tokens: number, ms: number, ms_per_token: number}>}
      */
-    generate({ onToken, signal, ...options }) {
-        return this.request('generate', options, { signal, onEvent: (event) => onToken?.(event.text, event.token) });
+    async generate(options) {
+        const { onToken, signal, ...args } = record(options, "generate({prompt: '…', seed: 1})");
+        checkCallbacks({ onToken });
+        return this.request('generate', args, { signal, onEvent: (event) => onToken?.(event.text, event.token) });
     }
 
     // ---- data ----
@@ -234,7 +235,9 @@ export class Session {
      * @param {{maxLength?: number, onProgress?: OnProgress} & Signal} [options]
      * @returns {Promise<import('./examples.js').SplitReport>}
      */
-    async setData(split, examples, { maxLength = 0, onProgress, signal } = {}) {
+    async setData(split, examples, options = {}) {
+        const { maxLength = 0, onProgress, signal } = record(options, 'setData(split, examples, {maxLength})', DATA_KEYS);
+        checkCallbacks({ onProgress });
         const onEvent = (/** @type {any} */ event) => onProgress?.(event.done, event.total);
         const report = await this.request('setData', { split, examples, maxLength }, { signal, onEvent });
         this.#data.set(split, { examples, maxLength });
@@ -248,7 +251,9 @@ export class Session {
     }
 
     /** @param {{split?: string, limit?: number, onProgress?: OnProgress} & Signal} [options] @returns {Promise<HeldOut>} */
-    evaluate({ onProgress, signal, ...args } = {}) {
+    async evaluate(options = {}) {
+        const { onProgress, signal, ...args } = record(options, "evaluate({split: 'validation', limit})", EVALUATE_KEYS);
+        checkCallbacks({ onProgress });
         return this.request('evaluate', args, { signal, onEvent: (event) => onProgress?.(event.done, event.total) });
     }
 
@@ -260,21 +265,48 @@ export class Session {
      * the last finished step.
      * @param {TrainOptions & RunOptions & {workers?: number, task?: import('./tasks.js').Task}} options
      *   workers: engines that share each step (same result for any number); task: loads its splits first
+     * @returns {Promise<Outcome>} one training at a time: another one meanwhile is refused with code "state"
      */
-    async train({ workers = 1, task, ...options }) {
-        const { run, engine } = splitOptions(options);
+    async train(options) {
+        const { workers = 1, task, ...others } = record(options, 'train({steps: 50, lr: 5e-3, …})');
+        const { run, engine } = splitOptions(others);
         checkWorkers(workers);
         checkRun(run);
-        await this.endRun();
-        for (const [split, examples] of Object.entries(task?.splits ?? {})) await this.setData(split, examples, { signal: options.signal });
-        await this.request('trainBegin', engine);
-        if (workers > 1) await this.#addReplicas(workers - 1);
-        return this.resume(run);
+        return this.#alone(async (givenUp) => {
+            await this.#end();
+            for (const [split, examples] of Object.entries(task?.splits ?? {})) await this.setData(split, examples, { signal: run.signal });
+            if (givenUp()) throw new PeftLabError('state', 'The run was ended before it began.');
+            await this.request('trainBegin', engine);
+            if (workers > 1) await this.#addReplicas(workers - 1);
+            return this.#goOn(run);
+        });
     }
 
     /** Goes on with the open run. @param {RunOptions} [options] @returns {Promise<Outcome>} */
-    async resume({ signal, onStep, onValidation, onSnapshot, onBest, ...args } = {}) {
-        checkRun(args);
+    async resume(options = {}) {
+        checkRun(record(options, 'resume({until, signal, …})', RUN_KEYS));
+        return this.#alone(() => this.#goOn(options));
+    }
+
+    /**
+     * A second loop over the one run there is would take steps from the first.
+     * @template T @param {(givenUp: () => boolean) => Promise<T>} work @returns {Promise<T>}
+     */
+    async #alone(work) {
+        if (this.#training) {
+            const hint = 'Wait for it, or stop it by its AbortSignal first.';
+            throw new PeftLabError('state', 'This session is training already.', { hint });
+        }
+        const mine = (this.#training = {});
+        try {
+            return await work(() => this.#training !== mine);
+        } finally {
+            if (this.#training === mine) this.#training = null;
+        }
+    }
+
+    /** @param {RunOptions} options @returns {Promise<Outcome>} */
+    async #goOn({ signal, onStep, onValidation, onSnapshot, onBest, ...args }) {
         const result = await this.request('train', args, {
             signal,
             onEvent: (event) => {
@@ -284,12 +316,17 @@ export class Session {
                 else if (event.type === 'best') onBest?.(event);
             },
         });
-        if (result.done) await this.endRun();
+        if (result.done) await this.#end();
         return result;
     }
 
-    /** Ends the open run, if any: modules stay, optimiser state goes. */
+    /** Ends the open run, if any: modules stay, optimiser state goes. A call that trains it is rejected with code "state". */
     async endRun() {
+        this.#training = null;
+        await this.#end();
+    }
+
+    async #end() {
         await this.#dropReplicas();
         await this.request('trainEnd');
     }
@@ -298,8 +335,10 @@ export class Session {
     snapshot() { return this.request('snapshot'); }
 
     /** Needs the same model and data. @param {Uint8Array} bytes @param {{workers?: number}} [options] @returns {Promise<any>} */
-    async restore(bytes, { workers = 1 } = {}) {
+    async restore(bytes, options = {}) {
+        const { workers = 1 } = record(options, 'restore(bytes, {workers})', ['workers']);
         checkWorkers(workers);
+        this.#training = null;
         await this.#dropReplicas();
         const result = await this.request('restore', { bytes });
         if (workers > 1) await this.#addReplicas(workers - 1);
@@ -358,32 +397,4 @@ export class Session {
 
     /** @param {any} history see pl_coach_history @returns {Promise<any>} */
     coach(history) { return this.request('coach', history); }
-}
-
-/** Each worker is a whole engine with a model of its own. @param {number} workers */
-function checkWorkers(workers) {
-    if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return;
-    throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${workers}`);
-}
-
-/** Below zero or no number, they would mean never, or always, without a word. @param {Record<string, any>} run */
-function checkRun(run) {
-    for (const key of ['eval_every', 'snapshot_every', 'snapshot_seconds', 'until']) {
-        if (run[key] !== undefined && !(run[key] >= 0)) throw new PeftLabError('range', `${key} must be 0 or more, not ${run[key]}`);
-    }
-}
-
-const RUN_KEYS = [
-    'eval_every', 'eval_split', 'eval_limit', 'snapshot_every', 'snapshot_seconds', 'best_below', 'until',
-    'signal', 'onStep', 'onValidation', 'onSnapshot', 'onBest',
-];
-
-/** @param {Record<string, any>} options @returns {{run: any, engine: any}} */
-function splitOptions(options) {
-    /** @type {Record<string, any>} */
-    const run = {};
-    /** @type {Record<string, any>} */
-    const engine = {};
-    for (const [key, value] of Object.entries(options)) if (value !== undefined) (RUN_KEYS.includes(key) ? run : engine)[key] = value;
-    return { run, engine };
 }

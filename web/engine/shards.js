@@ -2,7 +2,7 @@
  * Cutting a safetensors file into shards with an index, as transformers saves large models:
  * model-00001-of-00002.safetensors, …, model.safetensors.index.json.
  */
-import { PeftLabError } from './errors.js';
+import { PeftLabError, shown } from './errors.js';
 
 /** @typedef {{dtype: string, shape: number[], data_offsets: [number, number]}} Entry */
 
@@ -39,7 +39,8 @@ function write(tensors, data, metadata) {
  * @returns {Record<string, Uint8Array>} model.safetensors itself when it fits, else shards and index
  */
 export function shardWeights(file, maxBytes) {
-    if (!(maxBytes > 0)) throw new PeftLabError('range', `A shard of ${maxBytes} bytes can hold nothing.`);
+    if (typeof maxBytes !== 'number' || !(maxBytes > 0))
+        throw new PeftLabError('range', `maxShardBytes must be a number above 0, not ${shown(maxBytes)}.`);
     const { header, data } = open(file);
     const { __metadata__: metadata, ...rest } = header;
     const entries = /** @type {[string, Entry][]} */ (Object.entries(rest)).sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0]);

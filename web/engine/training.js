@@ -36,7 +36,7 @@ const REPORT_MS = 66;
 export async function trainRun(service, {
     eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, best_below = -Infinity, until,
 }, context) {
-    const { core } = service;
+    const { core, runs } = service;
     const { run, data } = core.json('pl_describe');
     if (!run) {
         const hint = 'Begin one with train(), or restore() a snapshot.';
@@ -55,6 +55,7 @@ export async function trainRun(service, {
         while (step < last) {
             context.check();
             if (service.lost) throw service.lost;
+            if (service.runs !== runs) throw new PeftLabError('state', 'The run was ended or replaced while it trained.');
             context.unit('training step', spread);
             const report = service.peers.length
                 ? await sharedStep(service, context.usual('training step', spread))
