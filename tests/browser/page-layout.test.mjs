@@ -106,7 +106,7 @@ test('a phone: training is steered from the bar only; title, levels and one row 
   assertClean();
 });
 
-test('a run that was stopped is scored when asked; the button goes then, and the focus to what it told; few steps are counted in whole ones', async (context) => {
+test('a stopped run is scored when asked: the button goes, the focus to what it told; few steps are counted in whole ones', async (context) => {
   const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=4&bs=4');
   await lab(page, 'void await lab.step()');
   await lab(page, 'void await lab.step()');

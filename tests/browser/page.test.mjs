@@ -70,6 +70,9 @@ test('the first run: load, train LoRA, before and after, merge, unmerge, prompt 
   assert.notEqual(before, after);
   await page.locator('peft-loss peft-chart svg').first().waitFor();
   assert.match(await text(page, 'peft-loss peft-chart figcaption'), /After step 24 the loss is .* the model alone has/);
+  const about = await page.locator('peft-loss details p').textContent() ?? '';
+  const [, nats, share] = /a loss of ([\d.]+) nats .* probability of ([\d.]+)%/.exec(about) ?? [];
+  assert.ok(Math.abs(Number(share) / 100 / Math.exp(-Number(nats)) - 1) < 0.05, `${nats} nats are a probability of ${share}%`);
 
   await page.locator('peft-sample strong', { hasText: /style times content: before [\d.]+%, after [\d.]+%/ }).waitFor(); // by itself
   await page.locator('peft-sample', { hasText: /the share of words said the pirate.s way/ }).waitFor();
@@ -190,6 +193,10 @@ test('levels show more controls and hide none of the values; hide and lock by li
   await page.locator('peft-controls #o-loraplus_lr_ratio').waitFor();
   assert.equal(await page.locator('peft-controls #o-rank').inputValue(), '4');
   assert.ok(await page.locator('peft-methods input[value="ia3"]').isEnabled());
+  const followed = '#v=1&model=stories-300k&seed=9';
+  await lab(page, `[lab.set({ seed: 5 }), history.replaceState(null, '', '${followed}')].length`);
+  await page.waitForTimeout(500);
+  assert.equal(await page.evaluate('location.hash'), followed, 'a link is not written over by what was set before it');
   await page.goto(`${site.url}#v=1&model=stories-300k&hide=method&lock=rank&nonsense=1&n=9999999`);
   await page.reload();
   await reach(page, 'ready');

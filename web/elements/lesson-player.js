@@ -232,8 +232,14 @@ export class PeftLesson extends LabElement {
                 : html`<label>${t('lessons.number')} <input type="text" inputmode="decimal" .value=${this.given}
                     @input=${(/** @type {any} */ e) => Object.assign(this, { given: e.target.value, verdict: '' })}></label>`}</fieldset>
             <div class="row"><button ?disabled=${!open || this.given === ''}>${t('lessons.check')}</button>
-            <span role="status">${this.verdict ? html`<span class=${this.verdict}>${right ? '✓' : '✗'} ${t(`lessons.${this.verdict}`)}</span> ${
-                say((right ? check.right : check.wrong) ?? '', language())}` : nothing}</span></div></form>`;
+            <span role="status">${this.verdict ? this.#verdict(right, say((right ? check.right : check.wrong) ?? '', language())) : nothing}
+            </span></div></form>`;
+    }
+
+    /** The lesson's own words say themselves what is right ("Yes: …"). @param {boolean} right @param {string} words */
+    #verdict(right, words) {
+        return right ? html`<span class="right">✓ ${words ? nothing : t('lessons.right')}</span>${words}`
+            : html`<span class="wrong">✗ ${t('lessons.wrong')}</span> ${words}`;
     }
 
     render() {

@@ -4,7 +4,7 @@
  */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
-import { count, fixed } from '../lib/format.js';
+import { count, fixed, percent } from '../lib/format.js';
 import { number } from '../lib/i18n.js';
 import { bestValidation, smooth } from '../lib/runs.js';
 import { methodColor, methodDash } from './look.js';
@@ -18,6 +18,9 @@ class PeftLoss extends LabElement {
         .keys { display: flex; flex-wrap: wrap; gap: 2px 14px; font-size: .8rem; color: var(--muted); }
         .keys svg { width: 22px; height: 10px; vertical-align: middle; }
         .which { font-weight: 400; }
+        .foot { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: center; }
+        details { font-size: .85rem; margin-inline-start: auto; } details[open] { flex: 1 1 100%; }
+        summary { cursor: pointer; color: var(--accent); }
         header { display: flex; justify-content: space-between; gap: 8px; align-items: baseline; flex-wrap: wrap; }
     `];
     static watch = ['step', 'validation', 'run', 'runs', 'modules', 'state', 'ready', 'cursor', 'status'];
@@ -61,7 +64,14 @@ class PeftLoss extends LabElement {
             <peft-chart .lab=${this.lab} .label=${t('loss.title')} .summary=${this.#summary(run)}
                 .height=${185} .cursor=${this.cursor} @peft-point=${this.#point} .table=${this.#table(run)}
                 .plot=${(/** @type {any} */ Plot, /** @type {any} */ size) => this.#plot(Plot, size, run, kept)}></peft-chart>
-            ${this.#keys(run, kept.length > 0)}`;
+            <div class="foot">${this.#keys(run, kept.length > 0)}${this.#what(run)}</div>`;
+    }
+
+    /** What a loss is, with this run's last one as the example. @param {import('../lib/runs.js').Run} run */
+    #what(run) {
+        const loss = run.validations.at(-1)?.loss ?? run.losses.at(-1)?.loss ?? run.base_loss;
+        return loss === null || !Number.isFinite(loss) ? nothing : html`<details><summary>${t('loss.what')}</summary>
+            <p>${t('loss.about', { loss: fixed(loss), share: percent(100 * Math.exp(-loss)) })} ${badge('calculated')}</p></details>`;
     }
 
     /** Which run it is, unless it is plainly the one of the settings. @param {import('../lib/runs.js').Run} run */

@@ -127,7 +127,10 @@ class PeftPlayground extends LabElement {
         this.fire('peft-change', { changed: detail, state: structuredClone(this.lab.state) });
         if (!this.hasAttribute('no-link')) {
             clearTimeout(this.#linkTimer);
-            this.#linkTimer = window.setTimeout(() => history.replaceState(null, '', toLink(this.lab.state)), 300);
+            const { hash } = location;
+            this.#linkTimer = window.setTimeout(() => {
+                if (location.hash === hash) history.replaceState(null, '', toLink(this.lab.state)); // else a link was followed meanwhile
+            }, 300);
         }
     }
 

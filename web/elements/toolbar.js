@@ -6,8 +6,10 @@ import { panelButton } from './panels.js';
 
 /** Signs for a phone, where words have no room. */
 const UNDO = html`<svg class="sign" viewBox="0 0 20 20" aria-hidden="true"><path d="M8 4 4 8l4 4M4 8h7a4.5 4.5 0 0 1 0 9H8"></path></svg>`;
-const LINK = html`<svg class="sign" viewBox="0 0 20 20" aria-hidden="true"><path
-    d="M8.5 11.5a3.2 3.2 0 0 0 4.6 0l2.8-2.8a3.2 3.2 0 0 0-4.6-4.6l-1 1M11.5 8.5a3.2 3.2 0 0 0-4.6 0l-2.8 2.8a3.2 3.2 0 0 0 4.6 4.6l1-1"></path></svg>`;
+const LINK = html`<svg class="sign" viewBox="0 0 20 20" aria-hidden="true"><path d=${[
+    'M8.5 11.5a3.2 3.2 0 0 0 4.6 0l2.8-2.8a3.2 3.2 0 0 0-4.6-4.6l-1 1',
+    'M11.5 8.5a3.2 3.2 0 0 0-4.6 0l-2.8 2.8a3.2 3.2 0 0 0 4.6 4.6l1-1',
+].join(' ')}></path></svg>`;
 const THEMES = /** @type {Record<string, string>} */ ({ '': '◐', light: '○', dark: '●' });
 const SHORTCUTS = ['train', 'step', 'merge', 'methods', 'undo', 'sliders', 'help'];
 
@@ -103,7 +105,8 @@ class PeftToolbar extends LabElement {
                 aria-label=${t('app.language')}
                 @change=${(/** @type {any} */ e) => lab.set({ lang: e.target.value })}>${languages.map(([code, name]) =>
                     html`<option value=${code} lang=${code} ?selected=${code === language()}>${name}</option>`)}</select></label>`}
-            <label class="pick"><span aria-hidden="true">${THEMES[theme]}</span><select aria-label=${t('app.theme')} @change=${(/** @type {any} */ e) => lab.set({ theme: e.target.value })}>
+            <label class="pick"><span aria-hidden="true">${THEMES[theme]}</span><select aria-label=${t('app.theme')}
+                @change=${(/** @type {any} */ e) => lab.set({ theme: e.target.value })}>
                 ${['', 'light', 'dark'].map((name) => html`<option value=${name}
                     ?selected=${name === theme}>${t(`theme.${name || 'auto'}`)}</option>`)}</select></label>
             ${panelButton(lab, 'lessons')}

@@ -216,7 +216,7 @@ class PeftTrain extends LabElement {
             return counts ? html`<div class="line num"><span>${count(counts.trainable)} · ${percent(counts.percent)}</span></div>` : nothing;
         }
         const text = status === 'paused' && run ? t('train.progress', { step: run.losses.length, steps: run.train.steps })
-            : run && status === 'ready' ? t('train.done', { steps: run.losses.length, time: duration(run.seconds) })
+            : run && status === 'ready' ? t('train.done', { n: run.losses.length, time: duration(run.seconds) })
                 : status === 'ready' ? (expected ? t('train.about', { time: duration(expected) }) : t('status.ready')) : t(`status.${status}`);
         return html`<div class="line muted num"><span>${text}</span></div>`;
     }
