@@ -83,6 +83,32 @@ test('joint, then single, then on top of a frozen one: the last is what is read,
     assert.deepEqual(await readFile(join(a, 'adapter_model.safetensors')), before);
 });
 
+test('a model trained together with others: what merges is in it, what does not lies beside it; measured again it is the same', async () => {
+    const [whole, beside] = [at('whole'), at('beside')];
+    const rate = ['--steps', '3', '--lr', '1e-3', '--json'];
+    const last = (/** @type {string} */ out) => JSON.parse(out.trim().split('\n').at(-1) ?? '');
+    /** Held-out loss of what was written. @param {...string} args */
+    const measured = async (...args) => JSON.parse((await done('eval', ...args, '--task', at('held.jsonl'), '--json')).out).loss;
+    const lines = (await readFile(at('data.jsonl'), 'utf8')).split('\n');
+    await writeFile(at('held.jsonl'), lines.filter((_, i) => i % 10 === 9).join('\n')); // what training holds out
+    const merged = await done(...TRAIN, ...rate, '--method', 'full', '--combine', 'lora:rank=4', '--out', whole);
+    assert.ok(!(await tree(whole)).some((name) => /adapter|peftlab/.test(name)));
+    assert.ok(Math.abs((await measured('--model', whole)) - last(merged.out).metrics.loss) < 1e-5);
+    const both = await done(...TRAIN, ...rate, '--method', 'lora', '--combine', 'full', '--combine', 'prompt:num_virtual_tokens=3', '--out', beside);
+    assert.match(both.err, /cannot be merged into it, prompt: use it as --model \S+beside --adapter \S+beside\n/);
+    const loss = await measured('--model', beside, '--adapter', beside);
+    assert.ok(Math.abs(loss - last(both.out).metrics.loss) < 1e-5);
+    assert.ok(Math.abs(loss - (await measured('--model', beside))) > 1e-3, 'the prompt matters');
+});
+
+test('examples that cannot be used are said by every command that measures', async () => {
+    await writeFile(at('long.jsonl'), `{"prompt":"${'x '.repeat(1500)}","completion":" y"}\n{"prompt":"The cat","completion":" sat."}\n`);
+    const says = /^\w+, line 1: the prompt alone has 3001 tokens .*\(left out\)\n/;
+    assert.match((await done('eval', '--model', MODEL, '--task', at('long.jsonl'))).err, says);
+    const compare = ['compare', '--model', MODEL, '--task', at('long.jsonl'), '--methods', 'lora, prompt', '--seeds', '1', '--steps', '1'];
+    assert.match((await done(...compare)).err, says);
+});
+
 test('an import says what it does not use, one line each', async () => {
     const dir = at('foreign');
     await cp(fileURLToPath(new URL('../../models/adapters/pirate-lora', import.meta.url)), dir, { recursive: true });

@@ -68,6 +68,14 @@ const WRONG = [
     [['recipe', '--method', 'lora', '--layers-to-transform', '32'], /layers_to_transform/],
     [['recipe', '--adapter', 'pirate-lora', '--rank', '4'], /--rank and --adapter/],
     [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--methods', 'lora,lorra'], /"lorra"/],
+    [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--methods', 'lora,lora'], /lora twice/],
+    [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--out', at('same'), '--svg', `${folder}/./same`], /the same file/],
+    [[...ONE, '--layers-to-transform='], /layers like 0,2, not ""/], [[...ONE, '--layers-to-transform', '0,x'], /layers like 0,2/],
+    [[...ONE, '--rank-pattern', 'q_proj=4,q_proj=5'], /q_proj twice/], [[...ONE, '--alpha-pattern', 'q_proj='], /--alpha-pattern looks like/],
+    [[...ONE, '--alpha-pattern', 'q_proj=0x10'], /--alpha-pattern looks like/],
+    [[...ONE, '--combine', 'lora:rank=1.2.3'], /--combine rank takes a number/], [[...ONE, '--combine', 'lora:rank=4,r=5'], /rank twice/],
+    [[...ONE, '--combine', 'lora:use_dora=yes'], /use_dora takes true or false/],
+    [['merge', '--model', MODEL, '--adapter', 'pirate-lora', '--out', at('m'), '--max-shard-mb', '0'], /--max-shard-mb 0/],
     [['bench', '--rounds', '0'], /--rounds/], [['methods', 'nope'], /"nope"/], [['constructor'], /"constructor"/],
 ];
 

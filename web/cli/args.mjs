@@ -19,6 +19,9 @@ export const warn = (text) => void process.stderr.write(`${printable(text)}\n`);
 export const kebab = (/** @type {string} */ name) => name.replaceAll('_', '-');
 export const snake = (/** @type {string} */ name) => name.replaceAll('-', '_');
 
+/** Numbers as people write them: no hexadecimal, no empty text, which JavaScript takes for 0. */
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
 /** @param {string} name @param {string} text @param {Spec[string]} spec @returns {any} */
 function convert(name, text, { kind, min = -Infinity, max = Infinity }) {
     if (kind === 'string' || kind === 'list') return text;
@@ -26,7 +29,7 @@ function convert(name, text, { kind, min = -Infinity, max = Infinity }) {
         if (text !== 'true' && text !== 'false') throw usage(`--${name} takes true or false, not "${text}"`);
         return text === 'true';
     }
-    const pattern = kind === 'int' ? /^[+-]?\d+$/ : /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+    const pattern = kind === 'int' ? /^[+-]?\d+$/ : NUMBER;
     if (!pattern.test(text) || !Number.isFinite(Number(text)))
         throw usage(`--${name} takes ${kind === 'int' ? 'a whole number' : 'a number'}, not "${text}"`);
     const value = Number(text);
@@ -173,8 +176,22 @@ export function methodOptions(values, spec) {
 /** @param {string} name @param {any} value as it was typed, or converted already */
 function methodOption(name, value) {
     if (typeof value !== 'string') return value;
-    if (name === 'layers-to-transform') return value.split(',').map(Number);
+    if (name === 'layers-to-transform') return layerList(value);
     return name.endsWith('-pattern') ? parsePattern(name, value) : value;
+}
+
+/** @param {string} text "0,2" @returns {number[]} */
+function layerList(text) {
+    const parts = text.split(',').map((part) => part.trim());
+    if (parts.every((part) => /^\d+$/.test(part))) return parts.map(Number);
+    throw usage(`--layers-to-transform takes layers like 0,2, not "${text}"`);
+}
+
+/** Name and value of each; of two alike the last would win without a word. @param {[string, any][]} pairs @param {string} option */
+function withoutTwins(pairs, option) {
+    const twice = pairs.find(([name], i) => pairs.some(([other], k) => k < i && other === name));
+    if (twice) throw usage(`--${option} gives ${twice[0]} twice`);
+    return Object.fromEntries(pairs);
 }
 
 /** "q_proj=4,up_proj=16" or JSON. @param {string} name @param {string} text */
@@ -186,11 +203,11 @@ function parsePattern(name, text) {
             throw usage(`--${name} is not JSON: ${text}`);
         }
     }
-    return Object.fromEntries(text.split(',').map((pair) => {
-        const [key, value] = pair.split('=');
-        if (!key || value === undefined || !Number.isFinite(Number(value))) throw usage(`--${name} looks like q_proj=4,up_proj=16, not "${text}"`);
-        return [key.trim(), Number(value)];
-    }));
+    return withoutTwins(text.split(',').map((pair) => {
+        const [key, value = ''] = pair.split('=').map((part) => part.trim());
+        if (!key || !NUMBER.test(value)) throw usage(`--${name} looks like q_proj=4,up_proj=16, not "${text}"`);
+        return [key, Number(value)];
+    }), name);
 }
 
 /**
@@ -207,7 +224,7 @@ export function parseCombine(text, spec) {
         if (/[_-]pattern=/.test(pairs.at(-1) ?? '') && !isOption(part)) pairs.push(`${pairs.pop()},${part}`);
         else pairs.push(part);
     }
-    return { method, options: Object.fromEntries(pairs.map((pair) => combineOption(pair, text, spec))) };
+    return { method, options: withoutTwins(pairs.map((pair) => combineOption(pair, text, spec)), 'combine') };
 }
 
 /** Our option, by our name or another library's. @param {string} key @param {Spec} spec */
@@ -219,7 +236,8 @@ function combineOption(pair, text, spec) {
     if (value === undefined) throw usage(`--combine looks like prompt:num_virtual_tokens=10, not "${text}"`);
     const name = combineName(key, spec);
     if (name.endsWith('-pattern') || name === 'layers-to-transform') return [snake(name), methodOption(name, value)];
-    return [snake(name), /^[+-]?[\d.]+(e[+-]?\d+)?$/i.test(value) ? Number(value) : value === 'true' ? true : value === 'false' ? false : value];
+    const known = Object.hasOwn(spec, name); // another name is the engine's to refuse
+    return [snake(name), known ? convert(`combine ${key}`, value, spec[name]) : value];
 }
 
 /** @param {string} name of the command @param {string} summary @param {Spec} spec @returns {string} help text */

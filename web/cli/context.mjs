@@ -54,6 +54,11 @@ export const adapterFolders = async (adapters = []) => Promise.all(adapters.map(
 
 /** An adapter folder into the session; what of it is not used is said. @param {import('../engine/session.js').Session} session @param {string} dir */
 export async function importFolder(session, dir) {
+    const parts = await listedParts(dir);
+    if (parts.length) {
+        const folders = parts.map((part) => join(dir, part)).join(', ');
+        throw usage(`${dir} holds ${parts.length} adapters that were trained together: name one of ${folders}`);
+    }
     const { module, ignored, notes } = await session.importAdapter(dir);
     if (ignored.length) warn(`${dir}: adapter_config.json also sets ${ignored.join(', ')}, which is not used here`);
     for (const note of notes) warn(`${dir}: ${note}`);
@@ -110,6 +115,21 @@ async function taskFromFile(path, measuring) {
         splits,
         items: {},
     });
+}
+
+/**
+ * The task's parts into the session; an example that cannot be used is said with its line.
+ * @param {import('../engine/session.js').Session} session @param {import('../engine/tasks.js').Task} task @param {number} [maxLength]
+ * @returns {Promise<Record<string, import('../engine/examples.js').SplitReport>>} by split
+ */
+export async function loadSplits(session, task, maxLength = 0) {
+    /** @type {Record<string, import('../engine/examples.js').SplitReport>} */
+    const reports = {};
+    for (const [split, examples] of Object.entries(task.splits)) {
+        reports[split] = await session.setData(split, examples, { maxLength });
+        for (const { line, message } of reports[split].skipped) warn(`${split}, line ${line}: ${message} (left out)`);
+    }
+    return reports;
 }
 
 /** Every tenth example is held out, for validation. @param {import('../engine/data.js').Example[]} examples */

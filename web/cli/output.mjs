@@ -120,18 +120,34 @@ export async function writeSafely(path, bytes) {
 }
 
 /**
+ * The model with everything in it that can be merged; the session stays as it is.
+ * @param {import('../engine/session.js').Session} session @param {import('../engine/session.js').ModuleInfo[]} modules
+ */
+async function mergedModel(session, modules) {
+    await session.merge(modules.filter((m) => m.can_merge).map((m) => m.id));
+    const files = await session.exportModel();
+    await session.unmerge();
+    return files;
+}
+
+/**
  * Exports active modules: one folder, or sub-folders with a manifest when several were trained together, or a model folder after full fine-tuning.
  * @param {import('../engine/session.js').Session} session @param {string} dir
  */
 export async function exportTrained(session, dir) {
-    const modules = (await session.describe()).modules.filter((/** @type {any} */ m) => m.active && m.trainable);
-    if (modules.some((/** @type {any} */ m) => m.method === 'full')) return writeFolder(dir, await session.exportModel());
-    if (modules.length === 1) return writeFolder(dir, await session.exportAdapter(modules[0].id));
+    let modules = (await session.describe()).modules.filter((/** @type {any} */ m) => m.active && m.trainable);
+    const model = modules.some((/** @type {any} */ m) => m.method === 'full') ? await mergedModel(session, modules) : null;
+    if (model) modules = modules.filter((/** @type {any} */ m) => !m.can_merge);
+    if (model && modules.length)
+        warn(`${dir} holds the model and what cannot be merged into it, ${modules.map((/** @type {any} */ m) => m.name).join(', ')}: ` +
+            `use it as --model ${dir} --adapter ${dir}`);
+    if (model && !modules.length) return writeFolder(dir, model);
+    if (!model && modules.length === 1) return writeFolder(dir, await session.exportAdapter(modules[0].id));
     /** @type {Record<string, Uint8Array>} */
     const files = {};
     for (const { id, name } of modules) {
         for (const [file, bytes] of Object.entries(await session.exportAdapter(id))) files[join(name, file)] = bytes;
     }
     const manifest = { format: 'peftlab-stack-1', modules: modules.map((/** @type {any} */ m) => ({ name: m.name, method: m.method, dir: m.name })) };
-    return writeFolder(dir, { ...files, [MANIFEST]: new TextEncoder().encode(JSON.stringify(manifest, null, 2)) });
+    return writeFolder(dir, { ...model, ...files, [MANIFEST]: new TextEncoder().encode(JSON.stringify(manifest, null, 2)) });
 }

@@ -1,5 +1,7 @@
+import { resolve } from 'node:path';
+
 import { helpText, parse, usage } from '../args.mjs';
-import { findModel, findTask, formatCount, MODEL_SPEC, table } from '../context.mjs';
+import { findModel, findTask, formatCount, loadSplits, MODEL_SPEC, table } from '../context.mjs';
 import { fitPreset, PeftLab } from '../../engine/index.js';
 import { measure } from '../measure.mjs';
 import { prepareFile, writeSafely } from '../output.mjs';
@@ -24,6 +26,19 @@ export function spread(values) {
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
     const sd = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, values.length - 1));
     return { mean, sd: values.length > 1 ? sd : 0, min: Math.min(...values), max: Math.max(...values) };
+}
+
+/**
+ * The methods to compare, checked before hours of training.
+ * @param {string} text comma list @param {string[]} known @returns {string[]}
+ */
+function listed(text, known) {
+    const methods = text.split(',').map((name) => name.trim());
+    const strange = methods.find((name) => !known.includes(name));
+    if (strange !== undefined) throw usage(`there is no method "${strange}"; there are ${known.join(', ')}`);
+    const twice = methods.find((name, i) => methods.indexOf(name) < i);
+    if (twice !== undefined) throw usage(`--methods names ${twice} twice: its runs would be the same`);
+    return methods;
 }
 
 /**
@@ -55,14 +70,13 @@ export async function run(argv) {
     const { values } = parse(argv, SPEC);
     const task = await findTask(values.task);
     const session = await PeftLab.load(await findModel(values.model), { inThread: true });
-    for (const [split, examples] of Object.entries(task.splits)) await session.setData(split, examples);
-    const known = (await session.describeStatic()).methods.map((/** @type {any} */ m) => m.name);
-    const strange = values.methods.split(',').find((/** @type {string} */ name) => !known.includes(name)); // before hours of training
-    if (strange !== undefined) throw usage(`there is no method "${strange}"; there are ${known.join(', ')}`);
+    const methods = listed(values.methods, (await session.describeStatic()).methods.map((/** @type {any} */ m) => m.name));
+    if (values.out && values.svg && resolve(values.out) === resolve(values.svg)) throw usage('--out and --svg name the same file');
+    await loadSplits(session, task);
     for (const file of [values.out, values.svg]) if (file) await prepareFile(file);
     const base = { method: 'base', seed: 0, parameters: 0, ...(await measure(session, task, { limit: values.limit })) };
     const runs = [];
-    for (const method of values.methods.split(',')) {
+    for (const method of methods) {
         for (let seed = 1; seed <= values.seeds; seed++) {
             const made = await oneRun(session, task, method, seed, values);
             runs.push(made);

@@ -1,5 +1,5 @@
 import { helpText, parse, usage } from '../args.mjs';
-import { findTask, MODEL_SPEC, openSession, print } from '../context.mjs';
+import { findTask, loadSplits, MODEL_SPEC, openSession, print } from '../context.mjs';
 import { measure } from '../measure.mjs';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
@@ -20,7 +20,7 @@ export async function run(argv) {
     if (values.split !== undefined && !splits.includes(values.split))
         throw usage(`${task.name} has no split "${values.split}"; it has ${splits.join(', ')}`);
     const session = await openSession(values);
-    for (const [split, examples] of Object.entries(task.splits)) await session.setData(split, examples);
+    await loadSplits(session, task);
     const { loss, bits_per_byte, perplexity, ...metrics } = await measure(session, task, {
         split: values.split,
         generate: !values['no-metrics'],

@@ -1,6 +1,6 @@
 import { fitPreset, PeftLabError } from '../../engine/index.js';
 import { helpText, methodOptions, methodSpec, parse, parseCombine, snake, usage, warn } from '../args.mjs';
-import { adapterFolders, findTask, MODEL_SPEC, openCalculator, openSession } from '../context.mjs';
+import { adapterFolders, findTask, loadSplits, MODEL_SPEC, openCalculator, openSession } from '../context.mjs';
 import { measure } from '../measure.mjs';
 import { exportTrained, prepareFile, prepareFolder, writeSafely } from '../output.mjs';
 import { isFile } from '../paths.mjs';
@@ -53,22 +53,7 @@ function settle(task, values, own) {
     return { options: { ...options, ...own }, engine: { ...fitPreset(preset, values.steps), ...given, seed: values.seed } };
 }
 
-/**
- * @param {import('../../engine/session.js').Session} session @param {import('../../engine/tasks.js').Task} task @param {number} maxLength
- * @returns {Promise<Record<string, number>>} statistics of the training split
- */
-async function loadData(session, task, maxLength) {
-    let train = {};
-    for (const split of ['train', 'validation', 'test']) {
-        if (!task.splits[split]) continue;
-        const { skipped, ...statistics } = await session.setData(split, task.splits[split], { maxLength });
-        for (const { line, message } of skipped) warn(`${split}, line ${line}: ${message} (left out)`);
-        if (split === 'train') train = statistics;
-    }
-    return train;
-}
-
-/** One line on what is learned from. @param {Record<string, number>} data */
+/** One line on what is learned from. @param {Omit<import('../../engine/examples.js').SplitReport, 'skipped'>} data */
 function dataLine(data) {
     const n = (/** @type {number} */ value, /** @type {string} */ what) =>
         `${value.toLocaleString('en-US')} ${what}${value === 1 ? '' : 's'}`;
@@ -95,7 +80,8 @@ export async function run(argv) {
     const session = await openSession(values);
     for (const { id } of (await session.describe()).modules) await session.setModule(id, { trainable: false });
     if (!values.resume) await addModules(session, values, methods, settle(task, values, own).options);
-    const data = await loadData(session, task, values['max-length']);
+    if (!task.splits.train) throw usage(`${task.name} has no part to train on`);
+    const { skipped: _, ...data } = (await loadSplits(session, task, values['max-length'])).train;
     if (values.resume) await resumeRun(session, { values, given, runOptions: ENGINE, methods, own });
     const engine = values.resume ? runSettings((await session.describe()).run) : settle(task, values, own).engine;
     const say = reporter(values, ...(await heading(session, data, engine)));
@@ -143,7 +129,8 @@ const runSettings = (run) => ({ ...Object.fromEntries([...ENGINE, 'seed'].map(sn
 
 /**
  * What is trained and how, for programs and for people.
- * @param {import('../../engine/session.js').Session} session @param {Record<string, number>} data @param {Record<string, any>} engine
+ * @param {import('../../engine/session.js').Session} session
+ * @param {Omit<import('../../engine/examples.js').SplitReport, 'skipped'>} data @param {Record<string, any>} engine
  * @returns {Promise<[object, string]>}
  */
 async function heading(session, data, engine) {
