@@ -10,8 +10,8 @@ typedef struct encoder {
     const pl_tokenizer *tokenizer;
     pl_ids ids;
     pl_bpe bpe;
-    pl_text normal[2];               /* the normaliser's result and scratch */
-    pl_text stages[PL_STEPS_MAX][2]; /* buffers of the pre-tokeniser's steps */
+    pl_text normal[2];                         /* the normaliser's result and scratch */
+    pl_text stages[PL_TOKENIZER_STEPS_MAX][2]; /* buffers of the pre-tokeniser's steps */
 } encoder;
 
 static void split(encoder *e, int32_t step, const char *text, size_t length, bool first);
@@ -194,7 +194,7 @@ static bool finish(encoder *e) {
     for (int i = 0; i < 2; i++) {
         failed = failed || e->normal[i].failed;
         pl_text_free(&e->normal[i]);
-        for (int k = 0; k < PL_STEPS_MAX; k++) {
+        for (int k = 0; k < PL_TOKENIZER_STEPS_MAX; k++) {
             failed = failed || e->stages[k][i].failed;
             pl_text_free(&e->stages[k][i]);
         }
@@ -214,7 +214,7 @@ pl_status pl_tokenizer_encode(const pl_tokenizer *tokenizer, pl_memory *memory, 
     encoder e = {.tokenizer = tokenizer, .ids = {.memory = memory}, .bpe = {.memory = memory}};
     for (int i = 0; i < 2; i++) {
         e.normal[i] = pl_text_make(memory);
-        for (int k = 0; k < PL_STEPS_MAX; k++)
+        for (int k = 0; k < PL_TOKENIZER_STEPS_MAX; k++)
             e.stages[k][i] = pl_text_make(memory);
     }
     pl_text repaired = pl_text_make(memory);

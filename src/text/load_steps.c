@@ -176,7 +176,7 @@ static pl_status load_node(const loader *l, const pl_json *node) {
         if (types[i].what != l->what || strcmp(types[i].type, type) != 0)
             continue;
         if (types[i].load) {
-            if (l->steps->count == PL_STEPS_MAX)
+            if (l->steps->count == PL_TOKENIZER_STEPS_MAX)
                 return broken(l, "Sequence", "has too many steps");
             return types[i].load(l, node, &l->steps->list[l->steps->count++]);
         }

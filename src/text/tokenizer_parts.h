@@ -41,10 +41,10 @@ typedef struct pl_step {
     size_t text_length, content_length;
 } pl_step;
 
-enum { PL_STEPS_MAX = 8, PL_CHAR_IDS = 512 };
+enum { PL_TOKENIZER_STEPS_MAX = 8, PL_CHAR_IDS = 512 };
 
 typedef struct pl_steps {
-    pl_step list[PL_STEPS_MAX];
+    pl_step list[PL_TOKENIZER_STEPS_MAX];
     int32_t count;
 } pl_steps;
 

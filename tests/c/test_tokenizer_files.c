@@ -360,4 +360,27 @@ TEST(huge_tokens) {
     free(json);
 }
 
+/* A normaliser that could turn one added token into 400 MB: the tree of added tokens is refused, not reckoned wrong. */
+TEST(added_tokens_that_may_grow) {
+    enum { SIZE = 20000 };
+    static char token[SIZE + 1], content[SIZE + 1];
+    memset(token, 'y', SIZE);
+    memset(content, 'z', SIZE);
+    char *json = malloc(2 * SIZE + 1000);
+    int length =
+        sprintf(json,
+                "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"%s\"},"
+                "\"added_tokens\":[{\"id\":2,\"content\":\"%s\",\"special\":false,\"normalized\":true,"
+                "\"lstrip\":false,\"rstrip\":false,\"single_word\":false}],"
+                "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}",
+                content, token);
+    pl_memory memory = {0};
+    pl_error error = {0};
+    pl_tokenizer *tokenizer;
+    CHECK_INT(pl_tokenizer_load(&memory, json, (size_t)length, &tokenizer, &error), PL_ERR_MEMORY);
+    CHECK_STR(error.message, "no memory for the added tokens");
+    CHECK_INT(memory.bytes, 0);
+    free(json);
+}
+
 TEST(zz_enough_cases) { CHECK_MSG(cases >= 120, "only %d cases", cases); }
