@@ -5,7 +5,7 @@ import { after, test } from 'node:test';
 import { PeftLab } from '../../web/engine/index.js';
 import { sentenceWords } from '../../web/lib/engine-sentences.js';
 import { addTexts, setLanguage } from '../../web/lib/i18n.js';
-import { hubName, recipe } from '../../web/lib/recipe.js';
+import { hubName, python, recipe } from '../../web/lib/recipe.js';
 
 const session = await PeftLab.open(null, { inThread: true });
 after(() => session.close());
@@ -68,4 +68,15 @@ test('the notes in every language', () => {
         assert.ok(hub.ours && hub.text !== notes[1] && hub.text.includes('gpt2-small'), hub.text);
     }
     setLanguage('en');
+});
+
+test('numbers are the same in Python, however small; the data file is read as what it is, and its name stays in its line', () => {
+    for (const value of [1e-10, 2e-20, 1e-7, 0.1, 1 / 3, 16, 1e21, 0, -0.5]) assert.equal(Number(python(value)), value);
+    const script = (/** @type {string} */ dataFile) =>
+        recipe({ modules: [{ method: 'lora', options: { rank: 8, alpha: 16, dropout: 1e-10 } }], dataFile }).script;
+    assert.match(script('train.jsonl'), /lora_dropout=1e-10,/);
+    assert.match(script('train.jsonl'), /load_dataset\("json", data_files="train\.jsonl"/);
+    assert.match(script('my.CSV'), /# my\.CSV: columns prompt and completion, or text;[\s\S]*load_dataset\("csv"/);
+    assert.match(script('my.txt'), /load_dataset\("text"/);
+    assert.ok(!/^import os/m.test(script('a\nimport os')));
 });

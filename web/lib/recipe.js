@@ -21,7 +21,7 @@ export const hubName = (shape) => (Object.hasOwn(HUB, shape) ? HUB[shape] : unde
 export function python(value) {
     if (value === null || value === undefined) return 'None';
     if (typeof value === 'boolean') return value ? 'True' : 'False';
-    if (typeof value === 'number') return Number.isInteger(value) ? String(value) : value.toPrecision(6).replace(/\.?0+$/, '');
+    if (typeof value === 'number') return String(value); // shortest exact digits; 1e-10 is a float there, too
     if (Array.isArray(value)) return `[${value.map(python).join(', ')}]`;
     if (typeof value === 'object') return `{${Object.entries(value).map(([k, v]) => `${python(k)}: ${python(v)}`).join(', ')}}`;
     return JSON.stringify(String(value));
@@ -193,6 +193,16 @@ function leftOut(method, o) {
     return Object.entries(lost).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}=${python(value)}`);
 }
 
+/**
+ * How `datasets` reads a file, and what it has to look like.
+ * @param {string} file @returns {{reader: string, looks: string}}
+ */
+function dataFormat(file) {
+    if (/\.csv$/i.test(file)) return { reader: 'csv', looks: 'columns prompt and completion, or text' };
+    if (/\.txt$/i.test(file)) return { reader: 'text', looks: 'one text per line' };
+    return { reader: 'json', looks: 'one {"prompt": ..., "completion": ...} or {"text": ...} per line' };
+}
+
 const MERGING = `
 # For deployment without inference overhead:
 # merged = model.merge_and_unload()
@@ -218,8 +228,9 @@ function script({ method, options, train, target, dataFile, lr, source }) {
         : config
           ? `from peft import ${[...config.imports, 'get_peft_model'].join(', ')}`
           : '';
+    const { reader, looks } = dataFormat(dataFile);
     return `# Made by ${source}. Needs: pip install torch transformers datasets accelerate ${hub ? 'adapters' : 'peft'}
-# ${dataFile}: one {"prompt": ..., "completion": ...} or {"text": ...} per line; the loss is on the completion and the end token only.
+# ${python(dataFile).slice(1, -1)}: ${looks}; the loss is on the completion and the end token only.
 import torch
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq, Trainer, TrainingArguments
@@ -245,7 +256,7 @@ def encode(example):
     return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}
 
 
-data = load_dataset("json", data_files=${python(dataFile)}, split="train")
+data = load_dataset("${reader}", data_files=${python(dataFile)}, split="train")
 data = data.map(encode, remove_columns=data.column_names)
 
 arguments = TrainingArguments(
