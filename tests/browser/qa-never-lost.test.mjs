@@ -174,6 +174,25 @@ test('no room for the weights of every full fine-tuning: the oldest make room, w
   assert.equal(await lab(page, 'lab.sample.after === lab.runs[1].sample.after'), true);
 });
 
+test('a page that starts slowly is not taken for a second tab; a second tab is told that it saves nothing', SLOW, async (context) => {
+  const link = '#v=1&model=stories-300k&task=pirate&n=1&bs=2';
+  const { page, assertClean } = await open(context, link, (slow) => slow.addInitScript(() => {
+    const usual = AbortSignal.timeout;
+    AbortSignal.timeout = (ms) => { // the first wait is over before the browser has answered
+      AbortSignal.timeout = usual;
+      return ms > 5000 ? usual(ms) : AbortSignal.abort(new DOMException('late', 'TimeoutError'));
+    };
+  }));
+  const other = (/** @type {import('playwright-core').Page} */ of) => of.getByText('Another tab of this page saves its runs').count();
+  await lab(page, 'void await lab.train()');
+  await kept(page);
+  assert.equal(await other(page), 0);
+  const second = await page.context().newPage();
+  await second.goto(`${own.site.url}${link}`);
+  await eventually(() => other(second), 1);
+  assertClean();
+});
+
 test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 240_000 }, async (context) => {
   const { page } = await open(context, LINK);
   await page.evaluate(() => {

@@ -25,14 +25,24 @@ const followed = new WeakSet();
  */
 const placeOf = (run) => `weights-${run.id}`;
 
-/** One tab writes; others are told. @returns {Promise<boolean>} whether this tab holds the lock (for as long as it lives) */
+const LOCK = 'peftlab-autosave';
+
+/**
+ * One tab writes; others are told. A page that starts slowly may hear too late that the lock is its own: then nobody has it, and it
+ * asks again.
+ * @returns {Promise<boolean>} whether this tab holds the lock (for as long as it lives)
+ */
 function takeLock() {
     if (!navigator.locks) return Promise.resolve(true);
     return new Promise((resolve) => {
-        navigator.locks.request('peftlab-autosave', { signal: AbortSignal.timeout(LOCK_MS) }, () => {
+        navigator.locks.request(LOCK, { signal: AbortSignal.timeout(LOCK_MS) }, () => {
             resolve(true);
             return new Promise(() => {});
-        }).catch((error) => resolve(error.name !== 'TimeoutError' && error.name !== 'AbortError'));
+        }).catch(async ({ name }) => {
+            if (name !== 'TimeoutError' && name !== 'AbortError') return resolve(true);
+            const { held = [] } = await navigator.locks.query();
+            return resolve(held.some((lock) => lock.name === LOCK) ? false : takeLock());
+        });
     });
 }
 
@@ -100,6 +110,7 @@ function follow(lab, stored, runs) {
         return weighty.add(run);
     };
     const write = async () => {
+        clearTimeout(timer);
         timer = 0;
         const lost = lab.state.task === OWN && !(await keepOwn()); // then the next visit begins with a task of ours
         const kept = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped').slice(-KEPT_RUNS);
@@ -112,24 +123,36 @@ function follow(lab, stored, runs) {
     };
     const soon = () => { timer ||= window.setTimeout(write, SAVE_MS); };
     for (const type of ['state', 'runs']) lab.addEventListener(type, soon);
-    addEventListener('pagehide', () => { if (timer) write(); });
+    const atOnce = () => { if (timer) write(); };
+    // Whichever comes first when somebody leaves: what begins only in pagehide is lost in WebKit, and beforeunload does not come on a phone.
+    for (const type of ['beforeunload', 'pagehide']) addEventListener(type, atOnce);
+    document.addEventListener('visibilitychange', () => { if (document.hidden) atOnce(); });
     lab.addEventListener('weights', async (event) => {
         const { run, bytes, gone } = /** @type {CustomEvent} */ (event).detail;
         for (const old of gone) await forget(old);
         await keepWeights(run, bytes);
         soon();
     });
+    /** The run that is stored as one that goes on. @type {import('../lib/runs.js').Run | null} */
+    let going = null;
+    const drop = () => {
+        going = null;
+        return remove('open');
+    };
     lab.addEventListener('snapshot', (event) => {
         const { step, bytes } = /** @type {CustomEvent} */ (event).detail;
+        going = lab.run;
         if (lab.run) save('open', { run: withoutLarge(lab.run), bytes, step }).then(told);
     });
     lab.addEventListener('run', (event) => {
         const run = /** @type {CustomEvent} */ (event).detail;
-        if (!run || ['done', 'stopped'].includes(run.status)) remove('open');
+        if (!run) drop();
+        // First the finished run: the page may end in between.
+        else if (['done', 'stopped'].includes(run.status)) write().then(() => { if (!going || going === run) drop(); });
     });
     // A run that lost its engine goes on from its last snapshot in a new one; one that failed by itself would fail again.
     lab.addEventListener('failure', (event) => {
-        if (lab.run?.status === 'failed' && /** @type {CustomEvent} */ (event).detail.code !== 'worker-lost') remove('open');
+        if (lab.run?.status === 'failed' && /** @type {CustomEvent} */ (event).detail.code !== 'worker-lost') drop();
     });
 }
 
