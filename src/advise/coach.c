@@ -30,8 +30,7 @@ const pl_coach_rule PL_COACH_RULES[] = {
      "Let it train on: whether it needs more steps or more capacity shows at its end."},
     {PL_COACH_UNDERFITTING,
      "The training loss is still falling by 5 % or more in the last third (stopped too soon), or it has "
-     "fallen by less than 10 % in all and is "
-     "flat (too little capacity, or steps too small).",
+     "fallen by less than 10 % in all (too little capacity, or steps too small).",
      "\"Increase rank to 16 or 32\", \"Add more target modules (K, O, FFN)\"; while it still falls: more "
      "steps."},
     {PL_COACH_PLATEAU, "The training loss has fallen by less than 0.5 % in the last third.",
@@ -123,7 +122,7 @@ static pl_coach_state judge(const pl_coach_input *in, const coach_curves *c, con
     if (unfinished(in))
         return PL_COACH_UNFINISHED;
     double fallen = out->start > 0.0 ? (out->start - out->now) / out->start : 0.0;
-    if (out->recent >= FALLING || (fallen < LITTLE && out->recent < FALLING))
+    if (out->recent >= FALLING || fallen < LITTLE)
         return PL_COACH_UNDERFITTING;
     return out->recent < FLAT ? PL_COACH_PLATEAU : PL_COACH_GOOD;
 }
@@ -234,7 +233,7 @@ static void more_capacity(const pl_coach_input *in, pl_coach_report *out) {
         change_number(out, "steps", steps_of(in), 2.0 * steps_of(in));
 }
 
-/* Less capacity or less training: rank to 4, fewer rows, a narrower bottleneck; dropout; stop at the best step. */
+/* Less capacity or less training: rank to 4, dropout, fewer rows, stop at the best step. */
 static void less_freedom(const pl_coach_input *in, pl_coach_report *out) {
     double rank = number_of(in, "rank"), tokens = number_of(in, "num_virtual_tokens"),
            dropout = number_of(in, "dropout");

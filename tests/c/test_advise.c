@@ -207,6 +207,15 @@ TEST(coach_too_little_capacity) {
     expect(&r, PL_COACH_UNDERFITTING, "lr", "0.001", "0.002");
 }
 
+/* As the rule is printed: less than 10 % in all is too little, also where the curve is not flat yet. */
+TEST(coach_little_but_not_flat) {
+    run r;
+    curve(&r, "lora", "rank=8", 3.0, 2.75, 40, 0.02, 0);
+    expect(&r, PL_COACH_UNDERFITTING, "rank", "8", "16");
+    CHECK(r.report.recent > 0.005 && r.report.recent < 0.05);
+    CHECK(strstr(r.report.rule->condition, "flat") == NULL);
+}
+
 TEST(coach_plateau) {
     run r;
     curve(&r, "lora", "rank=8", 3.0, 1.5, 5, 0.05, 0);
