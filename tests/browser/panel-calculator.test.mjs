@@ -37,6 +37,35 @@ test('counts, memory, own dimensions, config.json, chapter numbers', { timeout: 
     vocab_size: 100, tie_word_embeddings: true, max_position_embeddings: 64,
   })) });
   await is('2,560');
+  // What transformers leaves open or rounds down: null is the usual, and a width that the heads do not divide loses the rest.
+  const config = (/** @type {Record<string, any>} */ more) => panel.locator('input[type=file]').setInputFiles({
+    name: 'config.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify({
+      model_type: 'llama', hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 4, vocab_size: 100, ...more,
+    })),
+  });
+  const base = () => panel.locator('table.terms').last().locator('tr').last().innerText();
+  await config({ num_key_value_heads: null, head_dim: null });
+  await panel.locator('p[role=status]', { hasText: 'of 95,040 numbers' }).waitFor();
+  assert.match(await base(), /95,040/, "the formula's sum is the engine's count");
+  await config({ hidden_size: 66 });
+  await panel.locator('p[role=status]', { hasText: 'of 98,010 numbers' }).waitFor();
+  assert.match(await base(), /98,010/);
+  assert.equal(await panel.getByRole('alert').count(), 0);
+
+  // Dimensions that cannot be: no figures of earlier ones beside them. What has a count but no memory shows its count.
+  await panel.getByLabel('key/value heads').fill('3');
+  await panel.getByLabel('key/value heads').press('Tab');
+  await panel.getByRole('alert').getByText('must divide').waitFor();
+  assert.equal(await big.count(), 0);
+  await panel.getByLabel('Model shape').selectOption('llama-2-7b');
+  await panel.getByRole('combobox', { name: 'Method' }).selectOption('full');
+  await panel.getByRole('combobox', { name: 'Weights' }).selectOption('nf4');
+  await panel.getByRole('alert').getByText('cannot be trained themselves').waitFor();
+  await is('6,738,415,616');
+  assert.equal(await panel.getByRole('heading', { name: 'Memory while training' }).count(), 0);
+  await panel.getByRole('combobox', { name: 'Weights' }).selectOption('bf16');
+  await panel.getByRole('heading', { name: 'Memory while training' }).waitFor();
+  assert.equal(await panel.getByRole('alert').count(), 0);
 
   await panel.getByRole('button', { name: 'Chapter numbers' }).click();
   await panel.getByText('50,331,648').first().waitFor();

@@ -30,13 +30,16 @@ export function measured(host, wish) {
         ${complete(lab, wish, run) ? nothing : html`<br>${t('chapter.measured.short')}`}</span>`;
 }
 
-/** A run to try: settings, the buttons that load it, what came of it here. @param {Host} host @param {Wish} run @param {string} [about] */
-export function experiment(host, run, about = '') {
+/**
+ * A run to try: settings, the buttons that load it, what came of it here.
+ * @param {Host} host @param {Wish} run @param {{about?: string, task?: boolean}} [looks] task: whether its task is said
+ */
+export function experiment(host, run, { about = '', task = true } = {}) {
     const more = [
         settingsText(run.options ?? {}),
         ...(['steps', 'lr', 'batch_size'].filter((key) => key in run)
             .map((key) => `${t(`settings.${key}`)} ${optionValue(/** @type {any} */ (run)[key])}`)),
-        ...(run.task ? [t('chapter.on', { task: t(`task.${run.task}`) })] : []),
+        ...(run.task && task ? [t('chapter.on', { task: t(`task.${run.task}`) })] : []),
     ].filter(Boolean).join(', ');
     return html`<div class="row small"><span>${methodName(run.method)}${more ? `, ${more}` : ''}</span>
         ${loadButtons(host, run, { about: about || more || t(`method.${run.method}`) })}${measured(host, run)}</div>`;
@@ -84,10 +87,10 @@ export const verdictNote = () => html`<p class="small muted">${t('chapter.here.n
  */
 export function adviceTable(host, name, rows) {
     const tries = TRY[name];
-    const cell = (/** @type {any} */ row, /** @type {number} */ i) => html`<td class="stack">${
-        tries[i].runs.map((run) => experiment(host, run, `${row.when}: ${settingsText(run.options ?? {})}`))}
+    const cell = (/** @type {any} */ row, /** @type {number} */ i) => html`<td><div class="stack">${
+        tries[i].runs.map((run) => experiment(host, run, { about: `${row.when}: ${settingsText(run.options ?? {})}` }))}
         ${tries[i].panel ? html`<div><button type="button" @click=${() => host.lab.set({ panel: tries[i].panel })}>${
-            t(`panel.${tries[i].panel}`)}<span class="sr">: ${row.when}</span></button></div>` : nothing}</td>`;
+            t(`panel.${tries[i].panel}`)}<span class="sr">: ${row.when}</span></button></div>` : nothing}</div></td>`;
     return html`<div class="scroll" tabindex="0" role="region" aria-label=${t(`choose.${name}`)}><table>
         <thead><tr>
             <th scope="col">${t(`choose.${name}.when`)}</th>

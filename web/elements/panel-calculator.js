@@ -15,8 +15,8 @@ import { baseTerms, methodTerms, total } from '../lib/formulas.js';
 
 /** What can be edited, with its limits. @type {[string, number, number][]} */
 const DIMENSIONS = [
-    ['hidden_size', 8, 65536], ['num_hidden_layers', 1, 512], ['num_attention_heads', 1, 512],
-    ['num_key_value_heads', 1, 512], ['head_dim', 2, 1024],
+    ['hidden_size', 8, 65536], ['num_hidden_layers', 1, 256], ['num_attention_heads', 1, 512],
+    ['num_key_value_heads', 1, 512], ['head_dim', 2, 512],
     ['intermediate_size', 8, 262144], ['vocab_size', 2, 1_000_000],
 ];
 const DTYPES = ['f32', 'bf16', 'f16', 'int8', 'nf4'];
@@ -115,15 +115,22 @@ class PeftPanelCalculator extends LabElement {
             };
             // Full fine-tuning keeps its weights in a format that can be trained.
             const whole = { config: this.config, method: 'full', options: {}, ...training, dtype: this.dtype === 'f32' ? 'f32' : 'bf16' };
+            /** @type {Error | null} what has a count may have no memory: full fine-tuning of 4-bit weights */
+            let refused = null;
             const [counts, memory, full] = await calculator(this.lab, (session) => Promise.all([
-                session.countFor(request), session.memoryFor({ ...request, ...training }), session.memoryFor(whole),
+                session.countFor(request),
+                session.memoryFor({ ...request, ...training }).catch((error) => { refused = error; }),
+                session.memoryFor(whole).catch(() => null),
             ]));
             if (ticket !== this.#ticket) return;
             this.result = { counts, memory, full };
-            this.problem = null;
-            this.fire('peft-change', { trainable: counts.trainable, training: memory.training });
+            const error = /** @type {Error | null} */ (refused);
+            this.problem = error && (() => wrong(error));
+            this.fire('peft-change', { trainable: counts.trainable, training: memory?.training ?? null });
         } catch (error) {
-            if (ticket === this.#ticket) this.problem = () => wrong(/** @type {Error} */ (error));
+            if (ticket !== this.#ticket) return;
+            this.result = null; // figures of other dimensions would stand beside these
+            this.problem = () => wrong(/** @type {Error} */ (error));
         }
     }
 
@@ -141,8 +148,9 @@ class PeftPanelCalculator extends LabElement {
             const config = JSON.parse(await file.text());
             await calculator(this.lab, (session) => session.countFor({ config })); // the engine says what is wrong with it
             const { num_attention_heads: heads, hidden_size: width } = config;
-            const usual = { num_key_value_heads: heads, head_dim: width / heads, tie_word_embeddings: false };
-            this.#set({ model: 'own', config: { ...usual, ...config } });
+            const usual = { num_key_value_heads: heads, head_dim: Math.floor(width / heads), tie_word_embeddings: false };
+            const given = Object.entries(config).filter(([, value]) => value !== null); // null: the usual, as in transformers
+            this.#set({ model: 'own', config: { ...usual, ...Object.fromEntries(given) } });
         } catch (error) {
             // The browser's own words on JSON, like the engine's, are English.
             const why = /** @type {Error} */ (error);
@@ -246,6 +254,7 @@ class PeftPanelCalculator extends LabElement {
     /** The sum of what is counted, and what is left out. */
     #memoryTerms() {
         const { memory } = this.result;
+        if (!memory) return nothing;
         const terms = PARTS.filter((part) => memory[part]).map((part) => t(`calc.term.${part}`)).join(' + ');
         const sum = t('calc.formula.memory', { terms });
         if (this.assumptions !== 'chapter') return sum;
@@ -254,17 +263,17 @@ class PeftPanelCalculator extends LabElement {
     }
 
     #result() {
-        if (!this.result) return html`<p class="muted" role="status">${t('next.loading')}</p>`;
+        if (!this.result) return this.problem ? nothing : html`<p class="muted" role="status">${t('next.loading')}</p>`;
         const { counts, memory, full } = this.result;
-        const notes = [...new Set([...counts.assumptions, ...memory.assumptions])];
+        const notes = [...new Set([...counts.assumptions, ...(memory?.assumptions ?? [])])];
         const { fp32, fp16 } = counts.file_bytes;
         return html`<div class="stack">
             <p role="status"><span class="big">${count(counts.trainable)}</span> ${
                 t('calc.of', { total: count(counts.total), percent: percent(counts.percent) })} ${this.value('', 'calculated')}</p>
             <p>${t('calc.file', { fp32: byteSize(fp32), fp16: byteSize(fp16) })} · ${
                 t('calc.flops', { percent: percent(counts.flops_per_token.extra_percent) })}</p>
-            <h3>${t('calc.memory')}</h3>${memoryBar(this, memory, this.method === 'full' ? null : full)}
-            <p class="small">${t('calc.inference', { size: byteSize(memory.inference), cache: byteSize(memory.kv_cache) })}</p>
+            ${memory ? html`<h3>${t('calc.memory')}</h3>${memoryBar(this, memory, this.method === 'full' ? null : full)}
+                <p class="small">${t('calc.inference', { size: byteSize(memory.inference), cache: byteSize(memory.kv_cache) })}</p>` : nothing}
             <details><summary>${t('calc.assumed')}</summary>
                 <ul class="small">${notes.map((note) => html`<li>${said(note)}</li>`)}</ul></details>
             ${this.#terms()}</div>`;

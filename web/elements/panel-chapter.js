@@ -108,7 +108,7 @@ class PeftPanelChapter extends LabElement {
         const cell = (/** @type {any} */ row, /** @type {any} */ rec) => {
             const wish = { method: rec.method, options: optionsOf(rec.settings), task: row.task };
             const about = `${bookWords(row.heading).text}, ${bookWords(rec.label).text}`;
-            return experiment(this, wish, about);
+            return experiment(this, wish, { about, task: false });
         };
         const named = (/** @type {any} */ row) => [row, row.other].filter(Boolean).map((rec) => rec.method);
         return html`<p>${t('chapter.tasks.about')}</p>
@@ -122,7 +122,9 @@ class PeftPanelChapter extends LabElement {
                     <ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul>
                     ${rankingHere(this, row.task, named(row))}</td>
                 <td>${cell(row, row)}</td><td>${row.other ? cell(row, row.other) : nothing}</td>
-                <td class="stack">${(UNNAMED[row.key] ?? []).map((wish) => experiment(this, { ...wish, task: row.task }))}</td>
+                <td><div class="stack">${(UNNAMED[row.key] ?? []).map((wish) => experiment(this, { ...wish, task: row.task }, {
+                    about: `${bookWords(row.heading).text}, ${t(`method.${wish.method}`)}`, task: false,
+                }))}</div></td>
                 </tr>`)}</tbody></table></div>`;
     }
 
@@ -158,12 +160,10 @@ class PeftPanelChapter extends LabElement {
                 <th scope="row">${methodName(method)}</th>
                 <td>${t(`chapter.overhead.${method}`)} ${this.value('', 'chapter')}</td>
                 <td>${t(`chapter.canmerge.${method}`)}</td>
-                <td>${method === 'prompt' || method === 'prefix'
-                    ? t('chapter.overhead.tokens', { n: method === 'prompt' ? 20 : 10 })
-                    : html`${this.value(`+${share(of(method).flops_per_token.extra_percent)}`, 'calculated')}`}
-                    ${['lora', 'adapter'].includes(method)
-                        ? html`<br><span class="small">${t(method === 'lora' ? 'chapter.overhead.unmerged' : 'chapter.overhead.three')}</span>`
-                        : nothing}</td></tr>`)}
+                <td>${this.value(`+${share(of(method).flops_per_token.extra_percent)}`, 'calculated')}<br><span class="small">${
+                    method === 'lora' ? t('chapter.overhead.unmerged')
+                        : method === 'adapter' ? t('chapter.overhead.three')
+                            : t(`chapter.overhead.${method}.rows`, { n: method === 'prompt' ? 20 : 10 })}</span></td></tr>`)}
             </tbody></table></div>`;
     }
 
