@@ -2,7 +2,7 @@
 /**
  * Finds and measures the presets of the tasks with the engine itself (build/wasm must exist).
  *
- *   node presets.mjs search [TASK…]   tries the grid of search.json, one seed, judged on validation -> tasks/presets.json
+ *   node presets.mjs search [TASK…]   tries the grid of search.json, judged on validation           -> tasks/presets.json
  *   node presets.mjs test [TASK…]     trains every preset with seeds 1..N, measured on test         -> tasks/results.json
  *
  * Options: --model ../stories-1m  --seeds 3  --methods lora,full  --limit 48 (items generated in search)
@@ -60,32 +60,35 @@ function dataHash(/** @type {string} */ name) {
     return hash.digest('hex').slice(0, 12);
 }
 
-/** Best of the grid on validation: score first, then loss; runs whose loss is above the untrained base's only if there are no others. */
+/**
+ * Best of the grid on validation: score first, then loss; runs whose loss is above the untrained base's only if there are no others.
+ * Where the grid says several seeds, their mean is what counts: near the step at which a task is suddenly understood, one says little.
+ */
 async function search(names, methods, base, limit) {
     const grid = readJson(here('search.json'), null);
-    const jobs = names.flatMap((task) => methods.flatMap((method) => {
-        const {
-            steps,
-            batch_size,
-            lr: rates,
-            options: variants,
-        } = { batch_size: grid.batch_size, ...grid.methods[method], ...grid.tasks?.[task]?.[method] };
+    const points = names.flatMap((task) => methods.flatMap((method) => {
+        const entry = { seeds: 1, schedule: 'cosine', ...grid, ...grid.methods[method], ...grid.tasks?.[task]?.[method] };
+        const { steps, batch_size, schedule, lr: rates, options: variants, seeds } = entry;
         return variants.flatMap((options) => rates.map((lr) => {
-            const engine = { steps, batch_size, lr, warmup_steps: Math.round(steps / 20) };
-            return { ...base, task, method, options, engine, seed: 1, split: 'validation', limit };
+            const engine = { steps, batch_size, lr, warmup_steps: Math.round(steps / 20), ...(schedule !== 'cosine' && { schedule }) };
+            return { task, method, options, engine, seeds };
         }));
     }));
+    const jobs = points.flatMap(({ seeds, ...point }, at) =>
+        Array.from({ length: seeds }, (_, i) => ({ ...base, ...point, at, seed: i + 1, split: 'validation', limit })));
     const bases = names.map((task) => ({ ...base, task, method: 'base', options: {}, engine: {}, seed: 1, split: 'validation', limit }));
     const rows = await runAll([...bases, ...jobs]);
     const untrained = new Map(rows.slice(0, names.length).map(({ task, loss }) => [task, loss]));
-    const tried = jobs.map((job, i) => ({ ...job, row: rows[names.length + i] }));
+    const of = (/** @type {number} */ at, /** @type {string} */ field) =>
+        mean(jobs.flatMap((job, i) => (job.at === at ? [rows[names.length + i][field]] : [])));
+    const tried = points.map((point, at) => ({ ...point, score: of(at, 'score'), loss: of(at, 'loss') }));
     const presets = readJson(here('tasks/presets.json'), {});
     for (const task of names) {
         for (const method of methods) {
-            const over = (/** @type {any} */ row) => Number(row.loss >= /** @type {number} */ (untrained.get(task)));
+            const over = (/** @type {any} */ { loss }) => Number(loss >= /** @type {number} */ (untrained.get(task)));
             const [best] = tried.filter((t) => t.task === task && t.method === method)
-                .sort((a, b) => over(a.row) - over(b.row) || b.row.score - a.row.score || a.row.loss - b.row.loss);
-            (presets[task] ??= {})[method] = { options: best.options, ...best.engine, schedule: 'cosine' };
+                .sort((a, b) => over(a) - over(b) || b.score - a.score || a.loss - b.loss);
+            (presets[task] ??= {})[method] = { options: best.options, ...best.engine, schedule: best.engine.schedule ?? 'cosine' };
         }
     }
     writeJson(here('tasks/presets.json'), presets);

@@ -67,7 +67,7 @@ function card(name, spec, counts, splits, presets, results) {
           noGain(results)
         : '## Measured\nNot yet: no numbers are shown until they have been measured.\n';
     const settings = presets.length
-        ? '| method | options | steps | batch | learning rate |\n|---|---|---|---|---|\n' +
+        ? '| method | options | steps | batch | learning rate | schedule |\n|---|---|---|---|---|---|\n' +
           presets
               .map(
                   (p) =>
@@ -75,7 +75,7 @@ function card(name, spec, counts, splits, presets, results) {
                           Object.entries(p.options)
                               .map(([k, v]) => `${k} ${v}`)
                               .join(', ') || 'defaults'
-                      } | ${p.steps} | ${p.batch_size} | ${p.lr} |`,
+                      } | ${p.steps} | ${p.batch_size} | ${p.lr} | ${p.schedule} |`,
               )
               .join('\n')
         : 'None yet.';
@@ -103,7 +103,7 @@ All sentences are this project's own; the generator \`models/recipes/tasks/${nam
 ## Presets
 ${settings}
 
-Found on validation, one seed (\`presets.mjs search\`; every run is a line of \`models/recipes/presets-log.jsonl\`). The grid itself
+Found on validation (\`presets.mjs search\`, one seed or the mean of two, as \`search.json\` says; every run is a line of \`models/recipes/presets-log.jsonl\`). The grid itself
 (\`search.json\`) was narrowed by trials on an earlier export of the base, judged on validation as well.
 
 ${table}
