@@ -1,3 +1,4 @@
+/* Declaring, finding and filling named tensors. */
 #include "base/layout.h"
 
 #include <math.h>

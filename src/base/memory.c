@@ -1,3 +1,4 @@
+/* Blocks from malloc, each behind a header that links it into its session's list. */
 #include "base/memory.h"
 
 #include <stdlib.h>

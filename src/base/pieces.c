@@ -1,3 +1,4 @@
+/* Cutting a block into pieces. */
 #include "base/pieces.h"
 
 enum { LINE_BYTES = 64, LINE_REALS = 16 /* a cache line of float */ };

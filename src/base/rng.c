@@ -1,3 +1,4 @@
+/* SplitMix64 (Steele, Lea, Flood 2014) over a counter; normal numbers by the polar method (Marsaglia, Bray 1964). */
 #include "base/rng.h"
 
 #include <math.h>

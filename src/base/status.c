@@ -1,3 +1,4 @@
+/* Sentences and names of errors. */
 #include "base/status.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* Runs every kernel on inputs without rounding and hashes what comes out. */
 #include "kernels/selftest.h"
 
 #include "kernels/kernels.h"

@@ -4,7 +4,6 @@
 #ifndef PL_KERNELS_SELFTEST_H
 #define PL_KERNELS_SELFTEST_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/real.h"

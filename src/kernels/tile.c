@@ -1,3 +1,4 @@
+/* The micro-kernels: a tile of C held in registers while k runs. */
 #include "kernels/tile.h"
 
 #include "kernels/kernels.h"

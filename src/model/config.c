@@ -1,3 +1,4 @@
+/* The model's dimensions: widths of the seven maps, limits, RoPE's frequencies. */
 #include "model/config.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Householder reflections: R column by column, then the wanted columns of Q. */
 #include "peft/qr.h"
 
 #include <math.h>

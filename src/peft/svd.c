@@ -1,6 +1,8 @@
+/* One-sided Jacobi: rows are rotated in pairs until all are orthogonal; their lengths are the singular values. */
 #include "peft/svd.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { SWEEPS_MAX = 60 };

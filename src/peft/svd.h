@@ -3,7 +3,6 @@
 #ifndef PL_PEFT_SVD_H
 #define PL_PEFT_SVD_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/memory.h"

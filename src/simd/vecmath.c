@@ -1,3 +1,4 @@
+/* The logarithm of fdlibm (Sun Microsystems 1993, e_log.c). The vector functions are in the header. */
 #include "simd/vecmath.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Ids to text: the strings of the tokens, then the steps of the decoder, each over all tokens. */
 #include <string.h>
 
 #include "io/utf8.h"

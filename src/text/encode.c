@@ -1,3 +1,4 @@
+/* Text to ids: cut at added tokens, normalise, cut again, split into pieces, BPE of each piece. */
 #include <string.h>
 
 #include "io/utf8.h"

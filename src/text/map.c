@@ -1,3 +1,4 @@
+/* Linear probing in a table at most half full. */
 #include "text/map.h"
 
 #include <string.h>

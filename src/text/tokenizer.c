@@ -1,3 +1,4 @@
+/* Loading and freeing a tokenizer: the order of the parts. */
 #include "text/tokenizer.h"
 
 #include "text/tokenizer_parts.h"

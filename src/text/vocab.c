@@ -1,3 +1,4 @@
+/* All strings in one block, found by their hash. */
 #include "text/vocab.h"
 
 #include <string.h>

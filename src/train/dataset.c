@@ -1,6 +1,9 @@
+/* Collecting examples, their order in an epoch, and laying them end to end as batches. */
 #include "train/dataset.h"
 
 #include <string.h>
+
+#include "base/rng.h"
 
 pl_status pl_dataset_create(pl_memory *memory, int32_t max_length, int32_t vocab_size, pl_dataset **dataset,
                             pl_error *error) {

@@ -5,7 +5,6 @@
 #define PL_TRAIN_DATASET_H
 
 #include "base/memory.h"
-#include "base/rng.h"
 #include "base/status.h"
 #include "model/hooks.h"
 

@@ -1,3 +1,4 @@
+/* One example, forward only. */
 #include "train/evaluate.h"
 
 pl_status pl_evaluator_create(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count,

@@ -1,3 +1,4 @@
+/* Warm-up, then constant, linear or cosine. */
 #include "train/schedule.h"
 
 const char *pl_schedule_name(pl_schedule schedule) {

@@ -1,3 +1,4 @@
+/* Options, planning, and one step: shards forward and backward, their sum, clipping (as torch's clip_grad_norm_), AdamW. */
 #include "train/trainer.h"
 
 #include <math.h>

@@ -1,5 +1,4 @@
 /* The element-wise rules of combining on numbers small enough to check by hand, and the singular value decomposition. build: both */
-#include <math.h>
 #include <string.h>
 
 #include "base/rng.h"

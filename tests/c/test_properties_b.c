@@ -1,5 +1,4 @@
 /* Properties of learned keys and values that follow from the mathematics of attention. (build: both) */
-#include <math.h>
 #include <string.h>
 
 #include "harness.h"

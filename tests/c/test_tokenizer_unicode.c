@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "io/utf8.h"
 #include "text/tokenizer_parts.h"
 #include "text/unicode/unicode.h"
 

@@ -1,3 +1,4 @@
+/* Looking a character up in the tables of runs. */
 #include "text/unicode/unicode.h"
 
 /* Inside a run: the number of edges <= point is odd. */
