@@ -11,6 +11,8 @@ after(() => site.close());
 test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeout: 120_000 }, async () => {
   const { page, assertClean } = await site.open({ method: 'lora', steps: 4 });
   await page.getByText('is fresh').waitFor();
+  await page.locator('peft-heatmap[data-map="ΔW"] output').waitFor();
+  assert.equal(await page.getByText('NaN').count(), 0, 'nothing is compared with a change of nothing');
   await page.evaluate(() => globalThis.lab.train());
   await page.waitForFunction(() => globalThis.panel.view?.spectrum?.frobenius > 0);
   const names = await page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.dataset.map));
@@ -97,5 +99,8 @@ test('DoRA, (IA)³ and full fine-tuning show their ΔW, prompt tuning says why i
   await train({ method: 'prompt', options: {} });
   await page.getByText('there is no matrix it could be added to').waitFor();
   assert.equal(await page.locator('peft-heatmap').count(), 1);
+  await train({ method: 'adapter', options: {} });
+  const tensors = await page.locator('select option').allTextContents();
+  assert.ok(tensors.length > 4 && tensors.every((name) => !name.includes('{')), tensors.join(' '));
   assertClean();
 });

@@ -19,6 +19,9 @@ import { whyNotMerged } from './reasons.js';
 /** A full training beside the run takes at most so many steps. */
 const FULL_STEPS = 60;
 
+/** AdapterHub's names of tensors have a gap for the adapter's own. @param {{name: string}} tensor @param {{name: string}} module */
+const nameOf = (tensor, module) => tensor.name.replace('{name}', module.name);
+
 class PeftPanelInspect extends LabElement {
     static watch = ['status', 'modules', 'run', 'merge', 'ready', 'state'];
     static styles = [LabElement.styles, css`
@@ -160,8 +163,9 @@ class PeftPanelInspect extends LabElement {
         const tensor = module.tensors.find((/** @type {any} */ x) => x.name === this.chosen.tensor) ?? module.tensors[0];
         const values = await session.tensor(module.id, tensor.name);
         const [rows, cols = 1] = tensor.shape.length === 1 ? [1, tensor.shape[0]] : [tensor.shape[0], values.length / tensor.shape[0]];
-        const name = tensor.name.replace(/^model\.|\.weight$/g, '');
-        return { layer: -1, site: '', label: tensor.name, maps: [{ name, values, rows, cols }], spectrum: null };
+        const label = nameOf(tensor, module);
+        const name = label.replace(/^model\.|\.weight$/g, '');
+        return { layer: -1, site: '', label, maps: [{ name, values, rows, cols }], spectrum: null };
     }
 
     /** @param {Partial<PeftPanelInspect['chosen']>} change */
@@ -235,8 +239,8 @@ class PeftPanelInspect extends LabElement {
                     option(site, site, site === place.site))}</select></label>
                 <label class="row"><input id="same" type="checkbox" .checked=${this.same} @change=${onSame}><span
                     class="grow">${t('inspect.same')}</span></label>`
-            : html`<label>${t('inspect.tensor')}<select @change=${onTensor}>${module.tensors.map((/** @type {any} */ { name }) =>
-                option(name, name, name === this.chosen.tensor))}</select></label>`}
+            : html`<label>${t('inspect.tensor')}<select @change=${onTensor}>${module.tensors.map((/** @type {any} */ tensor) =>
+                option(tensor.name, nameOf(tensor, module), tensor.name === this.chosen.tensor))}</select></label>`}
         </div>
         ${place ? nothing : html`<p>${whyNotMerged(this.lab, module.method) || t('inspect.no_map')}</p>`}`;
     }
@@ -255,11 +259,11 @@ class PeftPanelInspect extends LabElement {
         const factors = view.maps.filter(({ name }) => ['B', 'A'].includes(name));
         const shown = view.maps.map((map) => (map.name === 'B' ? html`<div class="factors">${factors.map(draw)}</div>`
             : factors.includes(map) ? nothing : draw(map)));
-        const ratio = () => significant(largest(weights[0].values) / (largest(weights[1].values) || NaN), 2);
+        const change = view.spectrum ? largest(weights[1].values) : 0;
+        const scale = this.same ? 'inspect.scale.same' : 'inspect.scale.own';
         return html`<div class="maps" @peft-cell=${(/** @type {any} */ e) => this.#cell(view, e)}>${shown}</div>
-            ${view.spectrum ? html`<p
-                class="small muted">${t(this.same ? 'inspect.scale.same' : 'inspect.scale.own', { ratio: ratio() })}</p>
-            <p class="equation num small">${this.#equation(view)}</p>` : nothing}`;
+            ${change > 0 ? html`<p class="small muted">${t(scale, { ratio: significant(largest(weights[0].values) / change, 2) })}</p>` : nothing}
+            ${view.spectrum ? html`<p class="equation num small">${this.#equation(view)}</p>` : nothing}`;
     }
 
     /** @param {string} name */
