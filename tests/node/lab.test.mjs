@@ -30,6 +30,7 @@ test('ready: model, task, data, the engine\'s count, a sample; nothing trained',
   assert.ok(lab.sample.prompt && lab.sample.after === '');
   assert.ok(lab.data.find((part) => part.split === 'train').examples > 100);
   assert.equal(lab.run, null);
+  assert.equal(lab.canUndo, false, 'what a page begins with is no change');
 });
 
 test('warm: the engine starts before its model is known, ready() uses it; closed before that, it ends', async () => {

@@ -160,7 +160,7 @@ export class Lab extends EventTarget {
         if (changed.length === 0) return;
         if (changed.includes('method')) changed = [...changed, ...this.#ofTheMethod(state, changed)];
         const touches = changed.some((key) => ENGINE_KEYS.includes(key));
-        if (touches && !undoing) this.remember();
+        if (touches && !undoing && this.state.model) this.remember(); // what the page begins with (no model yet) is no change
         for (const key of changed) this.state[key] = state[key];
         if (touches && this.status === 'paused') this.setStatus('ready');
         this.emit('state', changed);
