@@ -119,3 +119,18 @@ test('a stopped run is scored when asked: the button goes, the focus to what it 
   await eventually(() => page.locator('peft-sample').evaluate((node) => node.shadowRoot.activeElement?.className), 'scored');
   assertClean();
 });
+
+test('own text without a held-out part: said where it matters; nothing asks for more steps or names lines that are not drawn', async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&n=8&panel=data');
+  const panel = page.locator('peft-panel-data');
+  await panel.getByLabel('Or paste text:').fill('The sun is red.\n\nThe moon is blue.');
+  await panel.getByText('A line with <|endoftext|> alone begins the next one.').waitFor();
+  await panel.getByText('The example', { exact: true }).waitFor();
+  await panel.getByRole('button', { name: 'Use it and train' }).click();
+  await page.locator('peft-controls').getByText('1 example to learn from, none held out').waitFor();
+  await page.locator('peft-panel-coach').getByText('none is held out, so over-fitting cannot be seen').waitFor();
+  await eventually(() => lab(page, 'lab.run?.status'), 'done');
+  assert.equal(await page.locator('peft-panel-coach').getByText('Train a little longer').count(), 0);
+  assert.deepEqual((await page.locator('peft-loss .keys > span').allTextContents()).map((key) => key.trim()), ['training, smoothed']);
+  assertClean();
+});

@@ -172,6 +172,10 @@ class PeftCoach extends LabElement {
                 <p class="small">${this.#went(run)}</p></div>`;
         }
         const { suggestion } = report;
+        if (report.state === 'too_early' && lab.task && !lab.task.splits.validation) { // more steps would change nothing
+            return html`<div class="card stack" role="group" aria-label=${t('coach.title')}><p><strong>${t('coach.title')}</strong></p>
+                <p class="small">${t('data.no_held')}</p></div>`;
+        }
         const open = lab.status === 'training';
         const off = open || Boolean(this.applied) || lab.state.lock.includes(suggestion?.option);
         return html`<div class="card stack" role="group" aria-label=${t('coach.title')}>

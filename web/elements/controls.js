@@ -92,7 +92,7 @@ class PeftControls extends LabElement {
         const train = data.find((part) => part.split === 'train');
         if (!task || !train) return nothing;
         const held = data.find((part) => part.split === 'validation')?.examples ?? 0;
-        return html`<p class="small row"><span class="grow">${t('task.examples', { n: train.examples, held })}</span>
+        return html`<p class="small row"><span class="grow">${t(held ? 'task.examples' : 'task.examples.all', { n: train.examples, held })}</span>
             <button class="link" aria-expanded=${this.examples}
                 @click=${() => { this.examples = !this.examples; }}>${t(this.examples ? 'task.hide' : 'task.see')}</button></p>
             ${this.examples

@@ -190,7 +190,7 @@ class PeftPanelData extends LabElement {
             ${item('labelled', stats.labelled_tokens, labelled)}${item('longest', stats.longest)}${item('truncated', stats.truncated)}
             ${item('duplicates', stats.duplicates)}${stats.windows > 0 ? item('windows', stats.windows) : nothing}</dl>
             <p class="small">${t(whole ? 'data.loss.text' : 'data.loss.completion')}</p>
-            ${held ? nothing : html`<p class="warn small">${t('data.no_held')}</p>`}
+            ${held ? nothing : html`<p class="warn small">${t('data.no_held')} ${this.format === 'txt' ? t('data.plain') : nothing}</p>`}
             ${stats.truncated ? html`<p class="warn small">${t('data.truncated', { n: stats.truncated })}</p>` : nothing}`;
     }
 
