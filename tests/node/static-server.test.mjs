@@ -45,6 +45,18 @@ test('the folder\'s page comes with its type and a security policy', async () =>
   assert.equal(await response.text(), '<p>page');
 });
 
+test('the policy names the site beside \'self\', as the browser asks for it, and nothing that is no address', async () => {
+  const policy = (/** @type {Record<string, string>} */ headers) => new Promise((resolve, reject) => {
+    request({ host: '127.0.0.1', port: server.port, path: '/', headers }, (response) => {
+      response.resume();
+      resolve(String(response.headers['content-security-policy']));
+    }).on('error', reject).end();
+  });
+  assert.match(await policy({}), new RegExp(`script-src 'self' http://127\\.0\\.0\\.1:${server.port} 'wasm-unsafe-eval';`));
+  assert.match(await policy({ Host: '[::1]:8000' }), /script-src 'self' http:\/\/\[::1\]:8000 'wasm/);
+  for (const Host of ["x; script-src *", "a 'unsafe-inline'", '*', 'a/b']) assert.match(await policy({ Host }), /script-src 'self' 'wasm/, Host);
+});
+
 test('hashed files are kept for good, and wasm has its own type', async () => {
   const response = await fetch(`${server.url}assets/engine-AbCd1234.wasm`);
   assert.equal(response.headers.get('content-type'), 'application/wasm');

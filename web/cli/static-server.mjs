@@ -22,6 +22,16 @@ export const CONTENT_SECURITY_POLICY = [
 ].join('; ');
 
 /**
+ * The policy with the site's address beside 'self': in a frame with sandbox="allow-scripts", which has no origin, WebKit
+ * takes 'self' for nobody, and the page would stay empty. Any host that sends such a policy has to name itself so.
+ * @param {string} [host] as the browser asks for it
+ */
+function policyOf(host = '') {
+  const plain = /^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(host);
+  return plain ? CONTENT_SECURITY_POLICY.replaceAll("'self'", `'self' http://${host}`) : CONTENT_SECURITY_POLICY;
+}
+
+/**
  * The file of a request path, or null when it leaves its folder. Mounts are tried first, the longest first.
  * @param {string} path decoded @param {string} root @param {Record<string, string>} mounts
  */
@@ -42,13 +52,13 @@ export async function startStaticServer({ root, mounts = {}, port = 0, host = '1
   /** @type {string[]} */
   const requests = [];
   const common = {
-    'Content-Security-Policy': CONTENT_SECURITY_POLICY,
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
     ...headers,
   };
   const server = createServer(async (request, response) => {
-    for (const [name, value] of Object.entries(common)) if (value) response.setHeader(name, value);
+    response.setHeader('Content-Security-Policy', policyOf(request.headers.host));
+    for (const [name, value] of Object.entries(common)) if (value) response.setHeader(name, value); else response.removeHeader(name);
     const refuse = (/** @type {number} */ status, /** @type {string} */ text) => {
       response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' }).end(`${text}\n`);
     };

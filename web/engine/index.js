@@ -68,29 +68,40 @@ async function moduleFrom(wasm) {
 /** The bundler follows this very expression, so both ways of starting the worker share it. @param {typeof globalThis.Worker} Worker */
 const workerOf = (Worker) => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
 
+/** The worker from its text: the bundled one needs nothing else. @returns {Promise<Worker>} */
+async function workerOfText() {
+    let place = '';
+    workerOf(/** @type {any} */ (function (/** @type {URL} */ url) { place = String(url); }));
+    return new Worker(URL.createObjectURL(new Blob([await (await fetch(place)).text()], { type: 'text/javascript' })));
+}
+
 /**
- * A frame with sandbox="allow-scripts" has an origin of its own, where no address may be a worker's, but the text
- * of the bundled worker may.
+ * A frame with sandbox="allow-scripts" has an origin of its own, where no address may be a worker's, but the text of the
+ * worker may. It is not tried there: Firefox makes the worker all the same, and lets it fail without a word.
  * @returns {Promise<Worker>}
  */
 async function browserWorker() {
+    if (globalThis.origin === 'null') return workerOfText();
     try {
         return workerOf(Worker);
     } catch (error) {
         if (/** @type {Error} */ (error).name !== 'SecurityError') throw error;
-        let place = '';
-        workerOf(/** @type {any} */ (function (/** @type {URL} */ url) { place = String(url); }));
-        return new Worker(URL.createObjectURL(new Blob([await (await fetch(place)).text()], { type: 'text/javascript' })));
+        return workerOfText();
     }
+}
+
+/** With the flags of this program, but for one that no worker takes: node --input-type=module --eval. */
+async function nodeWorker() {
+    const { Worker } = await import('node:worker_threads');
+    return new Worker(new URL('./worker.js', import.meta.url), { execArgv: process.execArgv.filter((flag) => !flag.startsWith('--input-type')) });
 }
 
 /** @param {LoadOptions} options @returns {Promise<Remote>} */
 async function spawnWorker({ createWorker }) {
     let worker;
     if (createWorker) worker = await createWorker();
-    else if (isNode) worker = new (await import('node:worker_threads')).Worker(new URL('./worker.js', import.meta.url));
+    else if (isNode) worker = await nodeWorker();
     else worker = await browserWorker();
-    worker.unref?.();
     return new Remote(worker, () => worker.terminate());
 }
 

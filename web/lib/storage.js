@@ -9,11 +9,31 @@ export let storageProblem = '';
 /** The browser would store, but there is no room left. */
 export let storageFull = false;
 
+/** A storage that does not answer within this time is none: the page must not wait for it for ever. */
+const ANSWER_MS = 10_000;
+
+/**
+ * Each transaction ends as soon as it has been told what to do. One that is still open when somebody leaves the page stays open
+ * where WebKit puts the page aside for the way back, and every later page of the site would wait for it for ever.
+ * @param {import('idb-keyval').UseStore} use @returns {import('idb-keyval').UseStore}
+ */
+const committed = (use) => (mode, act) => use(mode, (values) => {
+    const done = act(values);
+    values.transaction.commit?.();
+    return done;
+});
+
+/** @param {Promise<unknown>} work */
+const answered = (work) => new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('the storage does not answer')), ANSWER_MS);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+});
+
 async function database() {
     if (store !== undefined) return store;
     try {
-        const made = createStore('peftlab', 'values');
-        await set('probe', 1, made);
+        const made = committed(createStore('peftlab', 'values'));
+        await answered(set('probe', 1, made));
         store = made;
     } catch (error) {
         store = null;
