@@ -66,6 +66,11 @@ test('a way back stands only beside a value that differs; a block can be clicked
   await back.waitFor();
   await lab(page, `void lab.set({ options: { rank: ${preset} } })`); // as a loaded run sets it
   await eventually(() => back.count(), 0);
+  const targets = page.locator('peft-controls [data-name="target_modules"] button.link');
+  await lab(page, 'void lab.set({ options: { target_modules: ["q_proj"] } })');
+  await targets.waitFor();
+  await lab(page, 'void lab.set({ options: { target_modules: lab.engine.sites } })'); // "all-linear", one by one
+  await eventually(() => targets.count(), 0);
   const hint = page.locator('peft-diagram .read', { hasText: 'Click a lit block' });
   await hint.waitFor();
   await lab(page, 'void lab.set({ method: "prompt" })');
@@ -132,5 +137,20 @@ test('own text without a held-out part: said where it matters; nothing asks for 
   await eventually(() => lab(page, 'lab.run?.status'), 'done');
   assert.equal(await page.locator('peft-panel-coach').getByText('Train a little longer').count(), 0);
   assert.deepEqual((await page.locator('peft-loss .keys > span').allTextContents()).map((key) => key.trim()), ['training, smoothed']);
+  assertClean();
+});
+
+test('“try a prompt” after a run on a phone: the count that became smaller is in sight, and the focus on the method', async (context) => {
+  const viewport = { width: 390, height: 700 };
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&n=2&bs=2', {
+    viewport, hasTouch: true, isMobile: true, reducedMotion: 'reduce',
+  });
+  await lab(page, 'void await lab.train()');
+  await page.getByRole('button', { name: 'Try a prompt' }).press('Enter');
+  await eventually(() => page.locator('peft-counter .big').evaluate((count) => {
+    const { top, bottom } = count.getBoundingClientRect();
+    return top > 0 && bottom < innerHeight - 60;
+  }), true);
+  assert.equal(await page.locator('peft-methods').evaluate((node) => node.shadowRoot.activeElement?.value), 'prompt');
   assertClean();
 });

@@ -41,7 +41,7 @@ class PeftNextStep extends LabElement {
         if (!run || !['ready', 'busy'].includes(lab.status) || !['done', 'stopped'].includes(run.status)) return null;
         const methods = new Set(lab.runs.map((r) => r.method));
         const panel = (/** @type {string} */ name) => ({ text: t(`hint.${name}`), act: () => lab.set({ panel: name }) });
-        const smaller = { text: t('hint.prompt'), act: () => lab.set({ method: 'prompt' }) };
+        const smaller = { text: t('hint.prompt'), act: () => this.#method('prompt') };
         const lesson = { text: t('hint.lesson'), act: () => lab.set({ panel: 'lessons', lesson: 'merging' }) };
         if (this.merged) {
             return { text: t('hint.after_merge'), steps: [
@@ -57,6 +57,19 @@ class PeftNextStep extends LabElement {
             ...(hasPanel('inspect') ? [panel('inspect')] : []),
         ];
         return { text: t('hint.after_run'), steps: steps.slice(0, 3) };
+    }
+
+    /** Shows what became smaller, and puts the focus, whose button is gone, on the method. @param {string} method */
+    async #method(method) {
+        const root = /** @type {ShadowRoot | Document} */ (this.getRootNode());
+        const [methods, counter] = ['peft-methods', 'peft-counter'].map((name) => /** @type {LabElement | null} */ (root.querySelector(name)));
+        this.lab.set({ method });
+        await this.lab.during(null, async () => {}); // the run leaves the model, and this card the page
+        await Promise.all([this.updateComplete, methods?.updateComplete]);
+        const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+        counter?.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
+        if (document.activeElement !== document.body) return;
+        /** @type {HTMLElement | null | undefined} */ (methods?.renderRoot.querySelector(`[value="${method}"]`))?.focus({ preventScroll: true });
     }
 
     updated() {

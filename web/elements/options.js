@@ -122,7 +122,8 @@ export function optionControl(control) {
     const { option, value, changed, disabled, set, id } = control;
     const help = optionHelp(option);
     // A loaded run sets every option; the way back is offered where it leads somewhere else.
-    const back = changed && !disabled && JSON.stringify(value) !== JSON.stringify(option.default);
+    const all = option.type === 'targets' && option.default === 'all-linear' && value?.length === control.sites?.length;
+    const back = changed && !disabled && !all && JSON.stringify(value) !== JSON.stringify(option.default);
     return html`<div class="option" data-name=${option.name}>
         <div class="row"><label id="${id}-l" for=${id} class="grow">${optionLabel(option)}</label>
             ${option.type === 'bool'
