@@ -76,6 +76,7 @@ const WRONG = [
     [[...ONE, '--combine', 'lora:rank=1.2.3'], /--combine rank takes a number/], [[...ONE, '--combine', 'lora:rank=4,r=5'], /rank twice/],
     [[...ONE, '--combine', 'lora:use_dora=yes'], /use_dora takes true or false/],
     [['merge', '--model', MODEL, '--adapter', 'pirate-lora', '--out', at('m'), '--max-shard-mb', '0'], /--max-shard-mb 0/],
+    [['generate', '--model', '', '--prompt', 'hi'], /named ""/], [[...GENERATE, '--adapter', ''], /no adapter folder ""/],
     [['bench', '--rounds', '0'], /--rounds/], [['methods', 'nope'], /"nope"/], [['constructor'], /"constructor"/],
 ];
 

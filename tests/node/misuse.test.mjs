@@ -1,12 +1,13 @@
 // The public API in careless hands: what JavaScript would pass over, or turn into a default, is a typed error that says how the call is
 // meant, and the engine lives on; calls at the same time do not mix; a callback that throws ends its own call only.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import { TAKES } from '../../web/engine/core.js';
 import { PeftLab } from '../../web/engine/index.js';
-import { codeOf, sha, stories } from './lib/session.mjs';
+import { codeOf, sha, STORIES, stories } from './lib/session.mjs';
 
 /** @typedef {import('../../web/engine/session.js').Session} Session */
 
@@ -163,6 +164,20 @@ for (const [where, inThread] of /** @type {[string, boolean][]} */ ([['this thre
         session.close();
     });
 }
+
+test('a program that closes no session waits for what it asked for, then ends', () => {
+    const program = `
+        import { PeftLab } from ${JSON.stringify(new URL('../../web/engine/index.js', import.meta.url).href)};
+        const session = await PeftLab.load(${JSON.stringify(STORIES)});
+        await session.addModule('lora', { rank: 2 });
+        await session.setData('train', ${JSON.stringify(FEW)});
+        await session.train({ steps: 4, batch_size: 2, shards: 2, workers: 2, until: 2 });
+        console.log((await session.resume()).step);`;
+    const { status, signal, stdout, stderr } = spawnSync(
+        process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8', timeout: 60_000 },
+    );
+    assert.deepEqual([status, signal, stdout], [0, null, '4\n'], stderr);
+});
 
 test('the table of what C functions take agrees with the header', async () => {
     const header = (await readFile(new URL('../../src/session/peftlab.h', import.meta.url), 'utf8')).replace(/\/\*[\s\S]*?\*\//g, '');

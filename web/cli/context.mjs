@@ -22,10 +22,10 @@ export const MODEL_SPEC = /** @type {import('./args.mjs').Spec} */ ({
 export async function findModel(name) {
     if (name && (await isFolder(name))) return name;
     const { models } = await loadIndex(MODELS);
-    const chosen = name ? models.find((m) => m.name === name) : (models.find((m) => m.default) ?? models[0]);
+    const chosen = name !== undefined ? models.find((m) => m.name === name) : (models.find((m) => m.default) ?? models[0]);
     if (!chosen)
         throw usage(
-            name
+            name !== undefined
                 ? `there is no model folder or model named "${name}"; \`peftlab models\` lists them`
                 : 'no model is installed; give --model DIR',
         );
@@ -45,6 +45,7 @@ export async function splitWeight(text) {
 
 /** A folder, or an adapter that comes with peftlab; undefined: neither. @param {string} name @returns {Promise<string | undefined>} */
 async function adapterFolder(name) {
+    if (!name) return undefined; // a variable that was not set, which joined with a folder would be that folder
     for (const dir of [name, join(MODELS, 'adapters', name)]) if (await isFolder(dir)) return dir;
     return undefined;
 }

@@ -151,8 +151,8 @@ export class Remote {
         this.#port = port;
         this.terminate = () => {
             this.onDied = null; // ended from here
-            terminate?.();
             this.fail(shutDown());
+            terminate?.(); // a program waits for that much
         };
         this.#watch = new Watch({ ping: () => port.postMessage({ ping: 1 }), lost: (why) => this.#died(why) });
         listen(port, (message) => this.#receive(message));
@@ -164,6 +164,13 @@ export class Remote {
             port.addEventListener('error', died);
             port.addEventListener('messageerror', died);
         }
+        this.#rest();
+    }
+
+    /** Nothing is due. A worker that nobody waits for keeps no program from ending: Node would wait for it for ever. */
+    #rest() {
+        this.#watch.stop();
+        this.#port.unref?.();
     }
 
     /** @param {string} why */
@@ -185,7 +192,7 @@ export class Remote {
         this.#lost ??= error;
         for (const { reject } of this.#pending.values()) reject(error);
         this.#pending.clear();
-        this.#watch.stop();
+        this.#rest();
     }
 
     /** @param {any} message */
@@ -205,7 +212,7 @@ export class Remote {
             return;
         }
         this.#pending.delete(message.id);
-        if (this.#pending.size === 0) this.#watch.stop();
+        if (this.#pending.size === 0) this.#rest();
         if (entry.failed) entry.reject(entry.failed);
         else if (message.error) entry.reject(PeftLabError.from(message.error));
         else entry.resolve(message.result);
@@ -231,6 +238,7 @@ export class Remote {
             signal?.addEventListener('abort', abort);
             this.#pending.set(id, { resolve: finish(resolve), reject: finish(reject), onEvent });
             this.#watch.start(expect);
+            this.#port.ref?.();
             try {
                 this.#port.postMessage({ id, command, args, ...(expect && { expect }) }, transfer ?? []);
             } catch (cause) { // a function or another thing that cannot be sent
