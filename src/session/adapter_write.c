@@ -106,7 +106,7 @@ static void export_free(pl_session *s, export_list *list) {
 static pl_status export_prefix(pl_session *s, const pl_module *module, export_list *list) {
     int64_t rows = (int64_t)pl_option_number(&module->options, "num_virtual_tokens"),
             cols = pl_prefix_columns(&module->config);
-    list->table = pl_memory_alloc(&s->memory, (size_t)(rows * cols), sizeof *list->table);
+    list->table = pl_memory_alloc(&s->memory, (uint64_t)(rows * cols), sizeof *list->table);
     if (!list->table)
         return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the prefix table");
     pl_prefix_table(module, list->table);

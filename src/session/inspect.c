@@ -89,7 +89,7 @@ static pl_status matrix(pl_session *s, int32_t id, int32_t layer, const char *si
     if (!delta && strcmp(what, "merged") != 0)
         return pl_fail(&s->error, PL_ERR_ARGUMENT, "\"%s\" is none of base, delta, merged, A, B", what);
     PL_TRY(prepare_entry(s, entry));
-    real *w = pl_memory_alloc(&s->memory, (size_t)size, sizeof *w);
+    real *w = pl_memory_alloc(&s->memory, (uint64_t)size, sizeof *w);
     if (!w)
         return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for a matrix of %lld numbers", (long long)size);
     pl_status status = pl_delta(entry->module, s->model, layer, site, w, &s->error);

@@ -77,7 +77,7 @@ static pl_status logits(pl_session *s, const int32_t *tokens, int32_t count) {
     PL_TRY(check_tokens(s, tokens, count));
     PL_TRY(ready_for_logits(s, count));
     int32_t vocab = s->model->config.vocab_size;
-    real *values = pl_memory_alloc(&s->memory, (size_t)count * (size_t)vocab, sizeof *values);
+    real *values = pl_memory_alloc(&s->memory, (uint64_t)count * (uint64_t)vocab, sizeof *values);
     if (!values)
         return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for logits of %d tokens", count);
     const int32_t starts[2] = {0, count};

@@ -61,3 +61,11 @@ for (const { name, dimensions, method, options } of REQUESTS) {
         session.close();
     });
 }
+
+test('logits of 2^32 numbers: refused for want of memory, and the session lives on', async () => {
+    const session = await model({ vocab_size: 2 ** 20, max_position_embeddings: 4096 });
+    const before = sha(await session.logits({ tokens: [1, 2, 3] }));
+    await assert.rejects(session.logits({ tokens: new Array(4096).fill(1) }), { code: 'memory' });
+    assert.equal(sha(await session.logits({ tokens: [1, 2, 3] })), before);
+    session.close();
+});
