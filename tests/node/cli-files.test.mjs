@@ -184,3 +184,21 @@ test('combine: an option that the type ignores is refused; the double scaling of
     }
     assert.match((await cli(mix('--type', 'ties', '--majority-sign-method', 'vote'))).err, /total or frequency/);
 });
+
+test('compare --out: what is finished is in the file before the last run is; a whole one says so', async () => {
+    const [cut, whole, svg] = [at('cut.json'), at('whole.json'), at('cut.svg')];
+    const compare = ['compare', '--model', MODEL, '--task', at('data.jsonl'), '--methods', 'lora', '--steps', '2'];
+    const { code } = await cli([...compare, '--seeds', '100', '--out', cut, '--svg', svg], undefined, (child, err) => {
+        if (err.includes('lora seed 2:')) child.kill('SIGINT');
+    });
+    assert.notEqual(code, 0);
+    const { complete, runs, summary } = JSON.parse(await readFile(cut, 'utf8'));
+    assert.equal(complete, false);
+    assert.ok(runs.length >= 3 && runs.length < 101, `base and ${runs.length - 1} runs`);
+    assert.equal(summary[1].runs, runs.length - 1);
+    assert.match(await readFile(svg, 'utf8'), /lora[\s\S]*<\/svg>\n$/);
+
+    await done(...compare, '--seeds', '2', '--out', whole);
+    const all = JSON.parse(await readFile(whole, 'utf8'));
+    assert.deepEqual([all.complete, all.runs.length, all.runs[2].loss], [true, 3, runs[2].loss]);
+});

@@ -7,9 +7,10 @@ const CLI = fileURLToPath(new URL('../../../web/cli/peftlab.mjs', import.meta.ur
 /**
  * @param {string[]} args
  * @param {(child: import('node:child_process').ChildProcessWithoutNullStreams, out: string) => void} [onOutput] called with all output so far
+ * @param {(child: import('node:child_process').ChildProcessWithoutNullStreams, err: string) => void} [onError] likewise with what went to stderr
  * @returns {Promise<{code: number | null, out: string, err: string}>}
  */
-export function cli(args, onOutput) {
+export function cli(args, onOutput, onError) {
     return new Promise((resolve) => {
         const child = spawn(process.execPath, [CLI, ...args]);
         let out = '';
@@ -18,7 +19,10 @@ export function cli(args, onOutput) {
             out += piece;
             onOutput?.(child, out);
         });
-        child.stderr.on('data', (piece) => { err += piece; });
+        child.stderr.on('data', (piece) => {
+            err += piece;
+            onError?.(child, err);
+        });
         child.on('close', (code) => resolve({ code, out, err }));
     });
 }

@@ -15,7 +15,7 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     steps: { kind: 'int', help: "instead of the presets' steps" },
     workers: { kind: 'int', help: 'engines that share each step', default: 1, min: 1, max: 64 },
     limit: { kind: 'int', help: 'metric on the first items only', min: 1 },
-    out: { kind: 'string', help: 'write all results as JSON to this file' },
+    out: { kind: 'string', help: 'write all results as JSON to this file, anew after each run (complete: false until the last)' },
     svg: { kind: 'string', help: 'write the chart (quality against parameters) to this file' },
 });
 
@@ -65,6 +65,32 @@ async function oneRun(session, task, method, seed, values) {
     };
 }
 
+/**
+ * What --out and --json hold.
+ * @param {import('../../engine/tasks.js').Task} task @param {string[]} argv
+ * @param {Record<string, any>[]} runs the base, then what is finished @param {number} wanted runs without the base
+ */
+function reportOn(task, argv, runs, wanted) {
+    const summary = [...new Set(runs.map((r) => r.method))]
+        .map((method) => ({ method, list: runs.filter((r) => r.method === method) }))
+        .map(({ method, list }) => ({
+            method,
+            parameters: list[0].parameters,
+            runs: list.length,
+            loss: spread(list.map((/** @type {any} */ r) => r.loss)),
+            ...(list[0].score !== undefined && { score: spread(list.map((/** @type {any} */ r) => r.score)) }),
+            seconds: spread(list.map((/** @type {any} */ r) => r.train_seconds ?? 0)).mean,
+        }));
+    return {
+        task: task.name,
+        metric: task.metric.name ?? 'loss',
+        command: `peftlab compare ${argv.join(' ')}`,
+        complete: runs.length === wanted + 1,
+        summary,
+        runs,
+    };
+}
+
 /** @param {string[]} argv */
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
@@ -75,43 +101,30 @@ export async function run(argv) {
     await loadSplits(session, task);
     for (const file of [values.out, values.svg]) if (file) await prepareFile(file);
     const base = { method: 'base', seed: 0, parameters: 0, ...(await measure(session, task, { limit: values.limit })) };
-    const runs = [];
-    for (const method of methods) {
-        for (let seed = 1; seed <= values.seeds; seed++) {
-            const made = await oneRun(session, task, method, seed, values);
-            runs.push(made);
-            const score = made.score === undefined ? '' : `, ${task.metric.name ?? 'score'} ${made.score.toFixed(3)}`;
-            const took = `${made.train_seconds.toFixed(1)} s`;
-            process.stderr.write(`${method} seed ${seed}: loss ${made.loss.toFixed(4)}${score} (${took})\n`);
-        }
+    const wanted = methods.flatMap((method) => Array.from({ length: values.seeds }, (_, i) => ({ method, seed: i + 1 })));
+    const rows = /** @type {Record<string, any>[]} */ ([base]);
+    const finished = async (/** @type {Record<string, any>} */ made) => { // what is finished is not lost when the rest is cut off
+        rows.push(made);
+        const report = reportOn(task, argv, rows, wanted.length);
+        if (values.out) await writeSafely(values.out, JSON.stringify(report, null, 1));
+        if (values.svg) await writeSafely(values.svg, scatterSvg(report));
+        return report;
+    };
+    let report = reportOn(task, argv, rows, wanted.length);
+    for (const { method, seed } of wanted) {
+        const made = await oneRun(session, task, method, seed, values);
+        report = await finished(made);
+        const score = made.score === undefined ? '' : `, ${task.metric.name ?? 'score'} ${made.score.toFixed(3)}`;
+        const took = `${made.train_seconds.toFixed(1)} s`;
+        process.stderr.write(`${method} seed ${seed}: loss ${made.loss.toFixed(4)}${score} (${took})\n`);
     }
     session.close();
-    const all = /** @type {Record<string, any>[]} */ ([base, ...runs]);
-    const summary = [...new Set(all.map((r) => r.method))]
-        .map((method) => ({ method, list: all.filter((r) => r.method === method) }))
-        .map(({ method, list }) => ({
-            method,
-            parameters: list[0].parameters,
-            runs: list.length,
-            loss: spread(list.map((/** @type {any} */ r) => r.loss)),
-            ...(list[0].score !== undefined && { score: spread(list.map((/** @type {any} */ r) => r.score)) }),
-            seconds: spread(list.map((/** @type {any} */ r) => r.train_seconds ?? 0)).mean,
-        }));
-    const report = {
-        task: task.name,
-        metric: task.metric.name ?? 'loss',
-        command: `peftlab compare ${argv.join(' ')}`,
-        summary,
-        runs: [base, ...runs],
-    };
-    if (values.out) await writeSafely(values.out, JSON.stringify(report, null, 1));
-    if (values.svg) await writeSafely(values.svg, scatterSvg(report));
     if (values.json) return void process.stdout.write(`${JSON.stringify(report)}\n`);
     const show = (/** @type {any} */ s, digits = 3) => (s ? `${s.mean.toFixed(digits)} ± ${s.sd.toFixed(digits)}` : '');
     process.stdout.write(
         `${table(
             ['method', 'parameters', 'test loss', report.metric, 'train s'],
-            summary.map((s) => [s.method, formatCount(s.parameters), show(s.loss), show(s.score), s.seconds.toFixed(1)]),
+            report.summary.map((s) => [s.method, formatCount(s.parameters), show(s.loss), show(s.score), s.seconds.toFixed(1)]),
         )}\n`,
     );
     return undefined;
