@@ -67,6 +67,7 @@ const WRONG = [
     [['recipe', '--method', 'lora', '--shape', 'gpt2-small'], /gpt2-small.*--target-model/],
     [['recipe', '--method', 'lora', '--layers-to-transform', '32'], /layers_to_transform/],
     [['recipe', '--adapter', 'pirate-lora', '--rank', '4'], /--rank and --adapter/],
+    [[...ONE, '--adapter', 'pirate-lora', '--merge'], /unknown option --merge/],
     [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--methods', 'lora,lorra'], /"lorra"/],
     [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--methods', 'lora,lora'], /lora twice/],
     [['compare', '--model', MODEL, '--task', at('one.jsonl'), '--out', at('same'), '--svg', `${folder}/./same`], /the same file/],

@@ -7,8 +7,9 @@ import { isFile } from '../paths.mjs';
 import { resumeRun } from '../resume.mjs';
 
 const SUMMARY = 'fine-tune a model on a task or a data file';
+const { merge: _, ...BASE } = MODEL_SPEC; // nothing new is trained beside merged adapters: `merge --out` writes the base for that
 const RUN = /** @type {import('../args.mjs').Spec} */ ({
-    ...MODEL_SPEC,
+    ...BASE,
     task: {
         kind: 'string',
         help: 'task name, task folder, or a .jsonl, .json, .txt or .csv file, every tenth example of which is held out for validation',
