@@ -2,12 +2,12 @@
 // that ask for the impossible, elements alone, and keys and the clipboard by the browser's own input. axe finds nothing, light and
 // dark; nothing goes wrong; nobody else is asked; and what is computed is the same to the last digit. lib/visits.js is what is done.
 import assert from 'node:assert/strict';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { PANELS } from '../../web/lib/store.js';
 import { engines, root } from './lib/browser.mjs';
+import { agreement, giveEyes } from './lib/eyes.mjs';
 import { buildSite } from './lib/qa-site.mjs';
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=10&bs=16&lr=0.01&r=8&a=16&t=qv&lang=en';
@@ -28,22 +28,12 @@ let built;
 let site;
 before(async () => {
   built = await buildSite();
-  const own = join(root, 'tests/browser/lib');
-  for (const name of ['visit-tools.js', 'visits.js']) copyFileSync(join(own, name), join(built.folder, name));
-  copyFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), join(built.folder, 'axe.min.js'));
-  const scripts = '<head><script src="visit-tools.js"></script><script src="visits.js"></script>';
-  for (const page of ['index.html', 'embed.html']) {
-    const path = join(built.folder, page);
-    writeFileSync(path, readFileSync(path, 'utf8').replace('<head>', scripts));
-  }
+  giveEyes(built.folder, ['index.html', 'embed.html']);
   site = await built.serve();
 }, { timeout: 120_000 });
 after(() => built?.close());
 
-/** What the first engine saw, by the name of the visit. @type {Record<string, any>} */
-const first = {};
-/** @param {string} name @param {any} seen */
-const asElsewhere = (name, seen) => assert.deepEqual(seen, first[name] ??= seen, `${name}: as in the first engine`);
+const asElsewhere = agreement();
 
 for (const { name: engine, launch } of engines()) {
   test(`${engine}: the whole page`, { timeout: 540_000 }, async (t) => {

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
+import { launchChromiumProfile } from './chromium.mjs';
 import { launchFirefox } from './firefox.mjs';
 import { launchWebKit } from './webkit.mjs';
 
@@ -49,6 +50,11 @@ export const findChromium = () => findProgram([
   process.env.CHROME ?? '', 'chromium', 'google-chrome', 'google-chrome-stable', 'chromium-browser',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]);
+function chromiumPath() {
+  const path = findChromium();
+  assert.ok(path, 'no Chromium found: run ./build.sh setup, or set CHROME to its path');
+  return path;
+}
 export const findFirefox = () => findProgram(['firefox-esr', 'firefox', '/Applications/Firefox.app/Contents/MacOS/firefox']);
 export function findWebKit() {
   const tools = ['WebKitWebDriver', 'Xvfb', 'dbus-run-session'].every((name) => findProgram([name]));
@@ -116,8 +122,7 @@ export async function startSite({ engine = false, headers } = {}) {
  * @param {{persistent?: boolean, args?: string[]}} [options]
  */
 export async function launchChromium({ persistent = false, args = [] } = {}) {
-  const executablePath = findChromium();
-  assert.ok(executablePath, 'no Chromium found: run ./build.sh setup, or set CHROME to its path');
+  const executablePath = chromiumPath();
   const profile = mkdtempSync(join(tmpdir(), 'peftlab-chromium-'));
   const launch = { executablePath, headless: true, args: [...CHROMIUM_FLAGS, ...args] };
   const browser = persistent ? null : await chromium.launch(launch);
@@ -208,37 +213,35 @@ export async function screenshot(page, name, { fullPage = false } = {}) {
 }
 
 /**
- * @typedef {object} Driver the least that all three engines can do
+ * @typedef {object} Wishes of a browser that the tests of all engines start
+ * @property {string} [profile] folder of what outlives the browser; WebKit's under a driver keeps nothing
+ * @property {string} [downloads] folder of what is saved
+ * @property {boolean} [still] prefers-reduced-motion
+ * @property {boolean} [forced] forced colours; WebKit has none
+ */
+/**
+ * @typedef {object} Driver what all three engines can do, each by its own input
  * @property {string} name
  * @property {(url: string) => Promise<void>} open
  * @property {(expression: string) => Promise<any>} evaluate awaits the expression in the page; its value must be JSON
  * @property {(keys: string) => Promise<void>} press a key as a person presses it: Tab, Enter, Control+V
+ * @property {(x: number, y: number) => Promise<void>} click where something is in the window
+ * @property {(width: number, height: number) => Promise<void>} resize the window; WebKit's is at least 447 wide
+ * @property {(input: string, path: string) => Promise<void>} choose a file of the disk in the file input of this expression
+ * @property {(frame: string) => Promise<(expression: string) => Promise<any>>} within evaluates in the frame of this expression
+ * @property {() => Promise<Driver>} tab another window of the same profile; close() ends it alone
+ * @property {(x: number, y: number, path: string) => Promise<void>} [drop] a file of the disk, dropped by the system
+ * @property {() => Promise<void>} [kill] ends the browser at once, as a crash does
  * @property {() => Promise<void>} close
  */
-
-/** @returns {Promise<Driver>} */
-async function chromiumDriver() {
-  const browser = await launchChromium();
-  /** @type {import('playwright-core').Page | undefined} */
-  let page;
-  return {
-    name: 'chromium',
-    async open(url) {
-      ({ page } = await browser.open(url));
-    },
-    evaluate: (expression) => /** @type {import('playwright-core').Page} */ (page).evaluate(expression),
-    press: (keys) => /** @type {import('playwright-core').Page} */ (page).keyboard.press(keys),
-    close: () => browser.close(),
-  };
-}
 
 /** The engines of this machine; Chromium is always among them, and its launch fails where it is missing. */
 export function engines() {
   const firefox = findFirefox();
   const webkit = findWebKit();
-  /** @type {{name: string, launch: () => Promise<Driver>}[]} */
-  const found = [{ name: 'chromium', launch: chromiumDriver }];
-  if (firefox) found.push({ name: 'firefox', launch: () => launchFirefox(firefox) });
-  if (webkit) found.push({ name: 'webkit', launch: () => launchWebKit(webkit) });
+  /** @type {{name: string, launch: (wishes?: Wishes) => Promise<Driver>}[]} */
+  const found = [{ name: 'chromium', launch: (wishes) => launchChromiumProfile(chromiumPath(), CHROMIUM_FLAGS, wishes) }];
+  if (firefox) found.push({ name: 'firefox', launch: (wishes) => launchFirefox(firefox, wishes) });
+  if (webkit) found.push({ name: 'webkit', launch: (wishes) => launchWebKit(webkit, wishes) });
   return found;
 }

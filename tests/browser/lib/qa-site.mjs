@@ -88,16 +88,18 @@ export function foreignHost() {
   return own;
 }
 
-/** An expression of `lab`, in the page. @param {import('playwright-core').Page} page @param {string} expression */
+/** A page of playwright's, or a driver of any engine. @typedef {{evaluate: (expression: string) => Promise<any>}} Evaluates */
+
+/** An expression of `lab`, in the page. @param {Evaluates} page @param {string} expression */
 export const lab = (page, expression) =>
   page.evaluate(`(async () => { const { lab } = document.querySelector('peft-playground'); return (${expression}); })()`);
 
 /**
  * Waits until an expression of `lab` is true (polled from outside: the page's policy forbids eval).
- * @param {import('playwright-core').Page} page @param {string} expression @param {number} [ms]
+ * @param {Evaluates} page @param {string} expression @param {number} [ms]
  */
 export async function until(page, expression, ms = 30_000) {
-  for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(50))
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(50))
     if (await lab(page, `Boolean(${expression})`).catch(() => false)) return;
   throw new Error(`after ${ms} ms still not true: ${expression}; status ${await lab(page, 'lab.status')}`);
 }
@@ -127,13 +129,13 @@ const KEPT = `(async () => { const { lab } = document.querySelector('peft-playgr
     && (lab.state.task !== 'own-data' || (own && location.hash.includes('task=own-data')))
     && (!lab.state.lang || location.hash.includes('lang=' + lab.state.lang)); })()`;
 
-/** Waits until the next visit finds settings and runs as they are. @param {import('playwright-core').Page} page */
+/** Waits until the next visit finds settings and runs as they are. @param {Evaluates} page */
 export const kept = (page) =>
   eventually(() => page.evaluate(`(() => { ${STORED} return ${KEPT}; })().then(Boolean)`), true, 'settings and runs are stored');
 
 /**
  * What the page's storage has.
- * @param {import('playwright-core').Page} page @param {string} name @param {string} [of] an expression of it, `value`
+ * @param {Evaluates} page @param {string} name @param {string} [of] an expression of it, `value`
  */
 export const stored = (page, name, of = 'value') =>
   page.evaluate(`(async () => { ${STORED} const value = await stored('${name}'); return ${of}; })()`);
@@ -141,7 +143,7 @@ export const stored = (page, name, of = 'value') =>
 /**
  * Begins a training, or looks at the one that runs, until a snapshot of it is stored, and with it all that a later
  * visit needs. Looked at from within the page: the run must not end meanwhile.
- * @param {import('playwright-core').Page} page
+ * @param {Evaluates} page
  * @param {{begin?: boolean, seconds?: number, reload?: boolean}} [options] seconds between snapshots; reload: at once
  */
 export async function trainToSnapshot(page, { begin = true, seconds = 0.5, reload = false } = {}) {
@@ -153,7 +155,7 @@ export async function trainToSnapshot(page, { begin = true, seconds = 0.5, reloa
     while (!((await stored('open'))?.run.id === lab.run?.id && lab.run && await ${KEPT}))
       await new Promise((resolve) => { setTimeout(resolve, 10); });
     const { status } = lab;
-    if (${reload}) location.reload();
+    if (${reload}) setTimeout(() => location.reload()); // once the answer is on its way
     return status; })()`);
   const status = await waiting.catch((error) => { if (!reload) throw error; }); // a reload may be faster than the answer
   assert.ok([undefined, 'training'].includes(status), `in mid-training, but ${status}`);

@@ -123,6 +123,35 @@
     return violations.map((/** @type {any} */ { id, nodes }) => `${theme}: ${id} at ${nodes.slice(0, 4).map(place).join(' | ')}`);
   };
 
+  /** What is wider than the window and does not scroll by itself, by name. */
+  const wide = () => {
+    const { clientWidth: width, scrollWidth } = document.documentElement;
+    const found = scrollWidth > width ? [`page ${scrollWidth} > ${width}`] : [];
+    const walk = (/** @type {any} */ at, /** @type {boolean} */ scrolls) => {
+      for (const node of at.children ?? []) {
+        const { overflowX, visibility, position } = getComputedStyle(node);
+        const inside = scrolls || /auto|scroll|hidden/.test(overflowX);
+        const { left, right, width: size } = node.getBoundingClientRect();
+        const counts = !inside && size > 0 && visibility !== 'hidden' && position !== 'absolute';
+        if (counts && (right > width + 1 || left < -1)) found.push(`${node.localName}.${node.className} ${Math.round(left)}…${Math.round(right)}`);
+        walk(node, inside);
+        if (node.shadowRoot) walk(node.shadowRoot, inside);
+      }
+    };
+    walk(document.body, false);
+    return found.slice(0, 5);
+  };
+  /** The same, where it lasts: a page turns to another width within some frames, on a busy machine later. */
+  const overflows = async () => {
+    await sleep(80);
+    for (const end = Date.now() + 5000; wide().length && Date.now() < end;) await sleep(80);
+    return wide();
+  };
+
+  /** What moves now. */
+  const moving = () => every('*').flatMap((node) => node.getAnimations().filter((/** @type {Animation} */ animation) =>
+    animation.playState === 'running' && Number(animation.effect?.getComputedTiming().duration) > 0).map(() => node.localName));
+
   /** What went wrong so far, and who else was asked. */
   const wrong = () => {
     const asked = performance.getEntriesByType('resource').map(({ name }) => name);
@@ -133,7 +162,7 @@
 
   all.tools = {
     every, find, one, press, fill, choose, saved, until, sleep, words, said,
-    wrong,
+    wrong, overflows, moving,
     looks: async () => [...await axe('light'), ...await axe('dark')],
   };
 })();

@@ -1,7 +1,7 @@
 // WebKitGTK through WebKitWebDriver: a display of its own (Xvfb), a message bus of its own, and the few WebDriver calls we need.
 // It is not Safari: no SharedArrayBuffer by default, no navigator.storage.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,10 +39,17 @@ function endGroup(child) {
   } catch { /* it has ended already */ }
 }
 
-/** @param {string} browser path of MiniBrowser @returns {Promise<import('./browser.mjs').Driver>} */
-export async function launchWebKit(browser) {
+/**
+ * @param {string} browser path of MiniBrowser @param {import('./browser.mjs').Wishes} [wishes]
+ * @returns {Promise<import('./browser.mjs').Driver>}
+ */
+export async function launchWebKit(browser, { downloads, still } = {}) {
   const [port, screen] = [await freePort(), await startDisplay()];
   const folder = mkdtempSync(join(tmpdir(), 'peftlab-webkit-')); // mode 0700, as XDG_RUNTIME_DIR must be
+  const settings = join(folder, '.config');
+  mkdirSync(join(settings, 'gtk-3.0'), { recursive: true });
+  if (still) writeFileSync(join(settings, 'gtk-3.0/settings.ini'), '[Settings]\ngtk-enable-animations=0\n');
+  if (downloads) writeFileSync(join(settings, 'user-dirs.dirs'), `XDG_DOWNLOAD_DIR="${downloads}"\n`);
   const child = spawn('dbus-run-session', ['--', 'WebKitWebDriver', `--port=${port}`, '--host=127.0.0.1'], {
     detached: true,
     stdio: 'ignore',
@@ -68,28 +75,85 @@ export async function launchWebKit(browser) {
   const { sessionId } = await call('POST', '/session', { capabilities: { alwaysMatch: options } });
   const session = `/session/${sessionId}`;
   await call('POST', `${session}/timeouts`, { script: 300_000, pageLoad: 60_000 });
-  return {
-    name: 'webkit',
-    async open(url) {
-      await call('POST', `${session}/url`, { url });
-    },
-    async evaluate(expression) {
+  let front = await call('GET', `${session}/window`);
+  /** @param {string} handle of the window @returns {import('./browser.mjs').Driver} */
+  const driver = (handle) => {
+    /** Everything happens in the window that is chosen. */
+    const seen = async () => {
+      if (front === handle) return;
+      front = handle;
+      await call('POST', `${session}/window`, { handle });
+    };
+    /** @param {string} expression */
+    const element = async (expression) => {
+      await seen();
+      const found = await call('POST', `${session}/execute/sync`, { script: `return ${expression}`, args: [] });
+      if (!found) throw new Error(`no element: ${expression}`);
+      return found;
+    };
+    /** @param {string} expression @returns {Promise<any>} */
+    const evaluate = async (expression) => {
+      await seen();
       const script = `const done = arguments[arguments.length - 1];
         (async () => (${expression}))().then((value) => done({ value }), (error) => done({ error: String(error) }));`;
       const { value, error } = await call('POST', `${session}/execute/async`, { script, args: [] });
       if (error) throw new Error(error);
       return value;
-    },
-    async press(keys) {
-      const values = keys.split('+').map((name) => KEYS[name] ?? name.toLowerCase());
-      const moves = [...values.map((value) => ({ type: 'keyDown', value })), ...values.reverse().map((value) => ({ type: 'keyUp', value }))];
-      await call('POST', `${session}/actions`, { actions: [{ type: 'key', id: 'keyboard', actions: moves }] });
-    },
-    async close() {
-      await call('DELETE', session).catch(() => {});
-      endGroup(child);
-      screen.stop();
-      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-    },
+    };
+    const act = (/** @type {object} */ actions) => call('POST', `${session}/actions`, { actions: [actions] });
+    return {
+      name: 'webkit',
+      async open(url) {
+        await seen();
+        await call('POST', `${session}/url`, { url });
+      },
+      evaluate,
+      async press(keys) {
+        const values = keys.split('+').map((name) => KEYS[name] ?? name.toLowerCase());
+        const moves = [...values.map((value) => ({ type: 'keyDown', value })), ...values.reverse().map((value) => ({ type: 'keyUp', value }))];
+        await act({ type: 'key', id: 'keyboard', actions: moves });
+      },
+      async click(x, y) {
+        await seen();
+        const moves = [
+          { type: 'pointerMove', x: Math.round(x), y: Math.round(y) },
+          { type: 'pointerDown', button: 0 }, { type: 'pointerUp', button: 0 },
+        ];
+        await act({ type: 'pointer', id: 'mouse', parameters: { pointerType: 'mouse' }, actions: moves });
+      },
+      async resize(width, height) {
+        await seen();
+        await call('POST', `${session}/window/rect`, { x: 0, y: 0, width, height });
+      },
+      async choose(expression, path) {
+        const [id] = Object.values(await element(expression));
+        await call('POST', `${session}/element/${id}/value`, { text: path });
+      },
+      async within(expression) {
+        const id = await element(expression);
+        return async (inner) => {
+          await call('POST', `${session}/frame`, { id });
+          try {
+            return await evaluate(inner);
+          } finally {
+            await call('POST', `${session}/frame`, { id: null });
+          }
+        };
+      },
+      tab: async () => driver((await call('POST', `${session}/window/new`, { type: 'window' })).handle), // a tab behind draws nothing
+      async close() {
+        if (handle !== first) {
+          await seen();
+          await call('DELETE', `${session}/window`);
+          return;
+        }
+        await call('DELETE', session).catch(() => {});
+        endGroup(child);
+        screen.stop();
+        rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      },
+    };
   };
+  const first = front;
+  return driver(first);
 }
