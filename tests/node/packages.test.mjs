@@ -31,6 +31,20 @@ test('session files: own data and runs come back; foreign, newer and edited ones
     assert.equal(other.runs[0].losses.length, 2);
     assert.deepEqual(await unpackSession(other, bytes), { runs: 0, open: false }, 'runs that are listed stay as they are');
 
+    assert.deepEqual(await unpackSession(lab, bytes), { runs: 0, open: false }, 'also those trained here');
+
+    lab.set({ steps: 3, method: 'lora' });
+    await lab.train();
+    other.set({ steps: 4, method: 'lora' });
+    await other.train();
+    const mine = other.runs[1];
+    assert.equal(mine.id, lab.runs[1].id, 'two runs with one number');
+    assert.deepEqual(await unpackSession(other, await packSession(lab)), { runs: 1, open: false });
+    assert.deepEqual(other.runs.map((run) => [run.id, run.losses.length]).sort(), [[1, 2], [2, 4], [3, 3]]);
+    const byId = (/** @type {number} */ id) => other.runs.find((run) => run.id === id);
+    assert.equal(byId(2), mine);
+    assert.deepEqual(byId(3)?.adapter, lab.runs[1].adapter, 'the new number has the files of the old one');
+
     const before = JSON.stringify(other.state);
     await assert.rejects(unpackSession(other, strToU8('no zip')), /no zip/);
     await assert.rejects(unpackSession(other, zip({ 'session.json': strToU8('{') })), /no session file/);

@@ -254,18 +254,45 @@ export async function unpackSession(lab, bytes) {
     lab.set(state);
     if (own) await lab.useData(session.own.examples.slice(0, 200_000).map(readExample).filter(Boolean), text(session.own.title, 200));
     else await lab.during('busy', async () => {}); // what set() began comes first
-    const known = new Set(lab.runs.map((run) => run.id));
-    const fresh = runs.filter((/** @type {Run} */ run) => !known.has(run.id));
+    const { fresh, was } = newcomers(lab.runs, runs);
     lab.adopt(fresh);
     for (const run of fresh) {
-        const bytes = files[`runs/${run.id}/${WEIGHTS}`];
+        const bytes = files[`runs/${was.get(run)}/${WEIGHTS}`];
         if (bytes && bytes.length <= lab.weights.limit) lab.emit('weights', { run, bytes, gone: lab.weights.keep(run, bytes, lab.runs) });
     }
-    const open = files['open.safetensors'] && fresh.find((/** @type {Run} */ run) => run.id === session.open);
-    const last = fresh.findLast((/** @type {Run} */ run) => run.adapter || run.weights);
+    const open = files['open.safetensors'] && fresh.find((run) => was.get(run) === session.open);
+    const last = fresh.findLast((run) => run.adapter || run.weights);
     if (open) lab.recover({ run: open, bytes: files['open.safetensors'] }).catch(() => {}); // shown by the page
     else if (last && !own) await lab.load(last);
     return { runs: fresh.length, open: Boolean(open) };
+}
+
+/** What makes a run this one; its score, or a pin, may have come later. @param {Run} run */
+const essence = ({ task, model, method, options, train, seed, losses, validations, back }) =>
+    JSON.stringify([task, model, method, options, train, seed, losses, validations, Boolean(back)]);
+
+/**
+ * The runs that are not here yet, those whose number another run has here under a new one.
+ * @param {Run[]} here @param {Run[]} runs of a file
+ * @returns {{fresh: Run[], was: Map<Run, number>}} was: their numbers in the file
+ */
+function newcomers(here, runs) {
+    let next = Math.max(0, ...[...here, ...runs].map((run) => run.id)) + 1;
+    const taken = new Set(here.map((run) => run.id));
+    const left = here.map((run) => ({ id: run.id, is: essence(readRun(run, null)) })); // as a file would have it
+    /** @type {Map<number, number>} */
+    const now = new Map();
+    const fresh = runs.filter((run) => {
+        const at = left.findIndex(({ is }) => is === essence(run));
+        now.set(run.id, at >= 0 ? left[at].id : taken.has(run.id) ? next++ : run.id);
+        return at < 0 || !left.splice(at, 1); // each counts once: the same training may have been done twice
+    });
+    const was = new Map(fresh.map((run) => [run, run.id]));
+    for (const run of fresh) {
+        run.id = now.get(run.id) ?? run.id;
+        if (run.back) run.back.run = now.get(run.back.run) ?? run.back.run;
+    }
+    return { fresh, was };
 }
 
 /** @param {any} raw */

@@ -104,7 +104,8 @@ All sentences are this project's own; the generator \`models/recipes/tasks/${nam
 ${settings}
 
 Found on validation (\`presets.mjs search\`, one seed or the mean of two, as \`search.json\` says;
-every run is a line of \`models/recipes/presets-log.jsonl\`). The grid itself (\`search.json\`) was narrowed by trials on an earlier export of the base, judged on validation as well.
+every run is a line of \`models/recipes/presets-log.jsonl\`). The grid itself (\`search.json\`) was
+narrowed by trials on an earlier export of the base, judged on validation as well.
 
 ${table}
 ## Limits
