@@ -235,14 +235,18 @@ export class Lab extends EventTarget {
      * @param {number} ms @returns {Promise<void>}
      */
     async settled(ms) {
-        const late = AbortSignal.timeout(ms);
-        while (this.#loader.loading && !late.aborted) {
+        let late = false;
+        let wake = () => {};
+        const timer = setTimeout(() => { late = true; wake(); }, ms); // AbortSignal.timeout() would not keep Node waiting
+        while (this.#loader.loading && !late) {
             await new Promise((resolve) => {
-                this.addEventListener('status', resolve, { once: true });
-                late.addEventListener('abort', resolve, { once: true });
+                wake = () => resolve(undefined);
+                this.addEventListener('status', wake, { once: true });
             });
         }
+        clearTimeout(timer);
     }
+
     /** Loads engine, model and task named by the settings. @returns {Promise<void>} */
     start() { return this.#loader.start(); }
     /** Where a ready adapter of the index lies. @param {string} name */
