@@ -26,6 +26,9 @@ import { useLanguage } from './texts.js';
 import page from '../styles/page.css?inline';
 import { unsafeCSS } from 'lit';
 
+/** After the model has come the page may still grow for so long. */
+const SETTLED_MS = 1000;
+
 /**
  * Panels whose button stands at the top: lessons in the toolbar, the choice beside the methods. Where that is hidden, it stands with
  * the others.
@@ -171,13 +174,38 @@ class PeftPlayground extends LabElement {
             this.panelTag = tag;
             await this.updateComplete;
             await /** @type {any} */ (this.#panel).updateComplete; // with what it shows at once, so that more of it comes into view
-            const place = /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('#panel'));
-            const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-            place?.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
+            this.#bringIntoSight(/** @type {HTMLElement | null} */ (this.renderRoot.querySelector('#panel')));
         } catch (error) {
             this.panelTag = '';
             this.lab.emit('notice', String(error));
         }
+    }
+
+    /**
+     * What is above may still grow, while a page is loading: then it is brought back, until the model is there or somebody
+     * goes elsewhere.
+     * @param {HTMLElement | null} place
+     */
+    #bringIntoSight(place) {
+        const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+        place?.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
+        if (!place || !['idle', 'loading'].includes(this.lab.status)) return;
+        const panel = this.#panel;
+        const grown = new ResizeObserver(() => {
+            if (this.#panel === panel) place.scrollIntoView({ block: 'nearest' });
+        });
+        grown.observe(this);
+        const gone = new AbortController();
+        const stop = () => {
+            grown.disconnect();
+            gone.abort();
+        };
+        for (const type of ['wheel', 'touchmove', 'pointerdown', 'keydown'])
+            addEventListener(type, stop, { signal: gone.signal, passive: true });
+        const ready = () => {
+            if (this.lab.status === 'ready') setTimeout(stop, SETTLED_MS);
+        };
+        this.lab.addEventListener('status', ready, { signal: gone.signal });
     }
 
     // Shortcuts act where nobody is typing; holding a modifier leaves the key to the browser.

@@ -235,15 +235,10 @@ export class Lab extends EventTarget {
      * @param {number} ms @returns {Promise<void>}
      */
     async settled(ms) {
-        let late = false;
-        let wake = () => {};
-        const timer = setTimeout(() => { late = true; wake(); }, ms); // AbortSignal.timeout() would not keep Node waiting
-        while (this.#loader.loading && !late) {
-            await new Promise((resolve) => {
-                wake = () => resolve(undefined);
-                this.addEventListener('status', wake, { once: true });
-            });
-        }
+        let timer; // AbortSignal.timeout() would not keep Node waiting
+        const late = new Promise((resolve) => { timer = setTimeout(resolve, ms, 'late'); });
+        const change = () => new Promise((resolve) => { this.addEventListener('status', resolve, { once: true }); });
+        while (this.#loader.loading && (await Promise.race([late, change()])) !== 'late');
         clearTimeout(timer);
     }
 

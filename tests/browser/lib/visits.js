@@ -144,7 +144,7 @@
       await until(() => !every('fieldset', player.shadowRoot)[0].disabled);
       fill(await one('input[type=text]', undefined, player.shadowRoot), lab().description.counts.trainable.toLocaleString('en'));
       await press('button', 'Check', player.shadowRoot);
-      await one('.right', /Right/, player.shadowRoot);
+      await one('[role=status]', /^✓ \S/, player.shadowRoot); // and in the lesson's own words why
       await press('button', 'Next', player.shadowRoot);
       await one('h3', /step 2 of 4/, player.shadowRoot);
       const { top, bottom } = player.getBoundingClientRect();
