@@ -78,7 +78,7 @@ export function rankingHere(host, task, named) {
 
 /** What a verdict "here" rests on. */
 export const verdictNote = () => html`<p class="small muted">${t('chapter.here.note', {
-    loss: number(SAME_LOSS, { style: 'percent' }), time: number(SAME_TIME, { style: 'percent' }),
+    loss: number(SAME_LOSS), time: number(SAME_TIME, { style: 'percent' }),
 })}</p>`;
 
 /**
