@@ -165,8 +165,10 @@ for (const { name: engine, launch } of engines()) {
       await driver.evaluate(`tools.until(() => ${counted})`);
       await driver.evaluate("tools.one('peft-merge >>> *', /Merge into the weights/).then(() => 1)");
       for (const name of ['mix', 'delta']) await driver.evaluate(`tools.one('peft-${name} >>> h2').then(() => 1)`);
-      const count = await driver.evaluate("tools.one('peft-counter >>> .big', /[1-9]/).then(tools.words)");
-      asElsewhere('the counter alone', count);
+      // The recorded count stands there until the engine has counted.
+      await eventually(() => driver.evaluate("document.querySelector('peft-counter').lab.status"), 'ready', 'the counter has its engine', 60_000);
+      const counter = "tools.one('peft-counter >>> .card:not(:has(.badge.recorded)) [part=count]', /[1-9]/)";
+      asElsewhere('the counter alone', await driver.evaluate(`${counter}.then(tools.words)`));
       await until(driver, 'lab.status === "ready"', 60_000);
       await lab(driver, 'void await lab.train()');
       asElsewhere('losses', await lab(driver, LOSSES));

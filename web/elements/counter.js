@@ -123,9 +123,7 @@ class PeftCounter extends LabElement {
 
     render() {
         const { lab } = this;
-        const { run } = recorded;
-        const counts = lab.description?.counts ?? (run.method === lab.state.method
-            ? { ...run, percent: (100 * run.trainable) / run.total, added: run.trainable } : null);
+        const counts = lab.description?.counts ?? this.#recorded();
         if (!counts) return html`<section class="card muted">${t('counter.loading')}</section>`;
         const kind = lab.description ? 'measured' : 'recorded';
         return html`<section class="card" aria-label=${t('counter.title')} style="--mc: ${methodColor(lab.state.method)}">
@@ -138,6 +136,14 @@ class PeftCounter extends LabElement {
                 ? html`<p class="small muted" part="narrow">${t('counter.all_maps', { n: this.narrow.here.trainable })}</p>`
                 : nothing}</div>
             <div class="side large">${this.#large()}</div></section>`;
+    }
+
+    /** The recorded run's count, until the engine has counted; only where nobody has asked for something else. */
+    #recorded() {
+        const { method, model, options } = this.lab.state;
+        const { run } = recorded;
+        if (run.method !== method || (model && run.model !== model) || Object.keys(options).length) return null;
+        return { ...run, percent: (100 * run.trainable) / run.total, added: run.trainable };
     }
 
     /** Whether the trained numbers are new ones or the model's own. @param {{added: number, trainable: number}} counts */
