@@ -1,7 +1,7 @@
 // The command line as a user types it: contracts, JSON, exit codes.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -31,6 +31,15 @@ async function json(...args) {
 const data = join(folder, 'data.jsonl');
 await writeFile(data, Array.from({ length: 30 }, (_, i) => JSON.stringify({ prompt: `Cat ${i} says`, completion: ' arr, me hearty.' })).join('\n'));
 const TRAIN = ['train', '--model', MODEL, '--task', data, '--steps', '6', '--batch-size', '4', '--lr', '0.01'];
+
+test('npx may run it: git keeps it executable, also when a pull replaces it', async () => {
+    const { bin } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    for (const path of Object.values(bin)) {
+        const file = new URL(`../../${path}`, import.meta.url);
+        assert.equal((await stat(file)).mode & 0o111, 0o111, path);
+        assert.match(await readFile(file, 'utf8'), /^#!/);
+    }
+});
 
 test('help, version and the list of commands', async () => {
     assert.match((await cli()).out, /usage: peftlab COMMAND/);
