@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkAxe, fits, screenshot } from './lib/browser.mjs';
-import { eventually, lab, LINK, opener, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { eventually, lab, LINK, opener, says, siteAndBrowser, until } from './lib/qa-site.mjs';
 
-const SLOW = { timeout: 120_000 };
+const SLOW = { timeout: 400_000 };
 
 const own = siteAndBrowser();
 const open = opener(own);
@@ -48,8 +48,8 @@ test('runs overlaid: five earlier ones behind the present one, pinned ones stay;
   assertClean();
 });
 
-test('time left before and while training, pause with its mark, one step, stop; a comparison is cancelled', { timeout: 120_000 }, async (context) => {
-  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=300&bs=8');
+test('time left before and while training, pause with its mark, one step, stop; a comparison is cancelled', { timeout: 400_000 }, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=5000&bs=8');
   const line = page.locator('.left peft-train .line');
   await line.getByText(/^about [\d.]+ (s|ms|min)/).waitFor(); // by a trial step on this machine, before any run
   assert.equal(await inside(page, 'lab.runs.length'), 0);
@@ -60,7 +60,7 @@ test('time left before and while training, pause with its mark, one step, stop; 
     const [, n, unit] = /([\d.]+) (s|min|ms)(?: [\d.]+ s)? left/.exec(await line.innerText()) ?? [];
     return Number(n) * (unit === 'min' ? 60 : unit === 'ms' ? 0.001 : 1);
   };
-  assert.ok((await left()) > 0);
+  await eventually(async () => (await left()) > 0, true, 'it says how long it still takes');
   const pace = await inside(page, '(() => { const { run } = lab; return [run.losses.length, run.train.steps]; })()');
   assert.ok(pace[0] < pace[1]);
   await page.locator('.left button', { hasText: 'Pause' }).click();
@@ -69,7 +69,7 @@ test('time left before and while training, pause with its mark, one step, stop; 
   await page.waitForTimeout(400);
   assert.equal(await inside(page, 'lab.run.losses.length'), at, 'paused is paused');
   assert.deepEqual(await inside(page, 'lab.run.pauses'), [at]);
-  assert.match(await inside(page, '$("peft-loss", "peft-chart", ".plot").textContent'), /paused/);
+  await says(() => inside(page, '$("peft-loss", "peft-chart", ".plot")?.textContent'), /paused/);
   await page.locator('.left button', { hasText: 'One step' }).click();
   await until(page, `lab.status === "paused" && lab.run.losses.length === ${at + 1}`);
   await page.locator('.left button', { hasText: 'Go on' }).click();
@@ -80,7 +80,7 @@ test('time left before and while training, pause with its mark, one step, stop; 
   await lab(page, 'void lab.set({ panel: "compare" })');
   const panel = page.locator('peft-panel-compare');
   await panel.locator('#run').click();
-  await panel.getByText(/left/).first().waitFor({ timeout: 60_000 });
+  await panel.getByText(/left/).first().waitFor();
   await panel.getByRole('button', { name: 'Cancel' }).click();
   await panel.locator('#run:enabled').waitFor();
   assertClean();
@@ -104,6 +104,7 @@ test('after merging: B·A slides into W, three measured lines, a question the en
       return animate.call(this, frames, how);
     };
   });
+  await page.locator('peft-panel-coach').getByText('Coach:').waitFor(); // nothing is still to come above the panel
   const top = (/** @type {string} */ id) => inside(page, `Math.round($("peft-panel-merge", "#${id}").getBoundingClientRect().top + scrollY)`);
   const pressed = await top('merge');
   await page.locator('#merge').click();
@@ -111,8 +112,9 @@ test('after merging: B·A slides into W, three measured lines, a question the en
   await take.locator('li').nth(2).waitFor();
   assert.ok((await top('unmerge')) <= pressed + 2, `the button pressed was at ${pressed} and is at ${await top('unmerge')}: nothing grew above it`);
   assert.ok((await take.boundingBox())?.y > (await page.locator('#unmerge').boundingBox())?.y, 'what was shown stands below it');
-  const slides = await page.evaluate(() => /** @type {any} */ (globalThis).slides.filter((/** @type {any} */ s) => s[1].id === 'slide'));
-  assert.deepEqual(slides.map((/** @type {any} */ s) => s[0]), ['ΔW']);
+  const slid = () => page.evaluate(() => /** @type {any} */ (globalThis).slides.filter((/** @type {any} */ s) => s[1].id === 'slide'));
+  await eventually(async () => (await slid()).map((/** @type {any} */ s) => s[0]), ['ΔW']);
+  const slides = await slid();
   assert.ok(slides[0][1].duration <= 400);
   const lines = await take.locator('li').allInnerTexts();
   const known = await inside(
@@ -135,49 +137,51 @@ test('after merging: B·A slides into W, three measured lines, a question the en
   assert.equal(await inside(page, 'document.activeElement === pg'), true);
   await take.getByRole('button', { name: 'Prefix' }).click();
   await take.getByText('no fixed weight matrix does the same').waitFor();
-  assert.equal((await page.evaluate('answer')).right, false);
+  await eventually(() => page.evaluate('answer.right'), false);
   await take.getByRole('button', { name: 'LoRA' }).click();
   await take.getByText('Right.').waitFor();
-  assert.equal((await page.evaluate('answer')).right, true);
+  await eventually(() => page.evaluate('answer.right'), true);
   await page.setViewportSize({ width: 1400, height: 900 });
   await checkAxe(page);
   await screenshot(page, 'page-merged', { fullPage: true });
   await page.locator('peft-next-step button', { hasText: 'compare all five' }).click();
   await page.locator('peft-panel-compare').waitFor();
-  assert.equal(await page.locator('peft-panel-compare fieldset input[type="checkbox"]:checked').count(), 5);
+  await eventually(() => page.locator('peft-panel-compare fieldset input[type="checkbox"]:checked').count(), 5);
   assertClean();
 });
 
-test('one cursor for the loss chart and the texts on the way', { timeout: 60_000 }, async (context) => {
+test('one cursor for the loss chart and the texts on the way', { timeout: 240_000 }, async (context) => {
   const { page, assertClean } = await open(context, LINK);
   await lab(page, 'void await lab.train()');
+  await page.locator('peft-sample .scored').waitFor(); // by itself: from then on everything stays where it is
+  await eventually(() => page.locator('peft-sample').getByRole('button', { name: 'Score it' }).count(), 0);
   const samples = await inside(page, 'lab.run.samples');
   assert.deepEqual(samples.map((/** @type {any} */ s) => s.step), [3, 5, 8, 10]);
   const plot = page.locator('peft-loss peft-chart .plot');
   const rule = () =>
     inside(
       page,
-      '(() => { const node = $("peft-loss", "peft-chart", ".cursor"); return node.hidden ? null : node.getBoundingClientRect().left; })()',
+      '(() => { const node = $("peft-loss", "peft-chart", ".cursor"); return node?.hidden ? null : node?.getBoundingClientRect().left; })()',
     );
   const said = () => page.locator('peft-sample blockquote.after').innerText();
-  assert.equal(await rule(), null);
+  await eventually(rule, null);
   // From the texts to the chart …
   const chips = page.locator('peft-sample .way button');
-  assert.deepEqual(await chips.allInnerTexts(), ['0', '3', '5', '8', '10']);
+  await eventually(() => chips.allInnerTexts(), ['0', '3', '5', '8', '10']);
   await chips.nth(1).click();
   const heading = () => page.locator('peft-sample h3').nth(1).innerText();
   await eventually(heading, 'At step 3');
   assert.equal((await said()).trim(), samples[0].text.trim());
+  await eventually(async () => (await rule()) > 0, true);
   const third = await rule();
-  assert.ok(third > 0);
   await chips.nth(0).click();
   await eventually(async () => (await said()).trim(), (await inside(page, 'lab.sample.before')).trim());
-  assert.ok((await rule()) < third);
+  await eventually(async () => (await rule()) < third, true);
   // … and from the chart to the texts.
   const box = /** @type {any} */ (await plot.boundingBox());
   await page.mouse.move(box.x + box.width - 20, box.y + 60);
   await eventually(heading, 'At step 10');
-  assert.ok((await rule()) > third);
+  await eventually(async () => (await rule()) > third, true);
   await page.mouse.move(box.x + 5, box.y - 100);
   await eventually(rule, null);
   await eventually(heading, 'After training');
@@ -187,7 +191,7 @@ test('one cursor for the loss chart and the texts on the way', { timeout: 60_000
   assertClean();
 });
 
-test('sliders and shortcuts by key; shortcuts can be switched off and sleep in text fields', { timeout: 60_000 }, async (context) => {
+test('sliders and shortcuts by key; shortcuts can be switched off and sleep in text fields', { timeout: 240_000 }, async (context) => {
   const { page, assertClean } = await open(context, LINK);
   const slider = page.locator('peft-controls input[type="range"]').first();
   const box = page.locator('peft-controls #o-rank');
@@ -203,8 +207,8 @@ test('sliders and shortcuts by key; shortcuts can be switched off and sleep in t
     ['ArrowLeft', '1'],
   ]) {
     await page.keyboard.press(key);
-    assert.equal(await box.inputValue(), value, key);
-    assert.equal(await slider.inputValue(), value, key);
+    await eventually(() => box.inputValue(), value, key);
+    await eventually(() => slider.inputValue(), value, key);
   }
   await box.fill('12');
   await box.press('1'); // typing is typing
@@ -213,7 +217,7 @@ test('sliders and shortcuts by key; shortcuts can be switched off and sleep in t
   await page.locator('body').click({ position: { x: 2, y: 2 } });
   for (const [key, method] of [['1', 'prompt'], ['2', 'prefix'], ['4', 'adapter'], ['5', 'full'], ['3', 'lora']]) {
     await page.keyboard.press(key);
-    assert.equal(await inside(page, 'lab.state.method'), method);
+    await eventually(() => inside(page, 'lab.state.method'), method);
   }
   await page.keyboard.press('m');
   await page.locator('peft-panel-merge').waitFor();
@@ -240,28 +244,38 @@ test('sliders and shortcuts by key; shortcuts can be switched off and sleep in t
 });
 
 for (const reducedMotion of /** @type {const} */ (['no-preference', 'reduce'])) {
-  test(`the counter runs to its new number (motion: ${reducedMotion})`, { timeout: 60_000 }, async (context) => {
+  test(`the counter runs to its new number (motion: ${reducedMotion})`, { timeout: 240_000 }, async (context) => {
     const { page, assertClean } = await open(context, LINK, { reducedMotion });
-    const seen = await page.evaluate(async () => {
+    /** From LoRA to a prompt: every number on the way, until it has come to rest. */
+    const change = () => page.evaluate(async () => {
       const playground = /** @type {any} */ (document.querySelector('peft-playground'));
+      const { lab: inner } = playground;
       const root = playground.shadowRoot.querySelector('peft-counter').shadowRoot;
-      playground.lab.set({ method: 'prompt' });
+      const shown = () => Number(root.querySelector('[part="count"]').textContent.replaceAll(',', ''));
+      const rests = async (/** @type {string} */ method) => {
+        const there = () => inner.description.modules[0]?.method === method && shown() === inner.description.counts.trainable;
+        const frame = () => new Promise((resolve) => { requestAnimationFrame(resolve); });
+        while (!there() || root.querySelector('.run').textContent) await frame();
+        for (let i = 0; i < 5; i++) await frame();
+      };
+      inner.set({ method: 'lora' });
+      await rests('lora');
       const found = new Set();
-      let last = 0;
-      for (const end = performance.now() + 1500; performance.now() < end; await new Promise((resolve) => { requestAnimationFrame(resolve); })) {
-        const { textContent } = root.querySelector('.run');
-        if (textContent && !found.size) last = performance.now();
-        if (textContent) found.add(textContent);
-        else if (found.size && last > 0) { last -= performance.now(); }
-      }
+      const running = new MutationObserver(() => found.add(root.querySelector('.run').textContent));
+      running.observe(root.querySelector('.run'), { childList: true, characterData: true, subtree: true });
+      inner.set({ method: 'prompt' });
+      await rests('prompt');
+      running.disconnect();
       return {
-        found: [...found].map((text) => Number(text.replaceAll(',', ''))),
-        took: -last,
-        shown: root.querySelector('[part="count"]').textContent,
-        real: playground.lab.description.counts.trainable,
+        found: [...found].filter(Boolean).map((text) => Number(text.replaceAll(',', ''))),
+        shown: shown(),
+        real: inner.description.counts.trainable,
       };
     });
-    assert.equal(Number(seen.shown.replaceAll(',', '')), seen.real);
+    let seen = await change();
+    // It runs for a third of a second: a busy machine may draw only once in that time.
+    for (let i = 0; i < 10 && reducedMotion !== 'reduce' && seen.found.length < 2; i++) seen = await change();
+    assert.equal(seen.shown, seen.real);
     if (reducedMotion === 'reduce') assert.deepEqual(seen.found, []);
     else {
       assert.ok(seen.found.length >= 2, `${seen.found}`);
@@ -271,7 +285,7 @@ for (const reducedMotion of /** @type {const} */ (['no-preference', 'reduce'])) 
   });
 }
 
-test('instrumented: settings in, events out, and the laboratory as an object', { timeout: 120_000 }, async (context) => {
+test('instrumented: settings in, events out, and the laboratory as an object', { timeout: 400_000 }, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&model=stories-300k&task=pirate&n=3&bs=4&lr=0.01');
   await page.evaluate(() => {
     const seen = /** @type {any} */ (globalThis).seen = [];
@@ -284,19 +298,22 @@ test('instrumented: settings in, events out, and the laboratory as an object', {
       type,
     );
   await lab(page, 'void (lab.set({ method: "lora", options: { rank: 4 } }), await lab.work(async () => {}))');
+  await eventually(async () => (await seen('change')).length > 0, true);
   const change = (await seen('change')).at(-1);
   assert.ok(change.changed.includes('options') && change.state.options.rank === 4);
   const run = await lab(page, 'lab.train().then(({ id, losses }) => ({ id, losses }))');
   const steps = await seen('step');
   assert.deepEqual(steps.map((/** @type {any} */ { step, loss }) => ({ step, loss })), run.losses, 'every step, with the loss of the run');
+  await eventually(async () => (await seen('done')).length, 1);
   const done = await seen('done');
   assert.deepEqual([done.length, done[0].run.id, done[0].run.status], [1, run.id, 'done']);
   await page.locator('peft-diagram [role="button"]').first().click();
-  assert.ok((await seen('select'))[0].site);
+  await eventually(async () => Boolean((await seen('select'))[0]?.site), true);
   await lab(page, 'void lab.set({ panel: "merge" })');
   await page.locator('#merge').click();
   await page.locator('#difference').waitFor();
-  const merged = (await seen('merge'))[0];
+  await eventually(async () => (await seen('merge')).length, 1);
+  const [merged] = await seen('merge');
   assert.equal(merged.max_logit_difference, await lab(page, 'lab.merged.max_logit_difference'));
   // An impossible wish is an event too, not an exception.
   await lab(
@@ -316,15 +333,15 @@ test('instrumented: settings in, events out, and the laboratory as an object', {
   assertClean();
 });
 
-test('the proof: recorded with its command, and checked again in this tab, with the recorded bits', { timeout: 180_000 }, async (context) => {
+test('the proof: recorded with its command, and checked again in this tab, with the recorded bits', { timeout: 600_000 }, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&task=pirate&m=prompt');
   await page.locator('footer button', { hasText: 'See the proof' }).click();
   const panel = page.locator('peft-panel-proof');
   await panel.locator('#recorded').waitFor();
   assert.match(await panel.locator('section').innerText(), /node web\/content\/recorded\/make-proof\.mjs/);
-  assert.equal(await panel.locator('#recorded tbody tr').count(), 7);
+  await eventually(() => panel.locator('#recorded tbody tr').count(), 7);
   await panel.locator('#check').click();
-  await panel.locator('#own').waitFor({ timeout: 60_000 });
+  await panel.locator('#own').waitFor();
   const worst = Number(await panel.locator('#own tbody tr').getAttribute('data-worst'));
   assert.ok(worst > 0 && worst < 0.02, `${worst}`);
   await panel.locator('#bits[data-same="true"]').waitFor();
@@ -338,7 +355,6 @@ test('the proof: recorded with its command, and checked again in this tab, with 
   await page.emulateMedia({ reducedMotion: 'reduce' });
   for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-    await page.waitForTimeout(150);
     await checkAxe(page);
     await screenshot(page, `panel-proof-${colorScheme}`, { fullPage: true });
   }

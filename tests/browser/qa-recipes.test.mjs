@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { embedCode } from '../../web/lib/embed.js';
-import { foreignHost, siteAndBrowser } from './lib/qa-site.mjs';
+import { eventually, foreignHost, siteAndBrowser } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
 const foreign = foreignHost();
@@ -60,7 +60,7 @@ const READ = {
 };
 
 for (const [place, read] of Object.entries(READ)) {
-  test(`${place}: the calculator in a page of another origin, with the link's settings`, { timeout: 60_000 }, async () => {
+  test(`${place}: the calculator in a page of another origin, with the link's settings`, { timeout: 240_000 }, async () => {
     const code = recipes('calculator')[place];
     await writeFile(
       join(foreign.folder, 'index.html'),
@@ -68,7 +68,7 @@ for (const [place, read] of Object.entries(READ)) {
     );
     const { page, errors } = await own.browser.open(foreign.host.url);
     const frame = page.frameLocator('iframe');
-    await frame.locator('peft-panel-calculator', { hasText: /2,097,152|4,194,304/ }).waitFor({ timeout: 20_000 });
+    await frame.locator('peft-panel-calculator', { hasText: /2,097,152|4,194,304/ }).waitFor();
     const address = await page.locator('iframe').getAttribute('src');
     assert.ok(address?.endsWith(`embed.html?element=calculator${LINK}`), String(address));
     if (['iframe', 'iframefit', 'lms', 'quarto', 'docusaurus', 'myst'].includes(place))
@@ -84,7 +84,7 @@ test('myst-widget: the module and its model are those of anywidget.mjs', () => {
   assert.deepEqual(JSON.parse(json), { element: 'calculator', attributes: { rank: '4', hide: 'seed,lr' } });
 });
 
-test('iframe that fits: the frame follows its content up and down, and no message of another frame', { timeout: 60_000 }, async () => {
+test('iframe that fits: the frame follows its content up and down, and no message of another frame', { timeout: 240_000 }, async () => {
   await writeFile(
     join(foreign.folder, 'index.html'),
     `<!doctype html><html lang="en"><meta charset="utf-8"><title>host</title><link rel="icon" href="data:,">${recipes('playground').iframefit}`,
@@ -93,11 +93,14 @@ test('iframe that fits: the frame follows its content up and down, and no messag
   const frame = page.frameLocator('iframe');
   const height = async () => Number(await page.locator('iframe').getAttribute('height'));
   const settles = async (/** @type {(now: number) => boolean} */ good) => {
-    for (const end = Date.now() + 20_000; Date.now() < end; await page.waitForTimeout(50)) if (good(await height())) return height();
+    for (const end = Date.now() + 120_000; Date.now() < end; await page.waitForTimeout(50)) if (good(await height())) return height();
     throw new Error(`the height stays ${await height()}`);
   };
-  await frame.locator('peft-playground nav.next').waitFor({ timeout: 20_000 });
-  const low = await settles((now) => now > 700);
+  const status = () => frame.locator('peft-playground').evaluate((element) => /** @type {any} */ (element).lab?.status);
+  await eventually(status, 'ready');
+  await frame.locator('.left peft-train .line', { hasText: /^about / }).waitFor(); // the last that comes by itself
+  let low = await settles((now) => now > 700);
+  for (let before = 0; before !== low; await page.waitForTimeout(500)) [before, low] = [low, await height()];
   await page.evaluate(`window.postMessage({ type: 'peft:height', height: 123 }, '*')`);
   const set = (/** @type {string} */ panel) =>
     frame.locator('peft-playground').evaluate((element, name) => /** @type {any} */ (element).lab.set({ panel: name }), panel);

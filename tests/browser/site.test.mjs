@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { checkAxe, launchChromium, screenshot, startSite } from './lib/browser.mjs';
+import { eventually, until } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startSite>>} */
 let site;
@@ -24,15 +25,14 @@ const VIEWS = /** @type {const} */ ([
 ]);
 
 for (const [name, options] of VIEWS) {
-  test(`the page is clean and accessible: ${name}`, { timeout: 120_000 }, async () => {
+  test(`the page is clean and accessible: ${name}`, { timeout: 400_000 }, async () => {
     const { page, assertClean } = await browser.open(site.url, options);
-    await page.waitForLoadState('networkidle');
-    await page.waitForTimeout(500);
+    await until(page, 'lab.status === "ready"');
     await screenshot(page, `site-${name}`, { fullPage: true });
     assertClean();
     await checkAxe(page);
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    assert.ok(overflow <= 1, `the page is ${overflow} pixels wider than the window`);
+    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    await eventually(async () => (await overflow()) <= 1, true, 'the page is wider than the window');
     await page.context().close();
   });
 }

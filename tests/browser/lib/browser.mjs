@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {
   accessSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, realpathSync,
-  rmSync, statSync,
+  rmSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -12,11 +12,14 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
+import { putSite } from './built-site.mjs';
 import { launchChromiumProfile } from './chromium.mjs';
 import { launchFirefox } from './firefox.mjs';
 import { launchWebKit } from './webkit.mjs';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
+/** How long anything that is waited for may take, ms: no wait of a passing test comes near it, also on a machine that is busy elsewhere. */
+export const PATIENCE = 120_000;
 const CHROMIUM_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
@@ -75,37 +78,28 @@ function readdirSafe(path) {
   }
 }
 
-/** When something in these files and folders changed last. @param {string[]} paths @returns {number} */
-const changed = (paths) => Math.max(0, ...paths.map((path) => {
-  const seen = statSync(path, { throwIfNoEntry: false });
-  return !seen ? 0 : seen.isDirectory() ? Math.max(seen.mtimeMs, changed(readdirSafe(path).map((name) => join(path, name)))) : seen.mtimeMs;
-}));
-
-/** Builds dist/site where it is missing or older than what it is made from: what is tested is the page as it is now. */
-async function freshSite() {
-  const made = statSync(join(root, 'dist/site/index.html'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (changed(['web', 'models', 'build/wasm', 'package-lock.json'].map((name) => join(root, name))) > made)
-    await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error' });
-}
-
 /**
- * Serves the built site (dist/site), or with engine: true the page of the engine tests (pages/), bundled like any page that uses
+ * Serves the site as it is published, or with engine: true the page of the engine tests (pages/), bundled like any page that uses
  * the engine; models are under /models/.
  * @param {{engine?: boolean, headers?: Record<string, string>}} [options]
  */
 export async function startSite({ engine = false, headers } = {}) {
-  if (!engine) {
-    await freshSite();
-    return startStaticServer({ root: join(root, 'dist/site'), headers });
-  }
-  const folder = join(root, 'build/engine-page');
+  const folder = mkdtempSync(join(tmpdir(), 'peftlab-site-'));
   const external = [/^node:/]; // only used in Node
-  await build({
+  if (!engine) await putSite(folder);
+  else await build({
     configFile: false, root: join(root, 'tests/browser/pages'), base: './', logLevel: 'warn',
     worker: { format: 'es', rollupOptions: { external } },
     build: { outDir: folder, emptyOutDir: true, target: 'es2022', rollupOptions: { external } },
   });
-  return startStaticServer({ root: folder, mounts: { '/models': join(root, 'models') }, headers });
+  const site = await startStaticServer({ root: folder, mounts: engine ? { '/models': join(root, 'models') } : {}, headers });
+  return {
+    ...site,
+    async close() {
+      await site.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 /**
@@ -124,7 +118,7 @@ export async function startSite({ engine = false, headers } = {}) {
 export async function launchChromium({ persistent = false, args = [] } = {}) {
   const executablePath = chromiumPath();
   const profile = mkdtempSync(join(tmpdir(), 'peftlab-chromium-'));
-  const launch = { executablePath, headless: true, args: [...CHROMIUM_FLAGS, ...args] };
+  const launch = { executablePath, headless: true, timeout: 2 * PATIENCE, args: [...CHROMIUM_FLAGS, ...args] };
   const browser = persistent ? null : await chromium.launch(launch);
   const shared = persistent ? await chromium.launchPersistentContext(profile, launch) : null;
   return {
@@ -133,6 +127,7 @@ export async function launchChromium({ persistent = false, args = [] } = {}) {
     async open(url, options = {}) {
       const context = shared ?? (await /** @type {import('playwright-core').Browser} */ (browser).newContext(options));
       const page = await context.newPage();
+      page.setDefaultTimeout(PATIENCE);
       const watched = watch(page, new URL(url).origin);
       await page.goto(url);
       return watched;
@@ -171,12 +166,29 @@ function watch(page, origin) {
 }
 
 /**
- * axe-core on the page as it is now; throws with one line per violation.
+ * Waits until the page has drawn what it was told and nothing fades or slides any more: on its way a text may well be too pale. What
+ * pulses by a rule of its own may go on.
+ * @param {import('playwright-core').Page} page
+ */
+const still = (page) => page.evaluate(async (end) => {
+  const every = (/** @type {any} */ at) => /** @type {Element[]} */ ([...at.querySelectorAll('*')]
+    .flatMap((node) => [node, ...(node.shadowRoot ? every(node.shadowRoot) : [])]));
+  const moves = (/** @type {Animation} */ animation) => animation.playState === 'running' && !('animationName' in animation)
+    && animation.effect?.getComputedTiming().iterations !== Infinity;
+  for (const late = performance.now() + end; performance.now() < late;) {
+    for (let frames = 0; frames < 2; frames++) await new Promise((resolve) => { requestAnimationFrame(resolve); });
+    if (!every(document).some((node) => node.getAnimations().some(moves))) return;
+  }
+}, PATIENCE);
+
+/**
+ * axe-core on the page as it is once it stands still; throws with one line per violation.
  * @param {import('playwright-core').Page} page @param {{include?: string, tags?: string[]}} [options]
  */
 export async function checkAxe(page, { include, tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] } = {}) {
   const source = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   await page.evaluate(source);
+  await still(page);
   const violations = await page.evaluate(async ({ selector, values }) => {
     const axe = /** @type {any} */ (globalThis).axe;
     const result = await axe.run(selector ?? document, { runOnly: { type: 'tag', values } });
@@ -191,15 +203,20 @@ export async function checkAxe(page, { include, tags = ['wcag2a', 'wcag2aa', 'wc
   assert.deepEqual(violations, [], 'accessibility');
 }
 
+/** Waits until a page has drawn what it was told, twice: what watches sizes answers a frame later. @param {import('playwright-core').Page} page */
+export const drawn = (page) => page.evaluate(async () => {
+  for (let frames = 0; frames < 4; frames++) await new Promise((resolve) => { requestAnimationFrame(resolve); });
+});
+
 /**
  * Waits until the page, just made so wide, does not scroll sideways: it turns to another width within some
  * frames, on a busy machine later.
  * @param {import('playwright-core').Page} page @param {number} width
  */
 export async function fits(page, width) {
-  await page.waitForTimeout(150);
+  await drawn(page);
   const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
-  for (const end = Date.now() + 5000; Date.now() < end && (await wide()) > width;) await page.waitForTimeout(50);
+  for (const end = Date.now() + PATIENCE; Date.now() < end && (await wide()) > width;) await page.waitForTimeout(50);
   assert.ok((await wide()) <= width, `${await wide()} px wide in a window of ${width} px`);
 }
 

@@ -1,4 +1,5 @@
 // Chromium through playwright-core as one of the three engines: one profile for all its windows, which may outlive the browser.
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
@@ -8,12 +9,16 @@ import { chromium } from 'playwright-core';
  */
 export async function launchChromiumProfile(executablePath, flags, { profile = '', downloads = '', still, forced } = {}) {
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath, headless: true, args: flags, viewport: { width: 1280, height: 800 },
+    executablePath, headless: true, timeout: 180_000, args: flags, viewport: { width: 1280, height: 800 },
     reducedMotion: still ? 'reduce' : 'no-preference', forcedColors: forced ? 'active' : 'none',
   });
   /** @param {import('playwright-core').Page} page @returns {import('./browser.mjs').Driver} */
   const driver = (page) => {
-    page.on('download', (file) => { if (downloads) file.saveAs(join(downloads, file.suggestedFilename())).catch(() => {}); });
+    page.setDefaultTimeout(120_000);
+    page.on('download', (file) => { // under its name once it is whole
+      const path = join(downloads, file.suggestedFilename());
+      if (downloads) file.saveAs(`${path}.part`).then(() => rename(`${path}.part`, path)).catch(() => {});
+    });
     const element = async (/** @type {string} */ expression) => {
       const found = (await page.evaluateHandle(expression)).asElement();
       if (!found) throw new Error(`no element: ${expression}`);

@@ -7,7 +7,7 @@ import puppeteer from 'puppeteer-core';
  */
 export async function launchFirefox(executablePath, { profile, downloads, still, forced } = {}) {
   const browser = await puppeteer.launch({
-    browser: 'firefox', executablePath, headless: true, protocolTimeout: 300_000, userDataDir: profile,
+    browser: 'firefox', executablePath, headless: true, timeout: 180_000, protocolTimeout: 300_000, userDataDir: profile,
     extraPrefsFirefox: {
       ...(downloads && { 'browser.download.folderList': 2, 'browser.download.dir': downloads }),
       ...(still && { 'ui.prefersReducedMotion': 1 }),
@@ -33,7 +33,7 @@ export async function launchFirefox(executablePath, { profile, downloads, still,
       name: 'firefox',
       async open(url) {
         await seen();
-        await page.goto(url, { timeout: 60_000 });
+        await page.goto(url, { timeout: 120_000 });
       },
       async evaluate(expression) {
         await seen();

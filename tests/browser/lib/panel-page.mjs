@@ -1,22 +1,23 @@
 // One panel in a page of its own, built once per test file; models are under /models/.
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
-import { checkAxe, fits, launchChromium, root, screenshot } from './browser.mjs';
+import { checkAxe, fits, launchChromium, PATIENCE, root, screenshot } from './browser.mjs';
 
 /**
  * Waits until an expression is true in the page (waitForFunction needs eval, which the page's security policy forbids).
  * @param {import('playwright-core').Page} page @param {string} expression @param {number} [ms]
  */
-export async function until(page, expression, ms = 60_000) {
+export async function until(page, expression, ms = PATIENCE) {
   for (const end = Date.now() + ms; Date.now() < end; await page.waitForTimeout(50)) if (await page.evaluate(`Boolean(${expression})`)) return;
   throw new Error(`after ${ms} ms still not true: ${expression}`);
 }
 
-/** @param {string} name of the panel; its built page lies in build/panel-page-NAME */
+/** Builds the page of one panel, in a folder of its own, and serves it. @param {string} name of the panel */
 export async function startPanel(name) {
-  const folder = join(root, `build/panel-page-${name}`);
+  const folder = mkdtempSync(join(tmpdir(), 'peftlab-panel-'));
   await build({
     configFile: false, root: join(root, 'tests/browser/pages/panels'), base: './', logLevel: 'error', worker: { format: 'es' },
     resolve: { alias: { '#panel': join(root, `web/elements/panel-${name}.js`) } },
@@ -29,7 +30,7 @@ export async function startPanel(name) {
     /** @param {Record<string, string>} [query] @param {import('playwright-core').BrowserContextOptions} [options] */
     async open(query = {}, options = {}) {
       const watched = await browser.open(`${site.url}?${new URLSearchParams({ panel: name, ...query })}`, options);
-      await until(watched.page, 'globalThis.panel', 15_000).catch((error) => { throw new Error([error.message, ...watched.errors].join('\n')); });
+      await until(watched.page, 'globalThis.panel').catch((error) => { throw new Error([error.message, ...watched.errors].join('\n')); });
       return { ...watched, panel: watched.page.locator(`peft-panel-${name}`) };
     },
     async close() {
@@ -47,7 +48,6 @@ export async function startPanel(name) {
 export async function checkLooks(page, name) {
   for (const theme of ['light', 'dark']) {
     await page.evaluate(`document.documentElement.dataset.theme = '${theme}'`);
-    await page.waitForTimeout(100);
     await checkAxe(page);
     await screenshot(page, `panel-${name}-${theme}`, { fullPage: true });
   }

@@ -1,4 +1,6 @@
 // Panels alone in a foreign page (pages/panel.html), for the panels' tests.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
@@ -6,7 +8,7 @@ import { checkAxe, fits, launchChromium, root, screenshot } from './browser.mjs'
 
 /** Builds the page for one panel and serves it with the models. @param {string} name of the panel */
 export async function startPanels(name) {
-  const folder = join(root, 'build/panel-pages', name);
+  const folder = mkdtempSync(join(tmpdir(), 'peftlab-panel-'));
   const pages = join(root, 'tests/browser/pages');
   await build({
     plugins: [{ name: 'panel', resolveId: (id) => (id === 'virtual:panel' ? join(root, `web/elements/panel-${name}.js`) : undefined) }],
@@ -31,11 +33,8 @@ export async function startPanels(name) {
         reducedMotion: 'reduce',
         ...options,
       });
-      watched.page.setDefaultTimeout(20_000);
       await watched.page
-        .waitForFunction(() => /** @type {any} */ (globalThis).panel?.shadowRoot?.firstElementChild, undefined, {
-          timeout: 20_000,
-        })
+        .waitForFunction(() => /** @type {any} */ (globalThis).panel?.shadowRoot?.firstElementChild)
         .catch((error) => {
           throw new Error(`${watched.errors.join('; ')} ${error.message}`);
         });
@@ -44,6 +43,7 @@ export async function startPanels(name) {
     async close() {
       await browser.close();
       await site.close();
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
@@ -55,7 +55,6 @@ export async function startPanels(name) {
 export async function checkLooks(page, name) {
   for (const theme of ['dark', 'light']) {
     await page.evaluate((name) => { document.documentElement.dataset.theme = /** @type {any} */ (globalThis).panel.theme = name; }, theme);
-    await page.waitForTimeout(150);
     await checkAxe(page);
     await screenshot(page, `panel-${name}-${theme}`, { fullPage: true });
   }

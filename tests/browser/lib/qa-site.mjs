@@ -6,19 +6,19 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { build } from 'vite';
 import { startStaticServer } from '../../../web/cli/static-server.mjs';
-import { launchChromium, root } from './browser.mjs';
+import { launchChromium, PATIENCE } from './browser.mjs';
+import { putSite } from './built-site.mjs';
 
 /** Everything the tests count on is in the link: presets may change. */
 export const LINK = '#v=1&model=stories-300k&task=pirate&n=10&bs=16&lr=0.01&r=8&a=16&t=qv';
 
-/** Builds the site; serve() starts servers on it, each with headers of its own. */
+/** The site in a folder of its own; serve() starts servers on it, each with headers of its own. */
 export async function buildSite() {
   const folder = mkdtempSync(join(tmpdir(), 'peftlab-site-'));
   /** @type {Awaited<ReturnType<typeof startStaticServer>>[]} */
   const servers = [];
-  await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'error', build: { outDir: folder } });
+  await putSite(folder);
   return {
     folder,
     /** @param {Record<string, string>} [headers] */
@@ -46,7 +46,7 @@ export function siteAndBrowser(headers) {
     own.built = await buildSite();
     own.site = await own.built.serve(headers);
     own.browser = await launchChromium();
-  }, { timeout: 120_000 });
+  }, { timeout: 600_000 });
   after(async () => {
     await own.browser?.close();
     await own.built?.close();
@@ -57,14 +57,13 @@ export function siteAndBrowser(headers) {
 /**
  * A way to open the page, in a context of its own that ends with the test, and to wait until one can train on it.
  * @param {ReturnType<typeof siteAndBrowser>} own
- * @param {{width?: number, patience?: number}} [usual] of the window; ms that anything waited for may take
+ * @param {{width?: number}} [usual] of the window
  */
-export function opener(own, { width = 1400, patience = 30_000 } = {}) {
+export function opener(own, { width = 1400 } = {}) {
   /** @param {import('node:test').TestContext} context @param {string} hash @param {import('playwright-core').BrowserContextOptions} [options] */
   return async (context, hash, options = {}) => {
     const watched = await own.browser.open(`${own.site.url}${hash}`, { viewport: { width, height: 900 }, ...options });
     context.after(() => watched.page.context().close());
-    watched.page.setDefaultTimeout(patience);
     await until(watched.page, 'lab.status === "ready"');
     return watched;
   };
@@ -98,7 +97,7 @@ export const lab = (page, expression) =>
  * Waits until an expression of `lab` is true (polled from outside: the page's policy forbids eval).
  * @param {Evaluates} page @param {string} expression @param {number} [ms]
  */
-export async function until(page, expression, ms = 30_000) {
+export async function until(page, expression, ms = PATIENCE) {
   for (const end = Date.now() + ms; Date.now() < end; await sleep(50))
     if (await lab(page, `Boolean(${expression})`).catch(() => false)) return;
   throw new Error(`after ${ms} ms still not true: ${expression}; status ${await lab(page, 'lab.status')}`);
@@ -108,9 +107,18 @@ export async function until(page, expression, ms = 30_000) {
  * Asserts what a page shows or stores a little later than it knows it, on a busy machine later still.
  * @param {() => Promise<any>} read @param {any} expected @param {string} [message] @param {number} [ms]
  */
-export async function eventually(read, expected, message, ms = 20_000) {
+export async function eventually(read, expected, message, ms = PATIENCE) {
   for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) if (isDeepStrictEqual(await read(), expected)) return;
   assert.deepEqual(await read(), expected, message);
+}
+
+/**
+ * Asserts words that the page shows a little later than it knows them.
+ * @param {() => Promise<any>} read @param {RegExp} pattern @param {string} [message]
+ */
+export async function says(read, pattern, message) {
+  for (const end = Date.now() + PATIENCE; Date.now() < end; await sleep(50)) if (pattern.test(await read() ?? '')) return;
+  assert.match(await read(), pattern, message);
 }
 
 /** `stored(NAME)` in the page: what its storage has under a name. The page must have opened its storage before. */
@@ -141,23 +149,27 @@ export const stored = (page, name, of = 'value') =>
   page.evaluate(`(async () => { ${STORED} const value = await stored('${name}'); return ${of}; })()`);
 
 /**
- * Begins a training, or looks at the one that runs, until a snapshot of it is stored, and with it all that a later
- * visit needs. Looked at from within the page: the run must not end meanwhile.
+ * Begins a training, or looks at the one that runs, until a snapshot of some steps of it is stored, and with it all that
+ * a later visit needs. Looked at from within the page: the run must not end meanwhile.
  * @param {Evaluates} page
  * @param {{begin?: boolean, seconds?: number, reload?: boolean}} [options] seconds between snapshots; reload: at once
  */
-export async function trainToSnapshot(page, { begin = true, seconds = 0.5, reload = false } = {}) {
+export async function trainToSnapshot(page, { begin = true, seconds = 0.3, reload = false } = {}) {
   const waiting = page.evaluate(`(async () => { ${STORED}
     const { lab } = document.querySelector('peft-playground');
     globalThis.visit = true;
     lab.snapshotSeconds = ${seconds};
+    const before = ${begin} ? lab.run : null;
     if (${begin}) lab.train().catch(() => {});
-    while (!((await stored('open'))?.run.id === lab.run?.id && lab.run && await ${KEPT}))
+    const enough = (open) => open && open.run.id === lab.run?.id && open.step >= 5;
+    while (!(enough(await stored('open')) && await ${KEPT})) {
+      if (lab.run !== before && ['done', 'failed'].includes(lab.run?.status)) throw new Error('over before a snapshot was stored: ' + lab.run.status);
       await new Promise((resolve) => { setTimeout(resolve, 10); });
+    }
     const { status } = lab;
     if (${reload}) setTimeout(() => location.reload()); // once the answer is on its way
     return status; })()`);
-  const status = await waiting.catch((error) => { if (!reload) throw error; }); // a reload may be faster than the answer
+  const status = await waiting.catch((error) => { if (!reload || /over before/.test(error)) throw error; }); // a reload may be faster
   assert.ok([undefined, 'training'].includes(status), `in mid-training, but ${status}`);
   if (reload) await eventually(() => page.evaluate('Boolean(globalThis.visit)').catch(() => true), false, 'the page is another');
 }

@@ -35,8 +35,7 @@ export async function measureStart(url) {
       requestAnimationFrame(look);
     });
     await page.goto(url);
-    await until(page, 'lab.status === "ready"', 60_000);
-    await page.waitForTimeout(100);
+    await until(page, 'lab.status === "ready" && globalThis.readied', 120_000); // seen by a frame, too
     return await page.evaluate(() => {
       const { meaningful, drawn, readied } = /** @type {any} */ (globalThis);
       return { paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN, meaningful, drawn, ready: readied };

@@ -33,10 +33,14 @@
   /** Not hidden, and with a size on the screen. @param {any} node */
   const seen = (node) => node.getClientRects().length > 0;
   const sleep = (/** @type {number} */ ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+  /** What was told is drawn, and what that sets in motion has begun; a window that nobody sees draws nothing. */
+  const drawn = async () => {
+    for (let i = 0; i < 2; i++) await Promise.race([new Promise((resolve) => { requestAnimationFrame(resolve); }), sleep(2000)]);
+  };
   const words = (/** @type {any} */ node) => (node?.innerText ?? node?.textContent ?? '').replaceAll(/\s+/g, ' ').trim();
 
   /** Waits for something, and gives it. @param {() => any} look @param {number} [ms] */
-  const until = async (look, ms = 60_000) => {
+  const until = async (look, ms = 120_000) => {
     for (const end = Date.now() + ms; Date.now() < end; await sleep(30)) {
       const found = await look();
       if (found) return found;
@@ -115,7 +119,7 @@
       await until(() => all.axe);
     }
     document.documentElement.dataset.theme = theme;
-    await sleep(250); // the theme's own transitions have begun
+    await drawn(); // the theme's own transitions have begun
     await until(still);
     const values = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
     const { violations } = await all.axe.run(document, { resultTypes: ['violations'], runOnly: { type: 'tag', values } });
@@ -132,7 +136,9 @@
         const { overflowX, visibility, position } = getComputedStyle(node);
         const inside = scrolls || /auto|scroll|hidden/.test(overflowX);
         const { left, right, width: size } = node.getBoundingClientRect();
-        const counts = !inside && size > 0 && visibility !== 'hidden' && position !== 'absolute';
+        // In a folded <details> Firefox keeps boxes as wide as they were when they were last laid out; nobody sees them.
+        const shown = visibility !== 'hidden' && node.checkVisibility();
+        const counts = !inside && size > 0 && shown && position !== 'absolute';
         if (counts && (right > width + 1 || left < -1)) found.push(`${node.localName}.${node.className} ${Math.round(left)}…${Math.round(right)}`);
         walk(node, inside);
         if (node.shadowRoot) walk(node.shadowRoot, inside);
@@ -144,7 +150,7 @@
   /** The same, where it lasts: a page turns to another width within some frames, on a busy machine later. */
   const overflows = async () => {
     await sleep(80);
-    for (const end = Date.now() + 5000; wide().length && Date.now() < end;) await sleep(80);
+    for (const end = Date.now() + 30_000; wide().length && Date.now() < end;) await sleep(80);
     return wide();
   };
 

@@ -24,7 +24,7 @@
       await until(() => at.view?.spectrum?.frobenius > 0);
       const maps = await until(() => { const all = every('peft-heatmap >>> canvas', at.shadowRoot); return all.length === 5 && all; });
       const pixels = (/** @type {HTMLCanvasElement} */ map) => map.getContext('2d')?.getImageData(0, 0, map.width, map.height).data;
-      const painted = maps.map((/** @type {HTMLCanvasElement} */ map) => new Set(pixels(map)).size > 8);
+      const painted = await until(() => maps.every((/** @type {HTMLCanvasElement} */ map) => new Set(pixels(map)).size > 8));
       const map = await one('peft-heatmap[data-map="ΔW"] >>> .map', undefined, at.shadowRoot);
       map.focus();
       for (const key of ['ArrowDown', 'ArrowRight'])
@@ -59,6 +59,7 @@
     async mix() {
       const at = await panel('mix');
       Object.assign(at, { steps: 6, pair: ['turtle', 'mood'] });
+      await until(() => find('#train-pair, #rule', undefined, at.shadowRoot));
       if (find('#train-pair', undefined, at.shadowRoot)) await press('#train-pair', undefined, at.shadowRoot);
       await one('#rule', undefined, at.shadowRoot);
       const settled = () => until(() => at.applied && !at.thinking && !at.dirty && !at.work.running);
@@ -97,7 +98,8 @@
         await at.updateComplete;
       }
       await one('h3', /Recommendation: .*LoRA/, at.shadowRoot);
-      return { path: every('svg.tree .edge.on', at.shadowRoot).length, best: words(await one('.best', undefined, at.shadowRoot)) };
+      const best = words(await one('.best', /[1-9],\d{3}/, at.shadowRoot)); // with the engine's counts
+      return { path: every('svg.tree .edge.on', at.shadowRoot).length, best };
     },
     async calculator() {
       const at = await panel('calculator');
@@ -147,8 +149,10 @@
       await one('[role=status]', /^✓ \S/, player.shadowRoot); // and in the lesson's own words why
       await press('button', 'Next', player.shadowRoot);
       await one('h3', /step 2 of 4/, player.shadowRoot);
-      const { top, bottom } = player.getBoundingClientRect();
-      const docked = top > 0 && Math.abs(bottom - document.documentElement.clientHeight) < 60;
+      const docked = await until(() => {
+        const { top, bottom } = player.getBoundingClientRect();
+        return top > 0 && Math.abs(bottom - document.documentElement.clientHeight) < 60;
+      });
       await press('.fold', '▾', player.shadowRoot);
       await until(() => player.getBoundingClientRect().height < 80);
       scrollTo(0, document.documentElement.scrollHeight); // where the bar covers nothing
@@ -188,15 +192,15 @@
     await until(() => typeof run.score === 'number' && typeof run.base_score === 'number' && lab().status === 'ready'); // by itself
     await one('peft-sample >>> *', /%/);
     await one('peft-coach >>> .card');
-    const chart = await one('peft-loss >>> peft-chart >>> svg');
+    const drawn = await until(() => find('peft-loss >>> peft-chart >>> svg')?.querySelectorAll('path').length > 1);
     const after = words(await one('peft-sample >>> blockquote.after'));
-    const drawn = chart.querySelectorAll('path').length > 1;
     return { said, losses: run.losses, scores: [run.base_score, run.score], after, drawn };
   };
 
   /** A long run, paused, taken one step on, and stopped; the held-out loss is that of the step it stopped at. */
   const stop = async () => {
-    lab().set({ steps: 400 });
+    const steps = 5000; // it ends by Stop alone
+    lab().set({ steps });
     await idle();
     await press('peft-train:not([compact]) >>> #train');
     await until(() => lab().run?.status === 'running' && lab().run.losses.length > 3);
@@ -212,7 +216,7 @@
     await idle();
     const { run } = lab();
     const soon = performance.now() - began < 5000;
-    return { status: run.status, short: run.losses.length < 400, soon, step: run.validations.at(-1).step === run.losses.length };
+    return { status: run.status, short: run.losses.length < steps, soon, step: run.validations.at(-1).step === run.losses.length };
   };
 
   /**
@@ -240,11 +244,22 @@
     return { said: words(notice), items: every('peft-notices >>> .item').length, title, lang, looks, wrong: tools.wrong() };
   };
 
-  /** What the keyboard is at: an id, or the element's name. */
-  const focused = () => {
+  const active = () => {
     let node = /** @type {any} */ (document.activeElement);
     while (node?.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;
+    return node;
+  };
+  /** @type {any} what the keyboard was at */
+  let last = null;
+  /** What the keyboard is at: an id, or the element's name. */
+  const focused = () => {
+    const node = last = active();
     return { name: node?.id || node?.localName, ring: getComputedStyle(node).outlineStyle, value: node?.value };
+  };
+  /** The same, once a key has moved it on. */
+  const moved = async () => {
+    await until(() => active() !== last);
+    return focused();
   };
   /** What the keys are to act on. @type {Record<string, () => Promise<any>>} */
   const keys = {
@@ -264,7 +279,8 @@
       const at = await panel('data');
       await until(() => at.stats?.examples === 2);
       await one('p', /pasted text is read as jsonl/, at.shadowRoot);
-      return { still: focused().name, can: !find('button', 'Use it and train', at.shadowRoot).disabled };
+      const free = () => find('button', 'Use it and train', at.shadowRoot)?.disabled === false;
+      return { still: focused().name, can: await until(free) };
     },
     trained: () => until(() => lab().run?.status === 'done'),
   };
@@ -278,7 +294,8 @@
     async delta() {
       await one('tr.chosen');
       await until(() => Number.parseFloat(words(every('tr.chosen td')[2])) > 0);
-      return Array.from(every('peft-panel-inspect')[0].view.spectrum.singular_values);
+      const [at] = every('peft-panel-inspect');
+      return Array.from((await until(() => at.view?.spectrum?.frobenius > 0 && at.view.spectrum)).singular_values);
     },
     async mix() {
       const [at] = await until(() => { const found = every('peft-panel-mix'); return found.length && found; });
@@ -297,13 +314,13 @@
       return words(await one('.big', /[1-9]/));
     },
     async quiz() {
-      return words(await one('peft-quiz >>> h3'));
+      return words(await one('peft-quiz >>> h3', /paso 1 de 4$/));
     },
     async unknown() {
-      return [words(await one('p[lang]')), /** @type {any} */ (find('p[lang]')).lang];
+      return [words(await one('p[lang]', /nonsense/)), /** @type {any} */ (find('p[lang]')).lang];
     },
   };
 
   const element = async (/** @type {string} */ name) => ({ seen: await alone[name](), looks: await tools.looks(), wrong: tools.wrong() });
-  Object.assign(globalThis, { visits: { first, stop, visit, corrected, focused, keys, alone: element } });
+  Object.assign(globalThis, { visits: { first, stop, visit, corrected, focused, moved, keys, alone: element } });
 })();

@@ -23,7 +23,7 @@ function freePort() {
 function startDisplay() {
   return new Promise((resolve, reject) => {
     const child = spawn('Xvfb', ['-displayfd', '1', '-screen', '0', '1280x900x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] });
-    const timer = setTimeout(() => reject(new Error('Xvfb gave no display within 20 s')), 20_000);
+    const timer = setTimeout(() => reject(new Error('Xvfb gave no display within two minutes')), 120_000);
     child.on('error', reject);
     child.stdout.once('data', (data) => {
       clearTimeout(timer);
@@ -68,13 +68,13 @@ export async function launchWebKit(browser, { downloads, still } = {}) {
   }
   for (let tries = 0; ; tries++) {
     if (await call('GET', '/status').catch(() => null)) break;
-    if (tries > 100) throw new Error('WebKitWebDriver did not answer within 10 s');
+    if (tries > 1200) throw new Error('WebKitWebDriver did not answer within two minutes');
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const options = { 'webkitgtk:browserOptions': { binary: browser, args: ['--automation'] } };
   const { sessionId } = await call('POST', '/session', { capabilities: { alwaysMatch: options } });
   const session = `/session/${sessionId}`;
-  await call('POST', `${session}/timeouts`, { script: 300_000, pageLoad: 60_000 });
+  await call('POST', `${session}/timeouts`, { script: 300_000, pageLoad: 120_000 });
   let front = await call('GET', `${session}/window`);
   /** @param {string} handle of the window @returns {import('./browser.mjs').Driver} */
   const driver = (handle) => {
