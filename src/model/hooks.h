@@ -23,10 +23,10 @@ typedef struct pl_batch {
     int32_t row_count;        /* tokens in all */
     const int32_t *seq_start; /* [seq_count + 1]: sequence s is rows seq_start[s] .. seq_start[s+1]-1 */
     const int32_t *tokens;    /* [row_count] */
-    const int32_t *
-        targets; /* [row_count]: the token to predict AFTER this row (already shifted), or PL_IGNORE; NULL: no loss */
-    const uint64_t
-        *streams; /* [seq_count]: identity of each sequence for its dropout masks; NULL: its index */
+    /* [row_count]: the token to predict AFTER this row (already shifted), or PL_IGNORE; NULL: no loss */
+    const int32_t *targets;
+    /* [seq_count]: identity of each sequence for its dropout masks; NULL: its index */
+    const uint64_t *streams;
 } pl_batch;
 
 /* What one run through the model looks like to a hook. Learned rows are counted here: a sequence has virtual_tokens more rows.
@@ -72,10 +72,10 @@ typedef struct pl_hooks {
     int32_t memory_tokens;  /* key/value rows it adds to every layer */
     bool memory_shifts;     /* true: token positions start after the memory rows (peft); false: at 0 */
     bool trains;            /* its gradients are wanted */
-    int32_t
-        first_layer; /* lowest layer it touches: with nothing trainable below, backward stops there. 0 for virtual tokens */
-    uint8_t
-        input_sites; /* bit s: it changes the INPUT of site s, so the model gives it a private copy there */
+    /* lowest layer it touches: with nothing trainable below, backward stops there. 0 for virtual tokens */
+    int32_t first_layer;
+    /* bit s: it changes the INPUT of site s, so the model gives it a private copy there */
+    uint8_t input_sites;
 
     /* x[virtual_tokens, hidden_size]: written for each sequence; dx: gradient of the same rows. */
     void (*embed_forward)(void *self, const pl_pass *pass, real *x);

@@ -270,17 +270,17 @@ void pl_bottleneck_backward(const pl_module *module, const pl_pass *pass, const 
     real *grad_u = buffer_of(module, place, PL_BOTTLENECK_DU), scale = scale_of(module, place);
     memcpy(g, dy, out_size * sizeof *g);
     drop(module, pass, place, g, place->out);
-    pl_gemm(g, rows, place->out, packed->up_t, m, dact, false);
+    pl_gemm(g, rows, place->out, packed->up_t, m, dact, false); /* dact = g W_up, still without the scale */
     if (module->gradients && pl_bottleneck_scale_learned(&module->options))
         scaling_gradient(module, place, rows, g, dact, act);
     pl_scale(g, scale, out_size);
     pl_scale(dact, scale, m_size);
-    pl_activation_backward(pl_bottleneck_activation(&module->options), z, dact, dact, m_size);
+    pl_activation_backward(pl_bottleneck_activation(&module->options), z, dact, dact, m_size); /* now dz */
     if (module->gradients)
         weight_gradients(module, place, rows, u, act, g, dact);
     if (!du && !du_too)
         return;
-    pl_gemm(dact, rows, m, packed->down_t, place->in, grad_u, false);
+    pl_gemm(dact, rows, m, packed->down_t, place->in, grad_u, false); /* du = dz W_down */
     if (du)
         pl_add(grad_u, du, in_size);
     if (du_too)

@@ -11,8 +11,8 @@
  *      y = x W^T + s * u B^T      [n, out]
  *
  *      du = dy B                  [n, r]
- *      dB += s * dy^T u           [out, r]    all zero gradient for A while B is zero: B moves first
- *      dA += s * du^T drop(x)     [r, in]     the mask is drawn again, not stored
+ *      dB += s * dy^T u           [out, r]
+ *      dA += s * du^T drop(x)     [r, in]     zero while B is zero: B moves first. The mask is drawn again, not stored
  *      dx += s * drop(du A)       [n, in]
  *
  * rsLoRA (Kalajdzievski 2023, arXiv:2312.03732): s = alpha / sqrt(r). LoRA+ (Hayou et al. 2024, arXiv:2402.12354): B learns faster
@@ -85,8 +85,8 @@ void pl_lora_detour(const pl_module *module, const pl_linear_at *at, const real 
         pl_add(u, u0, count); /* u0 = u - base A0^T */
         pl_gemm_scaled(u0, at->rows, s->rank, s->origin.b_packed, s->out, s->scale, y);
     }
-    pl_gemm_scaled(u, at->rows, s->rank, s->b, s->out, s->scale,
-                   y); /* y += s u B^T; (B - B0)^T with an origin */
+    /* y += s u B^T; with an origin s->b is B - B0 */
+    pl_gemm_scaled(u, at->rows, s->rank, s->b, s->out, s->scale, y);
 }
 
 static void lora_forward(void *self, const pl_linear_at *at, const real *x, real *y) {
@@ -129,11 +129,11 @@ static void lora_backward(void *self, const pl_linear_at *at, const real *x, rea
     if (module->gradients) {
         real *scratch = pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_OUTER);
         const real *dropped = pl_lora_input(module, at, x);
+        /* dB += s dv^T u,  dA += s du^T drop(x) */
         pl_gemm_outer(dv, saved_u(module, at), n, s->out, s->rank, s->scale,
-                      pl_module_gradients(module, at->layer, site, PL_LORA_B), scratch); /* dB += s dv^T u */
+                      pl_module_gradients(module, at->layer, site, PL_LORA_B), scratch);
         pl_gemm_outer(du, dropped, n, s->rank, s->in, s->scale,
-                      pl_module_gradients(module, at->layer, site, PL_LORA_A),
-                      scratch); /* dA += s du^T drop(x) */
+                      pl_module_gradients(module, at->layer, site, PL_LORA_A), scratch);
     }
     if (dx) {
         lora_input_gradient(module, at, s, du, dx);

@@ -25,7 +25,7 @@ typedef struct pl_lora_origin {
     real *a_t, *b_t;           /* for (dy B0) A0 and dy B0 */
 } pl_lora_origin;
 
-/* One targeted linear map, ready for passes. Filled by prepare(). */
+/* One targeted linear map, ready for passes: placed by start(), filled by prepare(). */
 typedef struct pl_lora_site {
     int32_t rank, in, out; /* rank 0: this map is not targeted */
     real scale;            /* s = alpha / rank (rsLoRA: alpha / sqrt(rank)), times the module's weight */
@@ -42,20 +42,20 @@ typedef struct pl_lora {
     pl_lora_site sites[]; /* [num_hidden_layers * PL_SITE_COUNT] */
 } pl_lora;
 
-enum {            /* buffers of a pass; (layer, site) or shared (PL_NONE, PL_NONE) */
-       PL_LORA_U, /* [rows, rank] u = drop(x) A^T; per site when training, as backward needs it; else shared */
-       PL_LORA_DU, /* [rows, rank] shared */
-       PL_LORA_X, /* [rows, in] shared, with dropout: the dropped input, and gradients on their way through the mask */
-       PL_LORA_OUTER, /* scratch of pl_gemm_outer, shared */
-       PL_LORA_Z,     /* [rows, out] per site, DoRA when training: (W + s B A) x, before the scaling by g */
-       PL_LORA_DY,    /* [rows, out] shared, DoRA with dropout */
-       PL_LORA_U0     /* [rows, rank] shared, with an origin: x A0^T and u - x A0^T; dy B0 */
-};
+/* Buffers of a pass, one per (layer, site) or shared by all (PL_NONE, PL_NONE):
+ *   U      [rows, rank]  u = drop(x) A^T; per site when training, as backward needs it; else shared
+ *   DU     [rows, rank]  shared: du = dy B
+ *   X      [rows, in]    shared, with dropout: the dropped input, and gradients on their way through the mask
+ *   OUTER                shared: scratch of pl_gemm_outer
+ *   Z      [rows, out]   per site, DoRA when training: (W + s B A) x, before the scaling by g
+ *   DY     [rows, out]   shared, DoRA with dropout: g z forward, g dy backward
+ *   U0     [rows, rank]  shared, with an origin: x A0^T and u - x A0^T; dy B0 */
+enum { PL_LORA_U, PL_LORA_DU, PL_LORA_X, PL_LORA_OUTER, PL_LORA_Z, PL_LORA_DY, PL_LORA_U0 };
 
 pl_lora_site *pl_lora_site_at(const pl_module *module, int32_t layer, pl_site site);
 int32_t pl_lora_rank(const pl_options *options, int32_t layer, pl_site site); /* rank_pattern or rank */
-double pl_lora_scale(const pl_options *options, int32_t layer,
-                     pl_site site); /* s, without the module's weight */
+/* s = alpha / rank (rsLoRA: alpha / sqrt(rank)), without the module's weight. */
+double pl_lora_scale(const pl_options *options, int32_t layer, pl_site site);
 
 /* The dropped input of this site: x itself when nothing is dropped, else PL_LORA_X drawn again from the same mask. */
 const real *pl_lora_input(const pl_module *module, const pl_linear_at *at, const real *x);

@@ -1,6 +1,15 @@
-/* Prefix tuning: n learned rows of keys and values in every layer, which all tokens attend to. The model reads them per layer as contiguous
- * [n, kv] blocks; the file (and peft) has them as one row per virtual token. prepare() and finish() translate, and run the optional
- * re-parameterisation network embedding -> linear -> tanh -> linear whose output is the table. */
+/* Prefix tuning. Li, Liang 2021, arXiv:2101.00190.
+ *
+ * n learned rows of keys and values in every layer, which all tokens attend to before their own (kv = num_key_value_heads * head_dim):
+ *
+ *      attention(q, [K_l; k], [V_l; v])        K_l, V_l [n, kv] trained, one pair per layer l
+ *
+ * The attention kernel has their gradients, as for any keys and values (kernels/attention.c). The model reads them per layer as
+ * contiguous [n, kv] blocks; the file (and peft) has one row per virtual token, table[n, layers * 2 * kv]. prepare() and finish()
+ * translate, and run the optional re-parameterisation network, which the authors found to train more steadily than the rows themselves:
+ *
+ *      table = tanh(E W0^T + b0) W2^T + b2     E [n, kv], W0 [e, kv], W2 [layers * 2 * kv, e], e = encoder_hidden_size
+ */
 #include "peft/virtual.h"
 
 #include <math.h>
@@ -206,7 +215,7 @@ static real *gradient(const pl_module *module, int32_t slot) {
     return pl_module_gradients(module, PL_NONE, PL_NONE, slot);
 }
 
-/* z = W0 E + b0; hidden = tanh z; table = W2 hidden + b2 */
+/* z = E W0^T + b0;  hidden = tanh z;  table = hidden W2^T + b2 */
 static void project(const pl_module *module) {
     prefix_state *state = module->state;
     int32_t n = tokens_of(&module->options), d = kv_width(&module->config),
@@ -306,9 +315,8 @@ void pl_prefix_rotate(const pl_config *config, int32_t n, int32_t shift, real *t
     double frequencies[PL_ROPE_PAIRS_MAX];
     pl_config_rope_frequencies(config, frequencies);
     for (int32_t row = 0; row < n * config->num_hidden_layers; row++) {
-        real *keys =
-            table +
-            (size_t)row * 2 * (size_t)kv; /* rows are [layer][k, v][kv], so every other kv block holds keys */
+        /* rows are [layer][k, v][kv], so every other kv block holds keys */
+        real *keys = table + (size_t)row * 2 * (size_t)kv;
         for (int32_t i = 0; i < config->num_key_value_heads * half; i++) {
             int32_t c = i % half, low = i / half * config->head_dim + c, high = low + half;
             double cosine, sine;

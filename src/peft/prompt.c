@@ -1,5 +1,11 @@
-/* Prompt tuning: n learned rows of the embedding space stand in front of every sequence, before its first token. Real tokens start at position
- * n; the learned rows are never a loss target, and the last one predicts nothing (all methods have the same targets). */
+/* Prompt tuning. Lester, Al-Rfou, Constant 2021, arXiv:2104.08691.
+ *
+ * n learned rows P[n, hidden_size] of the embedding space stand in front of every sequence, before its first token:
+ *
+ *      x = [P; E[tokens]]     [n + T, hidden_size]        dP += dx[0 .. n)     summed over the sequences
+ *
+ * The frozen model does the rest: this is its own backward pass carried on down to the input. Real tokens start at position n; the
+ * learned rows are never a loss target, and the last one predicts nothing (all methods have the same targets). */
 #include <math.h>
 #include <string.h>
 
