@@ -1,6 +1,7 @@
 // The products for other people's pages: the single file by double click, an element in a sandboxed frame on another
 // origin, the elements library from another origin, the notebook module.
 import assert from 'node:assert/strict';
+import { mkdtempSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,12 +10,13 @@ import { pathToFileURL } from 'node:url';
 
 import { bundle } from '../../web/bundle.mjs';
 import { startStaticServer } from '../../web/cli/static-server.mjs';
-import { checkAxe, launchChromium, root } from './lib/browser.mjs';
+import { checkAxe, launchChromium } from './lib/browser.mjs';
+import { putSite } from './lib/built-site.mjs';
 
-const SLOWER = { timeout: 180_000 };
-const SLOW = { timeout: 120_000 };
+const SLOWER = { timeout: 600_000 };
+const SLOW = { timeout: 400_000 };
 
-const OUT = join(root, 'build/embed');
+const OUT = mkdtempSync(join(tmpdir(), 'peftlab-out-'));
 
 /** @type {Awaited<ReturnType<typeof launchChromium>>} */
 let chromium;
@@ -27,8 +29,7 @@ let host;
 let folder = '';
 
 before(async () => {
-    const { build } = await import('vite');
-    await build({ configFile: join(root, 'web/vite.config.js'), logLevel: 'warn', build: { outDir: join(OUT, 'site') } });
+    await putSite(join(OUT, 'site'));
     await bundle(OUT);
     folder = await mkdtemp(join(tmpdir(), 'peftlab-host-'));
     chromium = await launchChromium();
@@ -84,7 +85,7 @@ before(async () => {
 after(async () => {
     await chromium?.close();
     await Promise.all([site, library, host].map((server) => server?.close()));
-    await rm(folder, { recursive: true, force: true });
+    await Promise.all([OUT, folder].map((made) => rm(made, { recursive: true, force: true })));
 });
 
 /**
@@ -95,10 +96,10 @@ const until = (frame, status) =>
     frame.waitForFunction(
         (wanted) => /** @type {any} */ (document.querySelector('peft-playground'))?.lab?.status === wanted,
         status,
-        { timeout: 60_000 },
+        { timeout: 240_000 },
     );
 
-test('the single file, opened from disk, trains without a server and asks nobody for anything', { timeout: 120_000 }, async () => {
+test('the single file, opened from disk, trains without a server and asks nobody for anything', { timeout: 400_000 }, async () => {
     const { page, assertClean } = await chromium.open(`${pathToFileURL(join(OUT, 'peftlab.html'))}#v=1&m=lora&r=4&n=4&lr=0.001`);
     await until(page, 'ready');
     const run = await page.evaluate(async () => {
@@ -113,13 +114,13 @@ test('the single file, opened from disk, trains without a server and asks nobody
     await page.context().close();
 });
 
-test('a frame on another origin: one element alone, and the page in a sandbox without storage', { timeout: 120_000 }, async () => {
+test('a frame on another origin: one element alone, and the page in a sandbox without storage', { timeout: 400_000 }, async () => {
     const { page, errors } = await chromium.open(`${host.url}frame.html`);
     const plain = await (await page.waitForSelector('#plain')).contentFrame();
     await plain?.waitForFunction(
         () => /** @type {any} */ (document.querySelector('peft-counter'))?.lab?.description?.counts?.trainable > 0,
         null,
-        { timeout: 60_000 },
+        { timeout: 240_000 },
     );
     // The single file, and the site's own page, whose worker has no address that a frame without an origin may start.
     for (const id of ['#sandboxed', '#strict']) {
@@ -132,30 +133,32 @@ test('a frame on another origin: one element alone, and the page in a sandbox wi
                 )
                 .catch(() => null);
         for (
-            const end = Date.now() + 60_000;
+            const end = Date.now() + 120_000;
             Date.now() < end && !['ready', 'failed'].includes(String(await read('lab.status')));
         )
             await page.waitForTimeout(100);
         assert.equal(await read('lab.status'), 'ready', id);
         assert.equal(await read('lab.train().then(() => lab.run.status)'), 'done', id);
     }
-    const seen = await page.evaluate(() => /** @type {any} */ (window).seen);
-    assert.ok(seen.some((/** @type {any} */ m) => m?.type === 'peft:height' && m.height > 50));
-    assert.ok(seen.some((/** @type {any} */ m) => typeof m === 'string' && JSON.parse(m).subject === 'lti.frameResize'));
+    await eventually(page, () => page.evaluate(() => {
+        const { seen } = /** @type {any} */ (window);
+        return seen.some((/** @type {any} */ m) => m?.type === 'peft:height' && m.height > 50)
+            && seen.some((/** @type {any} */ m) => typeof m === 'string' && JSON.parse(m).subject === 'lti.frameResize');
+    }), 'the frames told their height');
     assert.deepEqual(errors.filter((error) => !/storage|sandbox/i.test(error)), []);
     await page.context().close();
 });
 
-test('the elements library from another origin, loaded twice, counts in a foreign page', { timeout: 60_000 }, async () => {
+test('the elements library from another origin, loaded twice, counts in a foreign page', { timeout: 240_000 }, async () => {
     const { page, errors } = await chromium.open(`${host.url}elements.html`);
     await page.waitForFunction(async () => {
         const counter = /** @type {any} */ (document.querySelector('peft-counter'));
         return /[1-9]/.test(counter?.shadowRoot?.textContent ?? '');
-    }, null, { timeout: 30_000 });
+    }, null, { timeout: 120_000 });
     // Panels by their full and by their short name, with the page's attributes, as the Export panel writes them.
-    await page.locator('peft-panel-calculator', { hasText: '2,097,152' }).waitFor({ timeout: 20_000 });
-    await page.locator('peft-merge', { hasText: 'Merge into the weights' }).waitFor({ timeout: 20_000 });
-    for (const name of ['mix', 'delta', 'compare']) await page.locator(`peft-${name} h2`).waitFor({ timeout: 20_000 });
+    await page.locator('peft-panel-calculator', { hasText: '2,097,152' }).waitFor();
+    await page.locator('peft-merge', { hasText: 'Merge into the weights' }).waitFor();
+    for (const name of ['mix', 'delta', 'compare']) await page.locator(`peft-${name} h2`).waitFor();
     // A page that says nothing about colour schemes: light, and dark as soon as it goes dark by its background alone.
     const colours = () => page.evaluate(() => ['--bg', '--accent'].map((name) => {
         const probe = document.createElement('i');
@@ -166,7 +169,8 @@ test('the elements library from another origin, loaded twice, counts in a foreig
         probe.remove();
         return color;
     }));
-    assert.deepEqual(await colours(), ['rgb(255, 255, 255)', 'rgb(10, 99, 165)']);
+    const light = JSON.stringify(['rgb(255, 255, 255)', 'rgb(10, 99, 165)']);
+    await eventually(page, async () => JSON.stringify(await colours()) === light, 'light');
     await page.evaluate(() => { document.body.style.background = '#101010'; });
     await page.waitForFunction(() => document.querySelector('peft-counter')?.getAttribute('host-scheme') === 'dark');
     assert.deepEqual(await colours(), ['rgb(20, 24, 29)', 'rgb(142, 195, 255)']);
@@ -174,10 +178,10 @@ test('the elements library from another origin, loaded twice, counts in a foreig
     await page.context().close();
 });
 
-test('traits: settings go in, and settings and results come back; a model that cannot be told is no obstacle', { timeout: 90_000 }, async () => {
+test('traits: settings go in, and settings and results come back; a model that cannot be told is no obstacle', { timeout: 400_000 }, async () => {
     const { page, errors } = await chromium.open(`${host.url}traits.html`);
     const until = async (/** @type {string} */ expression) => {
-        for (const end = Date.now() + 40_000; Date.now() < end; await page.waitForTimeout(50)) if (await page.evaluate(expression)) return;
+        for (const end = Date.now() + 120_000; Date.now() < end; await page.waitForTimeout(50)) if (await page.evaluate(expression)) return;
         throw new Error(`not true: ${expression}; traits ${await page.evaluate('JSON.stringify(traits).slice(0, 600)')}`);
     };
     await until("traits.status === 'ready'");
@@ -209,7 +213,7 @@ test('traits: settings go in, and settings and results come back; a model that c
 
 /** @param {import('playwright-core').Page} page @param {() => Promise<boolean>} ask @param {string} what should be true soon */
 async function eventually(page, ask, what) {
-    for (const end = Date.now() + 20_000; Date.now() < end; await page.waitForTimeout(50)) if (await ask()) return;
+    for (const end = Date.now() + 120_000; Date.now() < end; await page.waitForTimeout(50)) if (await ask()) return;
     assert.fail(what);
 }
 
@@ -219,25 +223,25 @@ const embedded = async (query, link = '', options = {}) => chromium.open(`${site
 test('Merge, Inspect and Coach alone: a ready adapter by its name, or trained on the spot; an unknown name is said', SLOWER, async () => {
     for (const [element, there] of [['merge', '#merge:enabled'], ['delta', 'peft-panel-inspect tr.chosen']]) {
         const { page, assertClean } = await embedded(`element=${element}&adapter=pirate-lora`);
-        await page.locator(there).waitFor({ timeout: 60_000 });
+        await page.locator(there).waitFor();
         if (element === 'merge') await page.locator('peft-panel-merge [data-map="ΔW"]').waitFor();
         else await eventually(page, async () => Number.parseFloat(await page.locator('tr.chosen td').nth(2).innerText()) > 0, 'ΔW is not empty');
         assertClean();
         await page.context().close();
     }
     const { page, assertClean } = await embedded('element=coach&adapter=nobody', '&model=stories-300k&n=8&bs=4&lang=de');
-    await page.locator('peft-notices', { hasText: /„nobody“ gibt es nicht\. Es gibt: .*pirate-lora/ }).waitFor({ timeout: 60_000 });
+    await page.locator('peft-notices', { hasText: /„nobody“ gibt es nicht\. Es gibt: .*pirate-lora/ }).waitFor();
     await page.locator('peft-panel-coach peft-train #train:enabled').click();
-    await page.locator('peft-coach .card').waitFor({ timeout: 60_000 });
+    await page.locator('peft-coach .card').waitFor();
     assertClean();
     await page.context().close();
 });
 
 test('a quiz alone plays the lesson of the link; a name that no element has is said in the page\'s language, with the names ' +
-    'there are', { timeout: 90_000 }, async () => {
+    'there are', { timeout: 400_000 }, async () => {
     const { page, assertClean } = await embedded('element=quiz', '&model=stories-300k&lesson=few-numbers&lang=es');
-    await page.locator('peft-quiz h3', { hasText: '¿Qué pocos números? – paso 1 de 4' }).waitFor({ timeout: 60_000 });
-    await page.locator('peft-quiz fieldset:enabled').waitFor({ timeout: 60_000 });
+    await page.locator('peft-quiz h3', { hasText: '¿Qué pocos números? – paso 1 de 4' }).waitFor();
+    await page.locator('peft-quiz fieldset:enabled').waitFor();
     assertClean();
     await page.context().close();
     const { page: other } = await embedded('element=nonsense', '&lang=fr');
@@ -252,7 +256,7 @@ for (const [width, height] of [[1280, 900], [390, 844]]) {
             reducedMotion: 'reduce',
         });
         const lesson = page.locator('peft-playground .foot > peft-lesson');
-        await lesson.locator('h3', { hasText: 'step 1 of 3' }).waitFor({ timeout: 60_000 });
+        await lesson.locator('h3', { hasText: 'step 1 of 3' }).waitFor();
         const box = async (/** @type {string} */ selector) =>
             /** @type {{y: number, height: number}} */ (await page.locator(selector).first().boundingBox());
         /** The part begins above the player and not above the screen; where there is room for all of it, all is seen. @param {string} name */
@@ -261,37 +265,29 @@ for (const [width, height] of [[1280, 900], [390, 844]]) {
             const room = player.y - Math.max(0, part.y);
             return part.y >= 0 && room >= Math.min(part.height, 0.8 * player.y) && player.y + player.height <= height;
         };
-        await lesson.getByRole('button', { name: 'Next', exact: true }).and(page.locator(':enabled')).waitFor({ timeout: 60_000 });
+        await lesson.getByRole('button', { name: 'Next', exact: true }).and(page.locator(':enabled')).waitFor();
         await eventually(page, () => seen('peft-diagram'), 'the diagram beside the text');
         await page.evaluate(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.set({ steps: 3, batch_size: 4 })); // a short one
         await lesson.getByRole('button', { name: 'Next', exact: true }).click();
         await lesson.getByRole('button', { name: 'Train', exact: true }).click();
         await eventually(page, () => seen('peft-loss'), 'the chart beside the text');
-        await lesson.getByText('held-out loss at the end').waitFor({ timeout: 60_000 });
+        await lesson.getByText('held-out loss at the end').waitFor();
         await eventually(page, () => seen('peft-loss'), 'the chart beside what was measured');
         await lesson.getByRole('button', { name: 'Text of the lesson' }).click();
-        assert.ok((await box('.foot > peft-lesson')).height < 80, 'folded');
+        await eventually(page, async () => (await box('.foot > peft-lesson')).height < 80, 'folded');
         await checkAxe(page);
         // Beside it: what next stands under Train, lessons in the toolbar with a neighbour, the choice in the row of the methods.
         const top = async (/** @type {string} */ name, /** @type {string} */ text) =>
             /** @type {any} */ (await page.locator(`${name} button`, { hasText: text }).first().boundingBox()).y;
-        const lessons = await top('peft-toolbar', 'Lessons');
-        assert.ok(
-            (
-                await Promise.all([
-                    top('peft-toolbar', 'Undo'),
-                    page
-                        .locator('peft-toolbar select')
-                        .first()
-                        .boundingBox()
-                        .then((at) => at?.y ?? NaN),
-                ])
-            ).some((y) => Math.abs(y - lessons) < 8),
-            'not alone in its line',
-        );
-        assert.ok(await page.locator('peft-methods button', { hasText: 'Help me choose' }).isVisible());
+        await eventually(page, async () => {
+            const select = page.locator('peft-toolbar select').first().boundingBox().then((at) => at?.y ?? NaN);
+            const [lessons, ...others] = await Promise.all([top('peft-toolbar', 'Lessons'), top('peft-toolbar', 'Undo'), select]);
+            return others.some((y) => Math.abs(y - lessons) < 8);
+        }, 'not alone in its line');
+        await page.locator('peft-methods button', { hasText: 'Help me choose' }).waitFor();
         assert.equal(await page.locator('nav.next button', { hasText: /^(Lessons|Help me choose)$/ }).count(), 0);
-        if (width > 700) assert.ok((await box('.left > peft-next-step')).y - (await box('.left > peft-train')).y < 250);
+        const apart = async () => (await box('.left > peft-next-step')).y - (await box('.left > peft-train')).y;
+        if (width > 700) await eventually(page, async () => (await apart()) < 250, 'what next stands under Train');
         await lesson.getByRole('button', { name: 'Leave the lesson' }).click();
         await lesson.waitFor({ state: 'detached' });
         await eventually(page, () => page.evaluate(() => {
@@ -303,7 +299,7 @@ for (const [width, height] of [[1280, 900], [390, 844]]) {
     });
 }
 
-test('the notebook module renders into its cell and leaves it empty again', { timeout: 90_000 }, async () => {
+test('the notebook module renders into its cell and leaves it empty again', { timeout: 400_000 }, async () => {
     const { page, errors } = await chromium.open(`${host.url}widget.html`);
     await until(page, 'ready');
     assert.equal(await page.evaluate(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.state.task), 'mood');
