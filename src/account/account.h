@@ -26,8 +26,8 @@ typedef enum pl_format {
 const char *pl_format_name(pl_format format);             /* "f32", "f16", "bf16", "int8", "nf4" */
 bool pl_format_find(const char *name, pl_format *format); /* also "fp32", "fp16", "float32", "4bit" … */
 double pl_format_bytes(pl_format format);                 /* per weight of a linear map, scales included */
-double pl_format_other_bytes(
-    pl_format format); /* per embedding, head and norm weight: quantised formats keep these in bf16 */
+/* per embedding, head and norm weight: quantised formats keep these in bf16 */
+double pl_format_other_bytes(pl_format format);
 const char *pl_format_assumption(pl_format format); /* a sentence that says where the two numbers come from */
 
 typedef enum pl_optimizer {
@@ -62,9 +62,9 @@ typedef struct pl_counts {
     int64_t replaced_linear;
     int32_t virtual_tokens, memory_tokens; /* learned rows per sequence */
     int32_t first_layer;                   /* lowest layer that backward has to reach */
-    bool site_input
-        [PL_SITE_COUNT]; /* some layer's map of this kind is trained, so its input is needed in backward */
-    double percent;      /* 100 * trainable / base */
+    /* some layer's map of this kind is trained, so its input is needed in backward */
+    bool site_input[PL_SITE_COUNT];
+    double percent; /* 100 * trainable / base */
 } pl_counts;
 
 /* methods[count]: the options of each active method (count 0: the base alone). memory is used for lists and given back.
@@ -107,8 +107,8 @@ typedef struct pl_memory_request {
 
 /* All in bytes. */
 typedef struct pl_memory_estimate {
-    double
-        base_weights; /* frozen, or trained when full fine-tuning (then gradients and optimiser include them) */
+    /* frozen, or trained when full fine-tuning (then gradients and optimiser include them) */
+    double base_weights;
     double module_weights; /* trained parameters beside the base, f32 */
     double gradients;
     double optimizer;   /* states, and the f32 master copy of trained 16-bit base weights */

@@ -8,9 +8,9 @@
 /* A method with settings: what "LoRA (r=4)" means here. */
 typedef struct pl_recommendation {
     const char *method; /* word of the registry */
-    const char *
-        settings; /* "rank=8;alpha=16;target_modules=q_proj,v_proj"; names and values of the method's options */
-    bool merge;   /* merge it into the weights for use */
+    /* "rank=8;alpha=16;target_modules=q_proj,v_proj"; names and values of the method's options */
+    const char *settings;
+    bool merge;        /* merge it into the weights for use */
     const char *quote; /* the chapter's words */
 } pl_recommendation;
 

@@ -23,8 +23,8 @@ typedef enum pl_init {
 } pl_init;
 
 typedef struct pl_tensor {
-    char name
-        [PL_NAME_SIZE]; /* as in the file without PEFT's "base_model.model." e.g. "model.layers.0.self_attn.q_proj.lora_A.weight" */
+    /* as in the file without PEFT's "base_model.model." e.g. "model.layers.0.self_attn.q_proj.lora_A.weight" */
+    char name[PL_NAME_SIZE];
     int32_t layer;      /* 0-based, PL_NONE when it belongs to no layer */
     int32_t site;       /* pl_site, or a block number; PL_NONE when neither */
     int32_t slot;       /* which tensor of its owner: a small enum of the method, for O(1) look-up */

@@ -10,8 +10,8 @@
 
 typedef struct pl_pieces {
     real *base; /* NULL: only adds up */
-    int64_t
-        used; /* reals handed out, gaps included; 64 bits, so that no size wraps around where addresses have 32 */
+    /* reals handed out, gaps included; 64 bits, so that no size wraps around where addresses have 32 */
+    int64_t used;
 } pl_pieces;
 
 /* The next piece of count reals; NULL while measuring. */

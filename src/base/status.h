@@ -8,8 +8,8 @@ typedef enum pl_status {
     PL_ERR_ARGUMENT = 1, /* unknown name, malformed request */
     PL_ERR_RANGE = 2,    /* a number outside its limits */
     PL_ERR_FORMAT = 3,   /* a file or text that breaks its format */
-    PL_ERR_MISMATCH =
-        4, /* well-formed, but does not belong to the loaded model (shape, vocabulary, tensor names) */
+    /* well-formed, but does not belong to the loaded model (shape, vocabulary, tensor names) */
+    PL_ERR_MISMATCH = 4,
     PL_ERR_MEMORY = 5,     /* an allocation was refused; what was loaded stays loaded */
     PL_ERR_STATE = 6,      /* the call is not possible now (nothing loaded, already merged, no run started) */
     PL_ERR_NUMERIC = 7,    /* NaN or infinity: diverged run, non-finite weights */

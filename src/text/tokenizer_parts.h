@@ -62,8 +62,8 @@ struct pl_tokenizer {
     int32_t unk;           /* id or -1 */
     bool cuts_at_mark;     /* no token has U+2581 behind another character: no merge crosses that place */
     int32_t byte_ids[256]; /* ids of "<0x00>".."<0xFF>", or -1 */
-    int32_t char_ids
-        [PL_CHAR_IDS]; /* ids of the characters U+0000..U+01FF, or -1: all that byte-level BPE needs */
+    /* ids of the characters U+0000..U+01FF, or -1: all that byte-level BPE needs */
+    int32_t char_ids[PL_CHAR_IDS];
     pl_steps normalizer, splitter, decoder;
     bool has_decoder;        /* without one, tokens are joined by spaces */
     int32_t *before, *after; /* ids that the post-processor puts around the text */
