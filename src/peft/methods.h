@@ -29,8 +29,8 @@ typedef struct pl_option {
 } pl_option;
 
 typedef struct pl_pattern {
-    char key
-        [80]; /* plain module name or dotted path tail: "q_proj", "layers.3.mlp.up_proj"; never a regular expression */
+    /* plain module name or dotted path tail: "q_proj", "layers.3.mlp.up_proj"; never a regular expression */
+    char key[80];
     double value;
 } pl_pattern;
 
@@ -41,8 +41,8 @@ typedef struct pl_options {
     const struct pl_method *method;
     double number[PL_OPTIONS_MAX];
     const char *text[PL_OPTIONS_MAX];
-    uint8_t targets
-        [PL_LAYERS_MAX]; /* [layer]: bit s set = site s is targeted (target_modules, layers_to_transform, exclude_modules resolved) */
+    /* [layer]: bit s set = site s is targeted (target_modules, layers_to_transform, exclude_modules resolved) */
+    uint8_t targets[PL_LAYERS_MAX];
     pl_pattern patterns[PL_PATTERNS_MAX];
     int32_t pattern_option[PL_PATTERNS_MAX]; /* which option each pattern belongs to */
     int32_t pattern_count;
@@ -87,6 +87,7 @@ const char *pl_list_word(const char **list, size_t *length);
 /* Is word[length] the path or a dotted tail of it? */
 bool pl_path_named(const char *path, const char *word, size_t length);
 
+/* What a module with these options asks of the model: the fields of the same names in pl_hooks (model/hooks.h). */
 typedef struct pl_needs {
     int32_t virtual_tokens, memory_tokens;
     bool memory_shifts;
@@ -108,11 +109,11 @@ typedef struct pl_module {
     pl_layout scratch; /* buffers for passes up to extent */
     real *buffers;     /* block of scratch */
     pl_extent extent;  /* what buffers were planned for */
-    real
-        weight; /* factor on the module's contribution (1 by default); needs method->can_scale; takes effect in prepare() */
-    void *state; /* the method's own, from memory */
-    int32_t *
-        index; /* {layers+1, sites+1, slots} then [(layer+1), (site+1), slot] -> tensor, see pl_module_shape */
+    /* factor on the module's contribution (1 by default); needs method->can_scale; takes effect in prepare() */
+    real weight;
+    void *state; /* the method's own: one block from memory, freed with the module */
+    /* {layers+1, sites+1, slots} then [(layer+1), (site+1), slot] -> tensor, see pl_module_shape */
+    int32_t *index;
     int32_t *scratch_index;
     uint64_t tag; /* dropout stream of this module */
 } pl_module;
@@ -127,22 +128,25 @@ typedef struct pl_method {
     const char *cannot_merge; /* NULL when merge works; else the reason, for people */
     bool can_scale;           /* pl_module.weight may differ from 1 */
 
-    pl_status (*check)(const pl_options *options, const pl_config *config,
-                       pl_error *error); /* beyond the table's ranges; may be NULL */
+    /* Of the functions below only declare() and flops() must be there; any other may be NULL: nothing to do. */
+
+    /* beyond the table's ranges */
+    pl_status (*check)(const pl_options *options, const pl_config *config, pl_error *error);
+    /* The trainable tensors: names as in the file, shapes, initial values. Pure (no model needed): the calculators call it for 70B, too. */
     pl_status (*declare)(const pl_options *options, const pl_config *config, pl_layout *layout);
+    /* needs arrives zeroed; NULL: no learned rows, no private inputs, and layer 0 is the lowest */
     void (*needs)(const pl_options *options, const pl_config *config, pl_needs *needs);
-    /* buffers for a pass; layer/site/slot as in declare (own slot numbers); may be NULL */
+    /* buffers for a pass; layer/site/slot as in declare (own slot numbers) */
     pl_status (*scratch)(const pl_options *options, const pl_config *config, const pl_extent *extent,
                          pl_layout *layout);
-    /* PL_INIT_CUSTOM tensors, from the base weights; may be NULL. The model's own values must be in place (nothing merged). */
+    /* state, and PL_INIT_CUSTOM tensors from the base weights. The model's own values must be in place (nothing merged). */
     pl_status (*start)(pl_module *module, pl_model *model, uint64_t seed, pl_error *error);
-    void (*prepare)(
-        pl_module *module,
-        const pl_model *model); /* after values changed, before a pass: packing, norms, projections */
-    void (*finish)(
-        pl_module *module); /* after the last backward of a step: chain gradients through projections */
-    double (*flops)(const pl_options *options, const pl_config *config,
-                    int32_t context); /* extra forward FLOPs per token, unmerged */
+    /* after values changed, before a pass: packing, norms, projections */
+    void (*prepare)(pl_module *module, const pl_model *model);
+    /* after each backward pass, before its gradients are read: chains them through projections */
+    void (*finish)(pl_module *module);
+    /* extra forward FLOPs per token, unmerged, in a sequence of `context` tokens (0: decoding) */
+    double (*flops)(const pl_options *options, const pl_config *config, int32_t context);
 
     /* hooks of model/hooks.h; self is the pl_module */
     void (*embed_forward)(void *self, const pl_pass *pass, real *x);
