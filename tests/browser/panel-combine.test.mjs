@@ -56,6 +56,22 @@ test('LoRA, prompt and both: counts add, rows are trained alike, the pair goes i
   await checkLooks(page, 'combine');
 
   await page.locator('#put').click();
+  // What is set for the next time changes nothing about what was measured; both are there when the panel is opened again.
+  const verdict = await page.locator('#verdict').textContent();
+  await page.locator('#seeds').fill('1');
+  await page.locator('#seeds').blur();
+  await page.locator('#steps').fill('9');
+  await page.locator('#steps').blur();
+  assert.equal(await page.locator('#verdict').textContent(), verdict);
+  assert.match(await page.locator('#of').textContent() ?? '', /^6 steps of \d+ examples, 2 seeds\./);
+  await page.evaluate(() => {
+    const { panel, lab } = globalThis;
+    globalThis.panel = Object.assign(document.createElement('peft-panel-combine'), { lab });
+    panel.replaceWith(globalThis.panel);
+  });
+  await page.locator('#verdict').waitFor();
+  assert.equal(await page.locator('#verdict').textContent(), verdict);
+
   await page.getByText('Both are in the model now').waitFor();
   const modules = await page.evaluate(() => globalThis.lab.description.modules.map((m) => m.method));
   assert.deepEqual(modules, ['lora', 'prompt']);
@@ -75,5 +91,10 @@ test('an explorer combines any two methods, and can cancel', { timeout: 120_000 
   await page.waitForFunction(() => globalThis.panel.work.done > 3);
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByText('Cancelled.').waitFor();
+  await page.locator('#run').click();
+  await page.waitForFunction(() => globalThis.panel.work.done > 3);
+  await page.evaluate(() => globalThis.lab.set({ task: 'turtle' }));
+  await page.getByText('The task or the model was changed, so this training was ended.').waitFor();
+  assert.equal(await page.evaluate(() => globalThis.panel.result), null);
   assertClean();
 });

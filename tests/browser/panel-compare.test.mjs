@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { pareto, points } from '../../web/lib/sweep.js';
+import { gains } from '../../web/elements/compare-plot.js';
 import { csv } from '../../web/lib/table-file.js';
 import { checkLooks, startPanels } from './lib/panels.mjs';
 
@@ -39,7 +40,50 @@ test('points gather seeds; the Pareto line keeps what nothing smaller beats', ()
   assert.deepEqual(pareto(all, 1).map(({ method }) => method), ['a', 'c']);
 });
 
-test('recorded results stand until a sweep of two methods and two seeds replaces them', { timeout: 180_000 }, async () => {
+test('the gain that the overlay stands on is one: a method that lost is not the measure, and without any gain there is none', () => {
+  const point = (method, mean) => ({ method, size: '', trainable: 1, n: 1, mean, min: mean, max: mean, seconds: 1 });
+  const lost = gains([point('full', 0.1), point('lora', 0.6), point('prompt', 0.4)], 0.2, 1);
+  assert.equal(lost?.top, 'lora');
+  assert.deepEqual(lost?.points.map(({ mean }) => Math.round(mean)), [-25, 100, 50]);
+  assert.equal(gains([point('full', 2), point('lora', 1)], 4, -1)?.top, 'full', 'of losses, less is more');
+  assert.equal(gains([point('full', 5), point('lora', 4)], 4, -1), null);
+});
+
+test('what was compared is there when the panel is opened again; text without a held-out part is not compared', { timeout: 120_000 }, async () => {
+  const { page, assertClean } = await site.open({ task: 'mood' });
+  const focused = () => page.evaluate(() => globalThis.panel.renderRoot.activeElement?.textContent.trim());
+  await page.waitForFunction(() => globalThis.lab.status === 'ready' && globalThis.panel.result);
+  await page.evaluate(() => { Object.assign(globalThis.panel, { methods: ['prompt', 'lora'], seeds: 1, steps: 3 }); });
+  await page.locator('#run').focus();
+  await page.locator('#run').press('Enter');
+  await page.waitForFunction(() => globalThis.panel.work.running);
+  await page.waitForFunction(() => globalThis.panel.renderRoot.activeElement?.textContent.trim() === 'Cancel');
+  await page.waitForFunction(() => !globalThis.panel.work.running, undefined, { timeout: 60_000 });
+  await page.waitForFunction(() => globalThis.panel.renderRoot.activeElement?.id === 'run');
+  assert.equal(await focused(), 'Train 2 runs');
+  assert.match(await page.locator('peft-chart .grow').textContent() ?? '', /One run each: how much of this is chance/);
+  const result = await page.evaluate(() => globalThis.panel.result);
+  const again = async () => {
+    await page.evaluate(() => {
+      const { panel, lab } = globalThis;
+      globalThis.panel = Object.assign(document.createElement('peft-panel-compare'), { lab });
+      panel.replaceWith(globalThis.panel);
+    });
+    await page.waitForFunction(() => globalThis.panel.result);
+  };
+  await again();
+  assert.deepEqual(await page.evaluate(() => globalThis.panel.result), result);
+  await page.getByRole('button', { name: 'Show the recorded comparison' }).click();
+  await page.waitForFunction(() => globalThis.panel.result?.recorded);
+  await page.getByRole('button', { name: 'Show my own comparison' }).click();
+  assert.deepEqual(await page.evaluate(() => globalThis.panel.result), result);
+  await page.evaluate(() => globalThis.lab.useData([{ prompt: 'a cat', completion: ' sat' }, { prompt: 'a dog', completion: ' ran' }], 'mine'));
+  await page.locator('#not-held').waitFor();
+  assert.equal(await page.locator('#run').count(), 0);
+  assertClean();
+});
+
+test('recorded results stand until a sweep of two methods and two seeds replaces them', { timeout: 600_000 }, async () => {
   const { page, assertClean } = await site.open({ task: 'mood' });
   await page.getByText('recorded', { exact: true }).first().waitFor();
   assert.equal(await page.locator('#held').textContent(), 'Held out: loss on test, 80 examples; score on test, the first 24 examples.');

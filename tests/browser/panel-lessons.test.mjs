@@ -28,6 +28,11 @@ test('counting lesson: numbers are checked, wrong answers explained, Next opens'
   await panel.getByText('step 2 of 4').waitFor();
   await until(page, 'lab.description.modules[0].options.rank === 16');
   await panel.getByLabel('It doubled').check();
+  // Settings that are changed in mid-lesson close the step; it says why, and puts them back.
+  await page.evaluate('lab.setOption("rank", 4)');
+  await panel.getByText('The settings are no longer those of this step.').waitFor();
+  await panel.getByRole('button', { name: 'Set them again' }).click();
+  await until(page, 'lab.description.modules[0].options.rank === 16');
   await panel.getByRole('button', { name: 'Check' }).click();
   await next.click();
   await panel.getByText('step 3 of 4').waitFor();
@@ -67,12 +72,17 @@ test('a step with training; own lessons; broken ones are refused', { timeout: 90
         show: ['run.trainable'],
       },
     ],
+      { text: 'Divide.', check: { question: 'Which share, in percent?', answer: 0.062 } },
   };
   await file.setInputFiles({ name: 'mine.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(lesson)) });
-  await panel.getByText('<b>Mine</b> – step 1 of 1').waitFor();
+  await panel.getByText('<b>Mine</b> – step 1 of 2').waitFor();
   await until(page, 'lab.status === "ready" && lab.state.method === "prompt"');
   await panel.getByRole('button', { name: 'Train', exact: true }).click();
-  await panel.getByText('trained numbers').waitFor({ timeout: 60_000 });
+  await panel.getByText('trained numbers').waitFor();
+  await panel.getByRole('button', { name: 'Next', exact: true }).click();
+  await panel.getByLabel('Your number:').fill('0,062 %');
+  await panel.getByRole('button', { name: 'Check' }).click();
+  await panel.getByText('Right.').waitFor();
   await panel.getByRole('button', { name: 'Finish' }).click();
   await panel.getByText('Finished: <b>Mine</b>').waitFor();
 });

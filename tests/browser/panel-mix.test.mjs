@@ -82,7 +82,23 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   const scores = await page.evaluate(() => globalThis.panel.scores);
   assert.deepEqual(scores.map((row) => row.task).sort(), ['mood', 'turtle']);
   assert.ok(scores.every((row) => row.loss !== row.base && row.score >= 0));
-  assert.match(await page.locator('#scores').innerText(), /\(validation, 32 examples\)/);
+  await says(() => page.locator('#scores').innerText(), /\(validation, 32 examples\)/);
+
+  // A table that is of another mixture than the one that is set says so, also when the panel is opened again.
+  assert.doesNotMatch(await page.locator('#of-scores').innerText(), /changed since/);
+  await page.locator('input[type=number]').first().fill('0.5');
+  await page.locator('input[type=number]').first().blur();
+  await settled();
+  assert.match(await page.locator('#of-scores').innerText(), /^Measured with: A × 1.5 · B × 1 · exact sum .*changed since\.$/);
+  await page.evaluate(() => {
+    const { panel, lab } = globalThis;
+    globalThis.panel = Object.assign(document.createElement('peft-panel-mix'), { lab });
+    panel.replaceWith(globalThis.panel);
+  });
+  await page.waitForFunction(() => globalThis.panel.applied);
+  await settled();
+  assert.deepEqual(await page.evaluate(() => [globalThis.panel.weights, globalThis.panel.scores]), [[0.5, 1, 0], scores]);
+  assert.match(await page.locator('#of-scores').innerText(), /changed since/);
 
   await page.locator('#strip').click();
   await page.getByRole('heading', { name: 'From A to B' }).waitFor({ timeout: 60_000 });

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Lab } from '../../web/lib/lab.js';
 import { evaluateTask } from '../../web/engine/index.js';
-import { ACTIONS, facts, holds, isRight, keepSettings, readLesson, rightAnswer, settingsOf } from '../../web/lib/lessons.js';
+import { ACTIONS, facts, holds, isRight, keepSettings, numbersOf, readLesson, rightAnswer, settingsOf } from '../../web/lib/lessons.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const folder = join(root, 'web/content/lessons');
@@ -106,6 +106,57 @@ test('leaving a lesson puts the settings back that it changed, and the weights t
     );
     assert.equal(lab.run, run);
     assert.equal(lab.description.modules[0].options.rank, 3);
+  } finally {
+    lab.close();
+  }
+});
+
+test('typed numbers: with groups of thousands or a fraction, as people write them', () => {
+  for (const text of ['4,194,304', '4.194.304', '4 194 304', '4’194’304']) assert.ok(numbersOf(text).includes(4194304), text);
+  for (const text of ['0.062', '0,062', ' 0.062 %']) assert.ok(numbersOf(text).includes(0.062), text);
+  assert.ok(numbersOf('1.234,5').includes(1234.5) && numbersOf('1,234.5').includes(1234.5));
+  assert.ok(numbersOf('−3').includes(-3));
+  for (const text of ['', ' ', '%', 'many']) assert.deepEqual(numbersOf(text), [], text);
+});
+
+test('the best run is one of this task and model: losses of others say nothing about it', () => {
+  const run = (/** @type {string} */ task, /** @type {string} */ model, /** @type {number} */ loss) => ({
+    task, model, method: 'lora', status: 'done', train: {}, options: {}, losses: [], total: 1, sample: { before: '', after: '' },
+    base_loss: null, validations: [{ step: 1, loss, bits_per_byte: 1 }],
+  });
+  const runs = [run('turtle', 'a', 0.1), run('pirate', 'b', 0.2), run('pirate', 'a', 2), run('pirate', 'a', 3)];
+  assert.equal(facts(/** @type {any} */ ({ runs, run: null, state: { task: 'pirate', model: 'a' } })).best.validation.last, 2);
+});
+
+test('mixing takes the last LoRA and the last of another task; leaving ends the training of two together', leaving, async () => {
+  const lab = new Lab({ base: join(root, 'models') });
+  Object.assign(lab.state, { model: 'stories-300k', method: 'lora', task: 'pirate', steps: 1, batch_size: 2 });
+  try {
+    await lab.ready();
+    await lab.train();
+    lab.set({ task: 'turtle' });
+    await lab.during(null, async () => {});
+    for (let i = 0; i < 2; i++) await lab.train();
+    const session = /** @type {any} */ (lab.session);
+    const mixed = /** @type {any[]} */ ([]);
+    const importAdapter = session.importAdapter.bind(session);
+    session.importAdapter = (/** @type {any} */ files) => {
+      mixed.push(lab.runs.find(({ adapter }) => adapter === files)?.task);
+      return importAdapter(files);
+    };
+    await ACTIONS.mix(lab);
+    assert.deepEqual(mixed, ['pirate', 'turtle']);
+    const lesson = readLesson({ id: 'x', title: 'X', steps: [{ text: 'a', set: { method: 'lora', steps: 2000 }, do: 'joint' }] });
+    const back = keepSettings(lab, lesson);
+    lab.set(/** @type {any} */ (settingsOf(lesson.steps[0])));
+    await lab.during(null, async () => {});
+    const joint = ACTIONS.joint(lab);
+    await new Promise((resolve) => { lab.addEventListener('lesson', resolve, { once: true }); });
+    assert.deepEqual(facts(lab).progress, { step: 1, steps: 2000 });
+    const ended = assert.rejects(joint, { code: 'aborted' });
+    await back();
+    await ended;
+    assert.equal(lab.state.steps, 1);
   } finally {
     lab.close();
   }

@@ -60,6 +60,7 @@ export async function startAutosave(lab) {
     lab.own ??= kept;
     const runs = session?.v === 1 && Array.isArray(session.runs) ? session.runs : [];
     if (runs.length) lab.adopt(runs);
+    if (Array.isArray(session?.compare?.runs)) lab.results.compare ??= session.compare;
     lab.weights.stored = (run) => load(placeOf(run));
     if (storageProblem) lab.emit('notice', 'notice.storage');
     const open = lock.then((mine) => {
@@ -119,10 +120,11 @@ function follow(lab, stored, runs) {
             const { weights, ...rest } = withoutLarge(run);
             return weighty.has(run) ? { ...rest, weights } : rest;
         });
-        told(await save('session', { v: 1, state: { ...lab.state, ...(lost && { task: 'pirate' }) }, runs: written }));
+        const { compare } = lab.results;
+        told(await save('session', { v: 1, state: { ...lab.state, ...(lost && { task: 'pirate' }) }, runs: written, compare }));
     };
     const soon = () => { timer ||= window.setTimeout(write, SAVE_MS); };
-    for (const type of ['state', 'runs']) lab.addEventListener(type, soon);
+    for (const type of ['state', 'runs', 'results']) lab.addEventListener(type, soon);
     const atOnce = () => { if (timer) write(); };
     // Whichever comes first when somebody leaves: what begins only in pagehide is lost in WebKit, and beforeunload does not come on a phone.
     for (const type of ['beforeunload', 'pagehide']) addEventListener(type, atOnce);

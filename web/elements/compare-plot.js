@@ -8,12 +8,14 @@ import { methodColor, methodSymbol } from './look.js';
 /**
  * Share of what full fine-tuning gains over the model alone, in percent: the only axis on which the chapter's drawing, which names
  * no task, can stand.
- * @param {Point[]} all @param {number} base @returns {{points: Point[], top: string} | null} null: nothing was gained
+ * @param {Point[]} all @param {number} base @param {1 | -1} better 1: more is better
+ * @returns {{points: Point[], top: string} | null} of another method where full fine-tuning gained nothing; null: none did
  */
-export function gains(all, base) {
-    const full = all.find(({ method }) => method === 'full')
-        ?? [...all].sort((a, b) => Math.abs(b.mean - base) - Math.abs(a.mean - base))[0];
-    if (!full || full.mean === base) return null;
+export function gains(all, base, better) {
+    const gain = (/** @type {Point} */ { mean }) => better * (mean - base);
+    const gained = all.filter((point) => gain(point) > 0).sort((a, b) => gain(b) - gain(a));
+    const full = gained.find(({ method }) => method === 'full') ?? gained[0];
+    if (!full) return null;
     const share = (/** @type {number} */ value) => (100 * (value - base)) / (full.mean - base);
     return {
         top: full.method,

@@ -9,7 +9,10 @@ import { settingsText } from './recommend.js';
 import { PeftLabError } from '../engine/errors.js';
 import { significant, count, percent } from '../lib/format.js';
 import { hasText, language } from '../lib/i18n.js';
-import { ACTIONS, at, facts, holds, isRight, keepSettings, readLesson, say, settingsOf } from '../lib/lessons.js';
+import { ACTIONS, at, facts, holds, isRight, keepSettings, numbersOf, readLesson, say, settingsOf } from '../lib/lessons.js';
+import { read } from '../lib/store.js';
+import { trainOptions } from '../lib/trainer.js';
+import { ownLessons } from './lesson-files.js';
 
 /** While the lab is one of these, a step waits. @type {readonly string[]} */
 const BUSY = Object.freeze(['training', 'busy', 'loading']);
@@ -31,7 +34,7 @@ export class PeftLesson extends LabElement {
     static watch = ['status', 'state', 'counts', 'modules', 'run', 'runs', 'merge', 'sample', 'validation', 'lesson', 'ready'];
     static properties = {
         src: {}, lesson: { attribute: false }, docked: { type: Boolean, reflect: true }, folded: { state: true },
-        at: { state: true }, given: { state: true }, verdict: { state: true }, problem: { state: true },
+        at: { state: true }, following: { state: true }, given: { state: true }, verdict: { state: true }, problem: { state: true },
     };
     static styles = [LabElement.styles, css`
         .lesson { border-color: var(--accent); border-width: 2px; }
@@ -80,6 +83,8 @@ export class PeftLesson extends LabElement {
         /** @type {import('../lib/lessons.js').Lesson | null} */
         this.lesson = null;
         this.docked = false;
+        /** The lesson to take after this one, once it is at its end. @type {import('../lib/lessons.js').Lesson | null} */
+        this.following = null;
         this.folded = false;
         this.at = -1;
         this.given = '';
@@ -121,6 +126,11 @@ export class PeftLesson extends LabElement {
         const { step, lesson } = this;
         if (!step) {
             finished.add(lesson.id);
+            this.following = null;
+            ownLessons().then((all) => {
+                const place = all.findIndex(({ id }) => id === lesson.id);
+                this.following = place < 0 ? null : all[place + 1] ?? null;
+            }, () => {});
             this.fire('peft-lesson-done', { id: lesson.id });
             this.say(t('lessons.done', { title: say(this.lesson.title, language()) }));
         } else {
@@ -172,6 +182,14 @@ export class PeftLesson extends LabElement {
         part.scrollIntoView({ block: fits ? 'nearest' : 'start', behavior: quiet() ? 'auto' : 'smooth' });
     }
 
+    /** Brings a part of the player itself out from under the row of its buttons. @param {string} selector */
+    #bring(selector) {
+        const box = this.renderRoot.querySelector('.lesson');
+        const under = this.renderRoot.querySelector('.go')?.getBoundingClientRect().top ?? 0;
+        const bottom = this.renderRoot.querySelector(selector)?.getBoundingClientRect().bottom ?? 0;
+        if (this.docked && bottom > under) box?.scrollBy(0, bottom - under + EDGE);
+    }
+
     /** Shows and outlines it. @param {string | undefined} name */
     #outline(name) {
         const part = this.#part(name);
@@ -203,9 +221,10 @@ export class PeftLesson extends LabElement {
         event.preventDefault();
         const check = this.step?.check;
         if (!check || this.given === '') return;
-        const number = Number(check.choices ? this.given : this.given.replaceAll(/[\s,.'’](?=\d{3}(\D|$))/g, '').replace(',', '.'));
-        const right = isRight(check, facts(this.lab), number);
+        const known = facts(this.lab);
+        const right = (check.choices ? [Number(this.given)] : numbersOf(this.given)).some((number) => isRight(check, known, number));
         this.verdict = right ? 'right' : 'wrong';
+        this.updateComplete.then(() => this.#bring('[role="status"]'));
         this.fire('peft-answer', { lesson: this.lesson?.id, step: this.at, right });
     }
 
@@ -249,7 +268,9 @@ export class PeftLesson extends LabElement {
         if (!step) {
             return html`<div class="card lesson stack"><h3 tabindex="-1">${t('lessons.done', { title: words })}</h3><div class="row">
                 <button type="button" @click=${() => this.go(0)}>${t('lessons.again')}</button>
-                ${this.docked ? html`<button type="button" class="primary" @click=${this.#close}>${t('lessons.leave')}</button>` : nothing}
+                ${this.docked ? html`<button type="button" class=${this.following ? '' : 'primary'}
+                    @click=${this.#close}>${t('lessons.leave')}</button>
+                    ${this.following ? this.#goOn(this.following) : nothing}` : nothing}
                 </div></div>`;
         }
         const known = facts(this.lab);
@@ -263,7 +284,34 @@ export class PeftLesson extends LabElement {
             ${this.folded ? nothing : this.#body(step, known, { busy, met, open })}</div>`;
     }
 
+    /** The settings are not those of the step (any more). @param {import('../lib/lessons.js').Step} step */
+    #altered(step) {
+        const { lab } = this;
+        const wanted = read(settingsOf(step) ?? {}).state;
+        const other = (/** @type {any} */ a, /** @type {any} */ b) => JSON.stringify(a) !== JSON.stringify(b);
+        return Object.keys(wanted).some((key) => (key in lab.train_options
+            ? other(trainOptions(lab.preset, { ...lab.state, [key]: wanted[key] })[key], lab.train_options[key])
+            : other(wanted[key], lab.state[key])));
+    }
+
+    /** What the step waits for, where it can be told. @param {import('../lib/lessons.js').Step} step */
+    #waiting(step) {
+        return this.#altered(step)
+            ? html`<span class="small" role="status">${t('lessons.altered')}</span>
+                <button type="button" @click=${() => this.#set(step)}>${t('lessons.set_again')}</button>`
+            : html`<span class="small muted">${step.do ? t('lessons.waiting') : nothing}</span>`;
+    }
+
     #close() { this.fire('peft-lesson-leave'); }
+
+    /** @param {import('../lib/lessons.js').Lesson} lesson */
+    #goOn(lesson) {
+        const go = () => {
+            this.fire('peft-lesson', { lesson });
+            this.lab.set({ lesson: lesson.id });
+        };
+        return html`<button type="button" class="primary" @click=${go}>${t('lessons.following', { title: say(lesson.title, language()) })}</button>`;
+    }
 
     #dockButtons() {
         const { folded } = this;
@@ -285,11 +333,7 @@ export class PeftLesson extends LabElement {
             ${step.do ? html`<div class="row">
                 <button type="button" class=${met ? '' : 'primary'} ?disabled=${busy}
                     @click=${this.#act}>${t(`lessons.do.${step.do}`)}</button>
-                ${this.lab.status === 'training'
-                    ? html`<span class="small num">${t('train.progress', {
-                        step: this.lab.run?.losses.length ?? 0, steps: this.lab.run?.train.steps ?? 0,
-                    })}</span>`
-                    : nothing}</div>` : nothing}
+                ${this.#progress(known)}</div>` : nothing}
             ${met && step.show ? html`<dl class="facts">${step.show.map((path) => this.#fact(path, known))}</dl>` : nothing}</div>
             ${step.check ? html`<div class="stack">${this.#check(step.check, met)}</div>` : nothing}
             <div class="row go"><button type="button" ?disabled=${this.at === 0}
@@ -299,7 +343,14 @@ export class PeftLesson extends LabElement {
                 ${open ? nothing
                     : html`<button type="button" class="link"
                         @click=${() => this.go(this.at + 1)}>${t('lessons.skip')}</button>`}
-                <span class="small muted">${met || busy ? nothing : step.do ? t('lessons.waiting') : nothing}</span></div></div>`;
+                ${met || busy ? nothing : this.#waiting(step)}</div></div>`;
+    }
+
+    /** @param {any} known facts */
+    #progress({ progress = null }) {
+        const { status, run } = this.lab;
+        const now = status === 'training' ? { step: run?.losses.length ?? 0, steps: run?.train.steps ?? 0 } : status === 'busy' ? progress : null;
+        return now ? html`<span class="small num">${t('train.progress', now)}</span>` : nothing;
     }
 
     /** @param {Record<string, any>} set */

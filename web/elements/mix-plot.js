@@ -8,7 +8,7 @@ const COLORS = ['var(--m-lora)', 'var(--m-adapter)'];
 export const stripPlot = (strip, names) => (Plot, { width, height }) => Plot.plot({
     width, height, marginLeft: 48, marginBottom: 40, marginTop: 24, marginRight: 20, style: { background: 'none' },
     x: { label: t('mix.strip.axis'), domain: [0, 1], tickFormat: (/** @type {number} */ v) => number(v) },
-    y: { label: t('mix.loss'), grid: true, nice: true, tickFormat: (/** @type {number} */ v) => number(v) },
+    y: { label: t('compare.axis.loss'), grid: true, nice: true, tickFormat: (/** @type {number} */ v) => number(v) },
     marks: names.flatMap((name, i) => {
         const line = strip.map((p) => ({ weight: p.weight, loss: p.losses[i] }));
         return [

@@ -1,15 +1,44 @@
 /** What the longer work of Mix has shown: the mixture's losses and scores, the way from A to B, and what every rule loses. */
-import { mixSummary } from '../lib/engine-words.js';
+import { metricWords, mixSummary } from '../lib/engine-words.js';
 import { fixed, percent, significant, splitWords } from '../lib/format.js';
-import { SCORED } from '../lib/mixing.js';
+import { number } from '../lib/i18n.js';
+import { PRUNES, SCORED, SUM } from '../lib/mixing.js';
 import { badge, html, nothing, t } from './base.js';
 import './chart.js';
 import { stripPlot, stripTable } from './mix-plot.js';
 import { taskTitle } from './work.js';
 
-/** @typedef {{task: string, split: string, items: number, base: number, loss: number, score: number | null}} Score */
+/**
+ * @typedef {{task: string, split: string, items: number, metric: string, base: number, loss: number,
+ *   score: number | null}} Score
+ */
+/** @typedef {{used: any[], weights: number[], rule: string, density: number, prompt: string}} Mixture */
 /** @typedef {{type: string, error: number, exact: boolean, rank: number, message: string}} RuleError */
 /** @typedef {{weight: number, losses: number[], held: {split: string, items: number}[], text: string}} StripPoint */
+
+export const LETTERS = ['A', 'B', 'C'];
+
+/**
+ * What a result is of: its weights, rule and prompt, in words.
+ * @param {string} kind 'scores', 'strip' or 'errors' @param {Mixture} mixture
+ */
+function inWords(kind, { used, weights, rule, density, prompt }) {
+    const weighed = used.map((_, i) => `${LETTERS[i]} × ${number(weights[i])}`);
+    const pruned = kind === 'errors' || PRUNES.test(rule);
+    return [
+        ...(kind === 'strip' ? weighed.slice(2) : weighed), // from A to B, the weights of these two are its axis
+        kind !== 'errors' && (rule === SUM ? t('mix.rule.sum') : rule),
+        pruned && `${t('mix.density')} ${number(density)}`,
+        kind === 'strip' && `“${prompt}”`,
+    ].filter(Boolean).join(' · ');
+}
+
+/** @param {string} kind @param {Mixture} then @param {Mixture} now */
+export function measuredOn(kind, then, now) {
+    const mixture = inWords(kind, then);
+    return html`<p class="small muted" id=${`of-${kind}`}>${t('mix.of', { mixture })}
+        ${mixture === inWords(kind, now) ? nothing : html`<strong>${t('mix.of.changed')}</strong>`}</p>`;
+}
 
 /** @param {string} label @param {any} table */
 const region = (label, table) => html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>${table}</div>`;
@@ -28,7 +57,8 @@ export function scoresTable(scores) {
         <tbody>${scores.map((row) => html`<tr>
             <th scope="row">${taskTitle(row.task)}${small(splitWords(row.split, row.items))}</th>
             <td class="num">${fixed(row.base, 3)}</td><td class="num">${fixed(row.loss, 3)}</td>
-            <td class="num">${row.score === null ? '–' : percent(row.score * 100)} ${badge('measured')}</td></tr>`)}</tbody></table>`);
+            <td class="num">${row.score === null ? '–' : html`${percent(row.score * 100)} ${badge('measured')}${
+                small(metricWords(row.metric))}`}</td></tr>`)}</tbody></table>`);
 }
 
 /** @param {StripPoint[]} strip @param {string[]} names */

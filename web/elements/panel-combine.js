@@ -1,5 +1,5 @@
 /** Combine: two methods trained together, and each alone with the same budget, so that one can see what either adds. */
-import { aside } from '../lib/aside.js';
+import { aside, comparedOn } from '../lib/aside.js';
 import { ablation, putFresh, putTogether, runAblation, spread } from '../lib/combine.js';
 import { metricWords } from '../lib/engine-words.js';
 import { count, duration, fixed, percent, significant, splitWords } from '../lib/format.js';
@@ -49,10 +49,14 @@ class PeftPanelCombine extends LabElement {
         /** @type {import('../lib/lab.js').Lab | null} the lab aside */
         this.own = null;
         this.shown = '';
+        /** @type {import('../engine/tasks.js').Task | null} whose texts the engine aside has */
+        this.task = null;
     }
 
     connectedCallback() {
         super.connectedCallback();
+        const kept = this.lab.results.combine; // before the panel was closed
+        if (kept) Object.assign(this, { methods: kept.methods, steps: kept.steps, seeds: kept.seeds });
         this.lab.ready().catch(() => {});
         this.requestUpdate(); // the engine aside went when the panel was taken away
     }
@@ -71,7 +75,7 @@ class PeftPanelCombine extends LabElement {
     /** @param {string} type @param {any} detail */
     onLab(type, detail) {
         if (type === 'state' && (detail?.includes('model') || detail?.includes('task'))) {
-            this.work.cancel();
+            this.work.cancel(t('combine.changed'));
             this.#drop();
             this.result = null;
         }
@@ -84,9 +88,18 @@ class PeftPanelCombine extends LabElement {
         const key = `${lab.state.model} ${lab.task?.name} ${this.methods} ${JSON.stringify(lab.options)}`;
         const idle = ['ready', 'paused'].includes(lab.status) && !this.work.running;
         if (key === this.shown || !this.isConnected || !idle || lab.task?.name !== lab.state.task) return;
-        this.shown = key;
-        this.result = null;
+        if (lab.task !== this.task) this.#drop(); // another text of the visitor's own has the same name
+        Object.assign(this, { shown: key, task: lab.task });
+        const kept = lab.results.combine;
+        this.result = kept?.key === key && kept.task === lab.task ? kept.result : null;
         this.#show();
+    }
+
+    /** Stays with the lab when the panel is closed. @param {NonNullable<PeftPanelCombine['result']>} result */
+    #keep(result) {
+        const { lab, shown: key, task, methods, steps, seeds } = this;
+        this.result = result;
+        lab.results.combine = { key, task, methods, steps, seeds, result };
     }
 
     /** @returns {Promise<import('../lib/lab.js').Lab>} */
@@ -123,11 +136,11 @@ class PeftPanelCombine extends LabElement {
         const made = await this.work.run(plan.length * seeds * plan[0].train.steps, t('combine.running'), async ({ signal, tick }) => {
             const own = await this.#aside();
             return own.during('busy', () => runAblation(own, plan, {
-                seeds, limit: SCORED, signal, onStep: () => tick(), onRow: (rows, alone) => { this.result = { rows, alone }; },
+                seeds, limit: SCORED, signal, onStep: () => tick(), onRow: (rows, alone) => this.#keep({ rows, alone }),
             }));
         });
         if (!made) return;
-        this.result = made;
+        this.#keep(made);
         this.say(this.#verdict());
     }
 
@@ -152,9 +165,10 @@ class PeftPanelCombine extends LabElement {
         const alone = best === 0 ? a : b;
         const name = t(`method.${this.methods[best]}`);
         const values = { name, alone: fixed(alone.mean, 3), both: fixed(both.mean, 3) };
-        if (this.seeds > 1 && both.max >= alone.min && both.min <= alone.max) return t('combine.verdict.same', values);
+        const [{ seeds }] = rows; // not what is set for the next time
+        if (seeds > 1 && both.max >= alone.min && both.min <= alone.max) return t('combine.verdict.same', values);
         const verdict = t(both.mean < alone.mean ? 'combine.verdict.better' : 'combine.verdict.worse', values);
-        return verdict + (this.seeds === 1 ? ` ${t('combine.verdict.seed')}` : '');
+        return verdict + (seeds === 1 ? ` ${t('combine.verdict.seed')}` : '');
     }
 
     render() {
@@ -210,7 +224,8 @@ class PeftPanelCombine extends LabElement {
         const [a, b, both] = plan.map(({ train }) => significant(train.lr));
         return html`<div class="row"><button class="primary" id="run" ?disabled=${this.work.running || !this.fresh}
                 @click=${this.#run}>${t('combine.run', { n: steps, seeds })}</button></div>
-            <p class="small muted">${t('combine.fair', { steps, batch, a, b, both })}</p>`;
+            <p class="small muted">${t('combine.fair', { steps, batch, a, b, both })}</p>
+            ${comparedOn(this.lab.task) ? nothing : html`<p class="small" id="not-held">${t('combine.not_held')}</p>`}`;
     }
 
     /** @param {NonNullable<PeftPanelCombine['result']>} result */
@@ -240,7 +255,8 @@ class PeftPanelCombine extends LabElement {
                 <th scope="row">${name(row)}</th><td class="num">${count(row.trainable)}</td>
                 <td class="num">${loss(row.losses)}</td><td class="num">${score(row.scores)}</td>
                 <td class="num">${duration(row.seconds)}</td><td class="text small">${row.text}</td></tr>`)}</tbody></table></div>
-            <p class="small muted">${t('combine.prompt', { prompt: alone.prompt })} ${badge('measured')}</p>
+            <p class="small muted" id="of">${t('combine.of', { steps: rows[0].train.steps, batch: rows[0].train.batch_size, n: rows[0].seeds })}
+                ${t('combine.prompt', { prompt: alone.prompt })} ${badge('measured')}</p>
             ${rows.length === 3 ? html`<p id="verdict">${this.#verdict()}</p>
                 <div class="row"><button id="put" ?disabled=${rows[2].files.length < 2 || this.put || !free}
                     @click=${this.#put}>${t('combine.put')}</button>

@@ -1,5 +1,5 @@
 /** Compare: methods, sizes and seeds trained one after the other beside the page's model; quality against trained numbers. */
-import { aside, itemsOf } from '../lib/aside.js';
+import { aside, comparedOn, itemsOf } from '../lib/aside.js';
 import { metricWords } from '../lib/engine-words.js';
 import { count, duration, fixed, percent, splitWords } from '../lib/format.js';
 import { CHAPTER_SKETCH, pareto, plan, points, sweep, workOf } from '../lib/sweep.js';
@@ -61,12 +61,25 @@ class PeftPanelCompare extends LabElement {
     connectedCallback() {
         super.connectedCallback();
         this.lab.ready().catch(() => {});
+        this.result ??= this.lab.results.compare ?? null;
         this.#showRecorded();
     }
 
     disconnectedCallback() {
         super.disconnectedCallback();
         this.work.cancel();
+    }
+
+    /** Shown, and kept for when the panel is opened again, or the page. @param {SweepResult} result */
+    #show(result) {
+        this.result = this.lab.results.compare = { ...result };
+        this.lab.emit('results');
+    }
+
+    /** From the comparison made here to the recorded one, and back. */
+    #swap() {
+        this.result = this.result?.recorded ? this.lab.results.compare : null;
+        this.#showRecorded();
     }
 
     /** The recorded comparison of this task, or of another task where there is none. */
@@ -115,7 +128,7 @@ class PeftPanelCompare extends LabElement {
                     tick(done, t('compare.progress', {
                         i: runs.indexOf(run) + 1, n: runs.length, method: t(`method.${run.method}`), seed: run.seed,
                     }));
-                }, onResult: (known) => { this.result = { ...known }; } }); // shown at once, and kept when the rest is cancelled
+                }, onResult: (known) => this.#show(known) }); // at once, and kept when the rest is cancelled
             } finally {
                 own.close();
             }
@@ -123,7 +136,7 @@ class PeftPanelCompare extends LabElement {
         const steps = workOf(runs.filter(({ status }) => status === 'done'), lab.task, SCORED);
         this.secondsPerStep = (performance.now() - began) / 1000 / steps || 0;
         if (!result) return;
-        this.result = result;
+        this.#show(result);
         this.queue = [];
         this.say(this.#summary());
         this.fire('peft-run', { runs: result.runs });
@@ -136,7 +149,7 @@ class PeftPanelCompare extends LabElement {
         const all = result ? points(result.runs, of) : [];
         const base = result?.base[of] ?? null;
         const better = /** @type {1 | -1} */ (of === 'score' ? 1 : -1);
-        const gain = this.sketch && base !== null ? gains(all, base) : null;
+        const gain = this.sketch && base !== null ? gains(all, base, better) : null;
         if (gain) {
             const label = t('compare.axis.gain', { method: t(`method.${gain.top}`) });
             return { of, all, points: gain.points, base: 0, better: /** @type {1} */ (1), label, show: percent, gain: gain.top };
@@ -156,10 +169,15 @@ class PeftPanelCompare extends LabElement {
         const best = [...all].sort((a, b) => better * (b.mean - a.mean))[0];
         const small = [...all].sort((a, b) => a.trainable - b.trainable)[0];
         const name = (/** @type {any} */ p) => `${t(`method.${p.method}`)}${p.size ? ` ${p.size}` : ''}`;
-        return t('compare.summary', {
-            best: name(best), value: show(best.mean), numbers: best.trainable,
-            small: name(small), least: small.trainable, other: show(small.mean),
-        });
+        const close = all.filter((p) => p !== best && p.max >= best.min && p.min <= best.max);
+        return [
+            t('compare.summary', {
+                best: name(best), value: show(best.mean), numbers: best.trainable,
+                small: name(small), least: small.trainable, other: show(small.mean),
+            }),
+            all.length < 2 ? '' : all.every(({ n }) => n === 1) ? t('compare.summary.seed')
+                : close.length ? t('compare.summary.close', { best: name(best), others: close.map(name).join(', ') }) : '',
+        ].filter(Boolean).join(' ');
     }
 
     /** @param {'csv' | 'json' | 'svg'} kind */
@@ -173,11 +191,11 @@ class PeftPanelCompare extends LabElement {
         if (kind === 'csv') {
             const columns = [
                 'model', 'task', 'method', 'size', 'seed', 'steps', 'lr', 'trained_numbers',
-                'loss', 'score', 'seconds', 'status', 'recorded',
+                'loss', 'score', 'seconds', 'status', 'recorded', 'metric', 'held_out',
             ];
             const rows = result.runs.map(({ method, size, seed, train, trainable, loss, score, seconds, status }) => [
                 result.model, result.task, method, size, seed, train.steps, train.lr, trainable,
-                loss, score, seconds, status, Boolean(result.recorded),
+                loss, score, result.recorded ? null : seconds, status, Boolean(result.recorded), result.metric, result.split,
             ]);
             offer(`${name}.csv`, csv(columns, rows), 'text/csv');
         }
@@ -189,7 +207,8 @@ class PeftPanelCompare extends LabElement {
             aria-hidden="true">${methodShape(method)}</span> ${t(`method.${method}`)} ${size} · ${seed}: ${
             t(`compare.status.${status}`)}</li>`;
         return html`<section class="stack"><h2>${t('compare.title')}</h2><p class="muted small">${t('compare.about')}</p>
-            ${lab.engine ? this.#settings() : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
+            ${!lab.engine ? html`<p role="status">${t(`status.${lab.status}`)}</p>`
+                : lab.task && !comparedOn(lab.task) ? html`<p id="not-held">${t('compare.not_held')}</p>` : this.#settings()}
             ${this.work.bar()}
             ${this.queue.length ? html`<ul class="queue" aria-label=${t('compare.queue')}>${this.queue.map(waiting)}</ul>` : nothing}
             ${result ? this.#result(result) : nothing}</section>`;
@@ -244,7 +263,10 @@ class PeftPanelCompare extends LabElement {
             }
         }
         const scored = result.runs.some((run) => run.score !== null);
-        return html`<div class="row"><h3>${t('compare.result', { task: taskTitle(result.task), model: result.model })}</h3> ${badge(kind)}</div>
+        const other = result.recorded ? this.lab.results.compare && t('compare.show_own')
+            : Object.keys(recordings).length > 0 && t('compare.show_recorded');
+        return html`<div class="row"><h3>${t('compare.result', { task: taskTitle(result.task), model: result.model })}</h3> ${badge(kind)}
+                ${other && !this.work.running ? html`<button class="link" id="swap" @click=${this.#swap}>${other}</button>` : nothing}</div>
             ${result.recorded ? html`<p class="small">${t('compare.recorded')} <code class="mono">${result.command}</code></p>` : nothing}
             ${this.#heldOut(result)}
             <div class="row" role="group" aria-label=${t('compare.axis.choose')}>
@@ -253,16 +275,17 @@ class PeftPanelCompare extends LabElement {
                     @click=${() => { this.of = /** @type {any} */ (name); }}>${t(`compare.of.${name}`)}</button>`)}
                 <label class="row"><input id="sketch" type="checkbox" .checked=${this.sketch} ?disabled=${result.base[of] === null}
                     @change=${(/** @type {any} */ e) => { this.sketch = e.target.checked; }}> ${t('compare.sketch')}</label></div>
-            <peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })}
+            ${shown.length ? html`<peft-chart theme=${this.theme ?? nothing} .lab=${this.lab} .label=${t('compare.chart', { y: label })}
                 .summary=${this.#summary()} .height=${360}
-                .plot=${shown.length ? scatterPlot({
+                .plot=${scatterPlot({
                     points: shown, better, base, label, tick: of === 'loss' && !gain ? number : percentTick,
                     sketch: gain ? result.total : 0,
-                }) : null} .table=${{ columns, rows }}></peft-chart>
+                })} .table=${{ columns, rows }}></peft-chart>` : html`<p>${this.#summary()}</p>`}
             ${this.sketch && !gain ? html`<p class="small" id="no-sketch" role="status">${t('compare.sketch.wait')}</p>` : nothing}
             ${gain ? html`<p class="small">${t('compare.sketch.about', { method: t(`method.${gain}`) })} ${badge('chapter')}</p>` : nothing}
             ${this.#table(all, of, kind, result)}
             <div class="row">${/** @type {const} */ (['csv', 'json', 'svg']).map((name) => html`<button id=${`export-${name}`}
+                ?disabled=${name === 'svg' && shown.length === 0}
                 @click=${() => this.#export(name)}>${t('compare.export', { kind: name.toUpperCase() })}</button>`)}</div>`;
     }
 

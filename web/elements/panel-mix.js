@@ -2,11 +2,11 @@
 import { aside } from '../lib/aside.js';
 import { mixSummary } from '../lib/engine-words.js';
 import { percent } from '../lib/format.js';
-import { Mixer, SCORED, sources, SUM, trainLora } from '../lib/mixing.js';
+import { Mixer, PRUNES, SCORED, sources, SUM, trainLora } from '../lib/mixing.js';
 import { makeRun } from '../lib/runs.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
-import { errorsTable, scoresTable, stripResult } from './mix-results.js';
+import { errorsTable, LETTERS, measuredOn, scoresTable, stripResult } from './mix-results.js';
 import { onSliderKey } from './options.js';
 import { taskTitle, Work } from './work.js';
 
@@ -14,10 +14,11 @@ const STEP = 0.05;
 const FINE = 0.01;
 const [LOW, HIGH] = [-1, 1.5];
 const POINTS = 11;
-const LETTERS = ['A', 'B', 'C'];
 /** Rules a student sees; the others come with the level. */
 const STUDENT_RULES = [SUM, 'cat', 'linear', 'svd', 'ties', 'dare_linear'];
 const LIVE_MS = 200;
+/** What stays with the lab when the panel is closed. */
+const KEPT = /** @type {const} */ (['chosen', 'weights', 'rule', 'density', 'prompt', 'scores', 'strip', 'errors', 'measured']);
 
 class PeftPanelMix extends LabElement {
     static watch = ['status', 'runs', 'ready', 'state'];
@@ -42,7 +43,7 @@ class PeftPanelMix extends LabElement {
     static properties = {
         chosen: { state: true }, weights: { state: true }, rule: { state: true }, density: { state: true }, prompt: { state: true },
         text: { state: true }, applied: { state: true }, problem: { state: true }, scores: { state: true }, errors: { state: true },
-        strip: { state: true }, pair: { state: true }, kept: { state: true }, thinking: { state: true },
+        strip: { state: true }, pair: { state: true }, kept: { state: true }, thinking: { state: true }, measured: { state: true },
     };
 
     constructor() {
@@ -63,6 +64,10 @@ class PeftPanelMix extends LabElement {
         this.errors = null;
         /** @type {import('./mix-results.js').StripPoint[] | null} */
         this.strip = null;
+        /** The mixtures that scores, strip and errors are of. @type {Record<string, import('./mix-results.js').Mixture>} */
+        this.measured = {};
+        /** The visitor's own text, while it is the task. @type {import('../engine/tasks.js').Task | null} */
+        this.own = null;
         this.pair = ['pirate', 'mood'];
         /** Steps of the two LoRAs trained here; 0: the presets'. */
         this.steps = 0;
@@ -83,14 +88,19 @@ class PeftPanelMix extends LabElement {
     connectedCallback() {
         super.connectedCallback();
         this.lab.ready().catch(() => {});
+        const { key: _, ...kept } = this.lab.results.mix ?? {};
+        Object.assign(this, kept, { own: this.#ownText });
         this.requestUpdate(); // the mixture's engine went when the panel was taken away
     }
 
     disconnectedCallback() {
         super.disconnectedCallback();
         this.work.cancel();
+        this.lab.results.mix = { key: this.loaded, ...Object.fromEntries(KEPT.map((name) => [name, this[name]])) };
         this.#drop();
     }
+
+    get #ownText() { return this.lab.task?.name === 'own-data' ? this.lab.task : null; }
 
     #drop() {
         clearTimeout(this.timer);
@@ -124,11 +134,15 @@ class PeftPanelMix extends LabElement {
     }
 
     updated() {
+        if (this.own !== this.#ownText) { // the mixture's engine has read another one, or none
+            this.own = this.#ownText;
+            this.#drop();
+        }
         const key = this.used.map((source) => source.key).join('|');
         if (key && key !== this.loaded && this.isConnected && ['ready', 'paused'].includes(this.lab.status) && !this.work.running) {
             this.loaded = key;
             this.chosen = [...this.used.map((source) => source.key), '', ''].slice(0, 3); // later runs do not push them aside
-            Object.assign(this, { strip: null, scores: null, errors: null });
+            if (key !== this.lab.results.mix?.key) Object.assign(this, { strip: null, scores: null, errors: null });
             this.#touch(0);
         }
     }
@@ -209,9 +223,10 @@ class PeftPanelMix extends LabElement {
                 const loss = await mixer.loss(task, signal);
                 tick();
                 const score = await mixer.score(task, { signal, onProgress: () => tick() });
-                rows.push({ task, ...mixer.heldOut(task), loss, score, base: await mixer.baseLoss(task, signal) });
+                const metric = (await mixer.task(task)).metric.name;
+                rows.push({ task, ...mixer.heldOut(task), metric, loss, score, base: await mixer.baseLoss(task, signal) });
             }
-            this.scores = rows;
+            this.#show('scores', rows);
         });
     }
 
@@ -231,7 +246,7 @@ class PeftPanelMix extends LabElement {
                 tick();
                 check();
             }
-            this.strip = points;
+            this.#show('strip', points);
             await mixer.apply(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
         });
     }
@@ -239,8 +254,15 @@ class PeftPanelMix extends LabElement {
     #compareRules() {
         const types = (this.lab.engine?.mix_types ?? []).map((/** @type {any} */ m) => m.name);
         return this.#longer(1, t('mix.rules.running'), async (mixer) => {
-            this.errors = await mixer.errors(types, this.weights.slice(0, this.used.length), { density: this.density });
+            this.#show('errors', await mixer.errors(types, this.weights.slice(0, this.used.length), { density: this.density }));
         });
+    }
+
+    /** @param {'scores' | 'strip' | 'errors'} kind @param {any} result of the mixture as it is set now */
+    #show(kind, result) {
+        this[kind] = result;
+        const { used, weights, rule, density, prompt } = this;
+        this.measured = { ...this.measured, [kind]: { used: used.map(({ key }) => key), weights, rule, density, prompt } };
     }
 
     /** The mixture as a run of its own: it can be loaded, merged, exported. */
@@ -304,6 +326,7 @@ class PeftPanelMix extends LabElement {
         const summary = this.rule === SUM ? t('mix.rule.sum.about') : mixSummary(lab.engine?.mix_types, this.rule);
         const choose = (/** @type {number} */ i, /** @type {string} */ key) => {
             this.chosen = [...used.map((s) => s.key), '', ''].slice(0, 3).with(i, key);
+            if (!used[i] && !this.weights[i]) this.weights = this.weights.with(i, 1); // so that it is heard
         };
         const onRule = (/** @type {any} */ e) => { this.rule = e.target.value; this.#touch(); };
         const onDensity = (/** @type {any} */ e) => {
@@ -317,9 +340,10 @@ class PeftPanelMix extends LabElement {
             <div class="two"><label>${t('mix.rule')}<select id="rule" ?disabled=${work.running} @change=${onRule}>
                     ${rules.map((name) => html`<option value=${name} ?selected=${name === this.rule}>${
                         name === SUM ? t('mix.rule.sum') : name}</option>`)}</select></label>
-                ${/ties|dare|magnitude/.test(this.rule) ? html`<label>${t('mix.density')}<input type="number"
-                    min="0.05" max="1" step="0.05" .value=${String(this.density)} @change=${onDensity}></label>` : nothing}
-                <label>${t('settings.prompt')}<textarea id="prompt" rows="2" maxlength="400" .value=${this.prompt}
+                ${PRUNES.test(this.rule) ? html`<label>${t('mix.density')}<input type="number"
+                    min="0.05" max="1" step="0.05" .value=${String(this.density)} ?disabled=${work.running}
+                    @change=${onDensity}></label>` : nothing}
+                <label>${t('settings.prompt')}<textarea id="prompt" rows="3" maxlength="400" .value=${this.prompt}
                     ?disabled=${work.running} @change=${onPrompt}></textarea></label></div>
             <p class="small">${summary} ${applied ? html`${
                 applied.exact ? t('mix.exact') : t('mix.error', { percent: percent(applied.error * 100) })} ${badge('measured')}` : nothing}</p>
@@ -361,9 +385,10 @@ class PeftPanelMix extends LabElement {
     #results() {
         const { scores, strip, errors, used, lab } = this;
         const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${taskTitle(source.task)}`);
-        return html`${scores ? scoresTable(scores) : nothing}
-            ${strip ? stripResult(this, strip, names) : nothing}
-            ${errors ? errorsTable(errors, lab.engine?.mix_types) : nothing}`;
+        const of = (/** @type {string} */ kind) => measuredOn(kind, this.measured[kind], this);
+        return html`${scores ? html`${scoresTable(scores)}${of('scores')}` : nothing}
+            ${strip ? html`${stripResult(this, strip, names)}${of('strip')}` : nothing}
+            ${errors ? html`${errorsTable(errors, lab.engine?.mix_types)}${of('errors')}` : nothing}`;
     }
 }
 define('peft-panel-mix', PeftPanelMix);

@@ -26,6 +26,8 @@ export class Work {
     #shown = 0;
     /** @type {AbortController | null} */
     #abort = null;
+    /** Why it was cancelled, if not by the visitor. */
+    #why = '';
 
     /** @param {import('./base.js').LabElement} host */
     constructor(host) {
@@ -36,9 +38,26 @@ export class Work {
         return this.#abort !== null;
     }
 
-    cancel() {
+    /** @param {string} [why] in words; none: the visitor wanted it */
+    cancel(why = '') {
+        this.#why = why;
         this.#abort?.abort();
         this.host.requestUpdate();
+    }
+
+    /**
+     * A button that begins the work is disabled meanwhile, which would lose the focus: Cancel has it then, and afterwards the button.
+     * @returns {() => void} gives it back
+     */
+    #focus() {
+        const root = /** @type {ShadowRoot} */ (this.host.renderRoot);
+        const began = /** @type {HTMLElement | null} */ (root.activeElement);
+        const cancel = () => /** @type {HTMLElement | null} */ (root.querySelector('.work button'));
+        if (began) this.host.updateComplete.then(() => { if (this.running) cancel()?.focus({ preventScroll: true }); });
+        return () => {
+            if (!began || (root.activeElement !== cancel() && document.activeElement !== document.body)) return; // it went elsewhere
+            this.host.updateComplete.then(() => began.focus({ preventScroll: true }));
+        };
     }
 
     /**
@@ -52,6 +71,7 @@ export class Work {
         Object.assign(this, { done: 0, total, label, problem: '' });
         this.#began = performance.now();
         this.host.requestUpdate();
+        const refocus = this.#focus();
         const tick = (done = this.done + 1, text = this.label) => {
             this.done = done;
             this.label = text;
@@ -66,12 +86,14 @@ export class Work {
             return await work({ signal: abort.signal, tick, check, begin: () => { this.#began = performance.now(); } });
         } catch (thrown) {
             const error = PeftLabError.from(thrown);
-            this.problem = error.code === 'aborted' ? t('work.cancelled') : [error.message, error.hint].filter(Boolean).join(' ');
+            this.problem = abort.signal.aborted || error.code === 'aborted' ? this.#why || t('work.cancelled')
+                : [error.message, error.hint].filter(Boolean).join(' ');
             this.host.say(this.problem);
             return null;
         } finally {
             this.#abort = null;
             this.host.requestUpdate();
+            refocus();
         }
     }
 

@@ -4,7 +4,7 @@ import { quality, recipe, trainFresh } from './aside.js';
 /** @typedef {import('./lab.js').Lab} Lab */
 /** @typedef {import('./aside.js').Part} Part */
 /**
- * @typedef {{parts: Part[], train: Record<string, any>, trainable: number, losses: number[], scores: number[],
+ * @typedef {{parts: Part[], train: Record<string, any>, seeds: number, trainable: number, losses: number[], scores: number[],
  *   seconds: number, text: string, files: Record<string, Uint8Array>[]}} Row losses and scores by seed; text
  *   and files of the last seed
  */
@@ -53,6 +53,7 @@ export async function runAblation(own, plan, { seeds, limit, signal, onStep, onR
         const row = {
             parts,
             train,
+            seeds,
             trainable: 0,
             losses: /** @type {number[]} */ ([]),
             scores: /** @type {number[]} */ ([]),

@@ -6,7 +6,7 @@
  * Events (CustomEvent, detail in parentheses): status (Status) · state (changed keys) · ready · counts · data
  * (statistics by split) · step (StepReport) · validation (ValidationReport) · sample ({when: before | during | after,
  * text, step}) · run (Run) · runs · modules · merge (MergeReport | null) · snapshot ({step, bytes}) · weights ({run,
- * bytes, gone}) · notice (text, or {corrections} of what came from outside) · failure (PeftLabError)
+ * bytes, gone}) · results · notice (text, or {corrections} of what came from outside) · failure (PeftLabError)
  */
 import { evaluateTask, PeftLabError } from '../engine/index.js';
 import { Loader } from './loader.js';
@@ -53,6 +53,8 @@ export class Lab extends EventTarget {
     sample = { prompt: '', before: '', after: '' };
     /** Why the engine would not have the module of the settings. @type {PeftLabError | null} */
     refused = null;
+    /** What panels have made, by panel, for when they are opened again. @type {Record<string, any>} */
+    results = {};
     snapshotSeconds = 5;
     /** @type {number | undefined} bytes an engine may have; undefined: what WebAssembly allows */
     memoryLimit;

@@ -40,6 +40,7 @@ function runFacts(run) {
         steps: run.train.steps, trainable: run.trainable, rank: run.options.rank ?? null,
         share: run.trainable / run.total, base: run.base_loss, score: run.score, training: losses.at(-1) ?? null,
         validation: { first: held[0] ?? null, last: held.at(-1) ?? null, best, rise: best ? /** @type {number} */ (held.at(-1)) / best : null },
+        gap: held.length && losses.length ? /** @type {number} */ (held.at(-1)) - /** @type {number} */ (losses.at(-1)) : null,
         gain: run.base_loss !== null && held.length ? run.base_loss - /** @type {number} */ (held.at(-1)) : null,
         changed: run.sample.after !== '' && run.sample.after !== run.sample.before,
     };
@@ -49,8 +50,8 @@ function runFacts(run) {
 export function facts(lab) {
     const finished = lab.runs.filter((run) => run.status === 'done' || run.status === 'stopped');
     const [module] = lab.description?.modules ?? [];
-    const ranked = [...finished]
-        .filter((run) => run.validations.length)
+    const ranked = finished // losses of different tasks or models say nothing about each other
+        .filter((run) => run.validations.length && run.task === lab.state.task && run.model === lab.state.model)
         .sort((a, b) => /** @type {any} */ (a.validations.at(-1)).loss - /** @type {any} */ (b.validations.at(-1)).loss);
     return {
         status: lab.status, method: lab.state.method, task: lab.state.task, model: lab.state.model,
@@ -107,6 +108,16 @@ export function isRight(check, known, given) {
     return check.choices ? given === right : Math.abs(given - right) <= Math.abs(right) * 0.005;
 }
 
+/**
+ * What a typed number may mean: in 1.234 and 1,234 the sign is before thousands or before a fraction, by who writes it.
+ * @param {string} text a percent sign does no harm @returns {number[]}
+ */
+export function numbersOf(text) {
+    const plain = text.replaceAll(/[\s'’%]/g, '').replace('−', '-');
+    const grouped = plain.replaceAll(/[.,](?=\d{3}(\D|$))/g, '');
+    return [grouped, plain].map((each) => (each ? Number(each.replace(',', '.')) : NaN)).filter(Number.isFinite);
+}
+
 // ---- settings ----
 
 /**
@@ -125,7 +136,9 @@ export function keepSettings(lab, lesson) {
     const before = structuredClone(Object.fromEntries([...keys].map((key) => [key, lab.state[key]])));
     const { run } = lab;
     return async () => {
-        delete (/** @type {any} */ (lab).lesson_facts);
+        const played = /** @type {any} */ (lab);
+        played.lesson_stop?.abort();
+        delete played.lesson_facts;
         if (Object.keys(before).every((key) => JSON.stringify(before[key]) === JSON.stringify(lab.state[key]))) return;
         if (lab.status === 'training') await lab.stop();
         await lab.during(null, async () => {});
@@ -143,17 +156,22 @@ export function keepSettings(lab, lesson) {
 /** @param {any} lab @param {Record<string, any>} facts_ remembered until the lesson ends */
 const remember = (lab, facts_) => { lab.lesson_facts = { ...lab.lesson_facts, ...facts_ }; };
 
-/** LoRA and prompt trained together in the model. @param {any} lab */
+/** LoRA and prompt trained together in the model; leaving the lesson ends it. @param {any} lab */
 async function joint(lab) {
     await lab.ready();
     const { train_options: train, state } = lab;
+    const { signal } = (lab.lesson_stop = new AbortController());
+    const onStep = (/** @type {{step: number}} */ { step }) => {
+        remember(lab, { progress: { step, steps: train.steps } });
+        lab.emit('lesson');
+    };
     await lab.during('busy', async () => {
         const { session } = lab;
         await session.clear();
         const lora = await session.addModule('lora', { rank: 8, alpha: 16 }, { name: 'lora', seed: state.seed });
         const prompt = await session.addModule('prompt', { num_virtual_tokens: 20 }, { name: 'prompt', seed: state.seed });
         const before = await session.evaluate({ split: 'validation' });
-        await session.train({ ...train, workers: 1 });
+        await session.train({ ...train, workers: 1, signal, onStep }).finally(() => remember(lab, { progress: null }));
         const after = await session.evaluate({ split: 'validation' });
         lab.run = null;
         const { counts } = await lab.describe();
@@ -162,10 +180,12 @@ async function joint(lab) {
     lab.emit('lesson');
 }
 
-/** The last two LoRA runs, half of each: the exact sum, and peft's "linear". @param {any} lab */
+/** The last LoRA and the last one of another task, half of each: the exact sum, and peft's "linear". @param {any} lab */
 async function mix(lab) {
-    const trained = lab.runs.filter((/** @type {any} */ run) => run.method === 'lora' && run.adapter).slice(-2);
-    if (trained.length < 2) throw new PeftLabError('state', 'Mixing needs two trained LoRAs.', { hint: 'Train the two steps before.' });
+    const all = lab.runs.filter((/** @type {any} */ run) => run.method === 'lora' && run.adapter && run.model === lab.state.model);
+    const last = all.at(-1);
+    const trained = [all.findLast((/** @type {any} */ run) => run.task !== last.task) ?? all.at(-2), last];
+    if (all.length < 2) throw new PeftLabError('state', 'Mixing needs two trained LoRAs.', { hint: 'Train the two steps before.' });
     await lab.work(async (/** @type {any} */ session) => {
         await session.clear();
         const ids = [];

@@ -12,6 +12,9 @@ import { evaluateTask, PeftLabError } from '../engine/index.js';
 const HELD = 32;
 export const SCORED = 12;
 
+/** Rules that keep a share of the numbers only. */
+export const PRUNES = /ties|dare|magnitude/;
+
 /** The rule that needs no new module: all sources run beside each other, each with its weight. */
 export const SUM = 'sum';
 
@@ -95,13 +98,12 @@ export class Mixer {
 
     /** @param {string} type @param {number[]} weights @param {{density?: number, compat?: boolean}} options */
     #mix(type, weights, { density, compat }) {
-        const prunes = /ties|dare|magnitude/.test(type);
         return this.session.mix({
             type,
             modules: this.ids.map((id, i) => ({ id, weight: weights[i] })),
             name: 'mixture',
             seed: 1,
-            ...(prunes && density && { density }),
+            ...(PRUNES.test(type) && density && { density }),
             ...(compat && { compat }),
         });
     }
