@@ -72,7 +72,20 @@ test('adapter out and in again, a foreign file, the model, the session', { timeo
   assertClean();
 });
 
-test('a paused run travels in the session file and goes on', { timeout: 90_000 }, async () => {
+test('full fine-tuning has no adapter to save; the model that is saved is the trained one', { timeout: 240_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  await page.evaluate(`(async () => { await lab.ready(); lab.set({ method: 'full', options: {}, steps: 2 }); await lab.train(); })()`);
+  await panel.locator('#no-adapter').waitFor();
+  await panel.getByText('with the training inside').waitFor();
+  for (const name of ['Save the adapter', 'Merge first']) assert.equal(await panel.getByRole('button', { name }).count(), 0);
+  const saves = async () => unzipSync((await saved(page, () => panel.getByRole('button', { name: 'Save the model' }).click())).bytes);
+  const full = (await saves())['model.safetensors'];
+  await page.evaluate('lab.reset()');
+  assert.notDeepEqual((await saves())['model.safetensors'], full);
+  assertClean();
+});
+
+test('a paused run travels in the session file and goes on', { timeout: 400_000 }, async () => {
   const { page, panel } = await site.open();
   await page.evaluate(`(async () => { await lab.ready(); lab.set({ steps: 6 }); await lab.step(); await lab.step(); })()`);
   const session = await saved(page, () => panel.getByRole('button', { name: 'Save the session' }).click());

@@ -85,7 +85,32 @@ test('merging a trained LoRA: same logits, time in turns, files, exact unmerge, 
   assertClean();
 });
 
-test('an adapter cannot be merged: why, the overhead of all methods, and a LoRA distilled from it that can', { timeout: 240_000 }, async () => {
+test('what is not W + (α/r)·B·A is not called so: DoRA has no product, full fine-tuning nothing to merge', { timeout: 240_000 }, async () => {
+  const { page, assertClean } = await site.open({ method: 'lora', steps: 2 });
+  await page.waitForFunction(() => globalThis.lab.status === 'ready');
+  const trained = (settings) => page.evaluate(async (patch) => {
+    const { lab } = globalThis;
+    lab.set(patch);
+    await lab.work(async () => {});
+    await lab.train();
+  }, settings);
+  const maps = () => page.locator('peft-heatmap').evaluateAll((all) => all.map((map) => map.dataset.map));
+  await trained({ options: { rank: 4, use_rslora: true } });
+  await page.getByText('multiply B·A, times α/√r').waitFor();
+  await eventually(maps, ['B', 'A', 'ΔW', 'W', 'W + ΔW']);
+  await trained({ options: { rank: 4, use_dora: true } });
+  await page.getByText('compute the change ΔW').waitFor();
+  await eventually(maps, ['ΔW', 'W', 'W + ΔW']);
+  await trained({ method: 'full', options: {} });
+  await page.locator('#own', { hasText: "trains the model's own numbers" }).waitFor();
+  assert.deepEqual([await page.locator('#merge').count(), await maps()], [0, []]);
+  await page.locator('summary', { hasText: '16-bit' }).click();
+  await page.locator('#rounding').click();
+  await page.locator('#error-bf16').waitFor();
+  assertClean();
+});
+
+test('an adapter cannot be merged: why, the overhead of all methods, and a LoRA distilled from it that can', { timeout: 600_000 }, async () => {
   const { page, assertClean } = await site.open({ method: 'adapter', steps: 12 });
   await page.waitForFunction(() => globalThis.lab.status === 'ready');
   await page.getByText('bend their input').first().waitFor();

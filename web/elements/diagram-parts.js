@@ -15,7 +15,7 @@ const SITES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', '
  * Where a trained tensor belongs: a site, a norm, a bottleneck after attention or feed-forward, or outside of the layers.
  * @param {string} name
  */
-function placeOf(name) {
+export function placeOf(name) {
     const site = SITES.find((s) => name.includes(s));
     if (site) return site;
     if (name.includes('attention_adapters')) return 'attention_bottleneck';

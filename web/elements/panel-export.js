@@ -108,10 +108,13 @@ class PeftPanelExport extends LabElement {
         const off = lab.status === 'training';
         const save = () => this.#do(async () => this.#give(`${this.#name}.zip`, zip(await adapterFiles(lab))));
         const trained = Boolean(lab.run) || lab.description?.modules.length > 1;
+        const { modules = [] } = lab.description ?? {};
+        const none = modules.length > 0 && modules.every((/** @type {any} */ m) => m.method === 'full');
         return html`<section class="stack"><h3>${t('export.adapter')}</h3><p class="small">${t('export.adapter.about')}</p>
-            ${lab.session && !trained ? html`<p class="small muted">${t('export.untrained')}</p>` : nothing}
+            ${none ? html`<p class="small" id="no-adapter">${t('export.adapter.none')}</p>`
+                : html`${lab.session && !trained ? html`<p class="small muted">${t('export.untrained')}</p>` : nothing}
             <div class="row"><button type="button" class="primary" ?disabled=${off}
-                @click=${save}>${t('export.adapter.save')}</button></div>
+                @click=${save}>${t('export.adapter.save')}</button></div>`}
             <div class="drop ${this.over ? 'over' : ''}"
                 @dragover=${(/** @type {DragEvent} */ e) => { e.preventDefault(); this.over = true; }}
                 @dragleave=${() => { this.over = false; }}
@@ -123,15 +126,16 @@ class PeftPanelExport extends LabElement {
 
     #model() {
         const { lab } = this;
+        const own = lab.description?.modules.length > 0 && lab.description.counts.added === 0; // trains the model's own numbers
         const save = () => this.#do(async () => {
             const files = await lab.work((session) => session.exportModel(/** @type {any} */ (this.dtype)));
             return this.#give(`${fileName(`${lab.state.model}-${lab.merged ? 'merged' : 'model'}`)}.zip`, zip(files));
         });
         return html`<section class="stack"><h3>${t('export.model')}</h3>
-            <p class="small">${t(lab.merged ? 'export.model.merged' : 'export.model.about')}</p>
+            <p class="small">${t(lab.merged ? 'export.model.merged' : own ? 'export.model.own' : 'export.model.about')}</p>
             <div class="row"><label>${t('export.dtype')} <select @change=${(/** @type {any} */ e) => { this.dtype = e.target.value; }}>
                 ${DTYPES.map((d) => html`<option ?selected=${d === this.dtype}>${d}</option>`)}</select></label>
-            ${!lab.merged && lab.run
+            ${!lab.merged && !own && lab.run
                 ? html`<button type="button" ?disabled=${lab.status === 'training'}
                     @click=${() => lab.set({ panel: 'merge' })}>${t('export.model.merge')}</button>`
                 : nothing}

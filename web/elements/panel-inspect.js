@@ -4,10 +4,11 @@ import { aside, recipe, trainFresh } from '../lib/aside.js';
 import { trainHere } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
+import { placeOf } from './diagram-parts.js';
 import { largest } from './heatmap.js';
 import { drawnOf, spectrumPlot, spectrumTable } from './spectrum.js';
 import { Work } from './work.js';
-import { whyNotMerged } from './reasons.js';
+import { factorOf, whyNotMerged } from './reasons.js';
 
 /**
  * @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number,
@@ -175,6 +176,14 @@ class PeftPanelInspect extends LabElement {
         this.requestUpdate();
     }
 
+    /** Shows what the drawing has at a place: a matrix, or the first tensor of the trained part there. @param {string} place */
+    look(place) {
+        const here = (/** @type {any} */ { name }) => placeOf(name) === place;
+        const module = this.modules.find((/** @type {any} */ m) => m.active && m.tensors.some(here));
+        const tensor = module?.tensors.find(here);
+        if (tensor) this.#choose({ module: module.id, site: this.siteNames[tensor.site] ?? '', tensor: tensor.name });
+    }
+
     /** How fast the change of a full training decays, for the same data and at most FULL_STEPS steps. */
     async #trainFull() {
         const { lab } = this;
@@ -269,7 +278,7 @@ class PeftPanelInspect extends LabElement {
     /** @param {string} name */
     #mapLabel(name) {
         if (name !== 'ΔW' || this.module.method !== 'lora') return name;
-        return this.module.options.use_dora ? t('inspect.dora') : 'ΔW = (α/r)·B·A';
+        return this.module.options.use_dora ? t('inspect.dora') : `ΔW = (${factorOf(this.module)})·B·A`;
     }
 
     /**
@@ -305,7 +314,9 @@ class PeftPanelInspect extends LabElement {
         let dot = 0;
         for (let k = 0; k < b.cols; k++) dot += b.values[row * b.cols + k] * a.values[k * a.cols + col];
         if (!dot) return html`${text} `;
-        const product = { row: row + 1, col: col + 1, scale: significant(at('ΔW') / dot, 3), dot: significant(dot, 4), r: b.cols };
+        const product = {
+            factor: factorOf(this.module), row: row + 1, col: col + 1, scale: significant(at('ΔW') / dot, 3), dot: significant(dot, 4), r: b.cols,
+        };
         return html`${text} ${t('inspect.equation.lora', product)}`;
     }
 

@@ -12,7 +12,7 @@ import './merge-distil.js';
 import './merge-overhead.js';
 import './merge-rounding.js';
 import { Work } from './work.js';
-import { whyNotMerged } from './reasons.js';
+import { factorOf, whyNotMerged } from './reasons.js';
 
 const ROUNDS = 30;
 /** B·A slides into W in this time; longer would be a show, not an explanation. */
@@ -94,7 +94,7 @@ class PeftPanelMerge extends LabElement {
             if (!(await session.describe()).modules.some((/** @type {any} */ m) => m.id === module.id)) return;
             const { rows, cols } = await session.spectrum(module.id, tensor.layer, site);
             const get = (/** @type {any} */ what) => session.matrix(module.id, tensor.layer, site, what);
-            const low = module.method === 'lora';
+            const low = module.method === 'lora' && !module.options.use_dora;
             this.maps = {
                 key, rows, cols, label: t('inspect.map', { layer: tensor.layer + 1, site }),
                 w: await get('base'), d: await get('delta'), sum: await get('merged'),
@@ -150,13 +150,16 @@ class PeftPanelMerge extends LabElement {
         const info = lab.engine?.methods.find((/** @type {any} */ m) => m.name === method);
         const name = t(`method.${method}`);
         const can = module?.can_merge ?? info?.can_merge;
+        const own = module ? lab.description.counts.added === 0 : method === 'full' || method === 'norms';
         const details = (/** @type {string} */ key, /** @type {any} */ content, open = false) =>
             html`<details ?open=${open}><summary>${t(key)}</summary>${content}</details>`;
         const part = { theme: this.theme ?? nothing, lab };
         return html`<section class="stack"><h2>${t('merge.title')}</h2><p class="small">${t('merge.about')}</p>
             ${trainHere(this)}
             ${lab.engine ? nothing : html`<p role="status">${t(`status.${lab.status}`)}</p>`}
-            ${can === false
+            ${own && !lab.merged ? html`<p id="own">${t('merge.own', { method: name })}</p>
+                ${trained ? details('merge.rounding', html`<peft-merge-rounding theme=${part.theme} .lab=${lab}></peft-merge-rounding>`) : nothing}`
+                : can === false
                 ? html`<p id="cannot"><strong>${t('merge.cannot', { method: name })}</strong> ${whyNotMerged(lab, lab.state.method)}</p>`
                 : html`
             ${this.#steps(module)}
@@ -203,7 +206,7 @@ class PeftPanelMerge extends LabElement {
         const r = maps?.b ? maps.b.length / maps.rows : 0;
         const other = maps && !maps.b; // a change that is no product of two matrices
         return html`<ol class="steps ${lab.merged ? 'done' : ''}">
-            <li class=${lit}><strong>${t(other ? 'merge.step1.other' : 'merge.step1')}</strong>
+            <li class=${lit}><strong>${t(other ? 'merge.step1.other' : 'merge.step1', { factor: factorOf(module) })}</strong>
                 ${maps ? html`<div class="maps">
                     ${maps.b ? html`${map('B', maps.b, maps.rows, r)}${term('·', map('A', maps.a, r, maps.cols))}` : nothing}
                     ${term(maps.b ? '=' : '', map('ΔW', maps.d, maps.rows, maps.cols))}</div>` : nothing}</li>
@@ -233,7 +236,7 @@ class PeftPanelMerge extends LabElement {
                 : html`<br>${t('merge.choice', { percent: percent(100 * report.same_choice) })} ${badge('measured')}`}</p>
             <div class="scroll" tabindex="0" role="region" aria-label=${t('merge.table')}><table>
                 <caption class="sr">${t('merge.table')}</caption>
-                <thead><tr><td></td><th scope="col">${t('merge.before')}</th><th scope="col">${t('merge.after')}</th></tr></thead>
+                <thead><tr><td></td>${['before', 'after'].map((when) => html`<th scope="col" class="num">${t(`merge.${when}`)}</th>`)}</tr></thead>
                 <tbody>
                 <tr><th scope="row">${t('merge.ms')}</th><td class="num">${cell(before)}</td><td class="num">${cell(after)}</td></tr>
                 <tr><th scope="row">${t('merge.extra')}</th>
@@ -242,7 +245,9 @@ class PeftPanelMerge extends LabElement {
                     bytes.adapter ? t('merge.files.two', { model, adapter: byteSize(bytes.adapter) }) : model}</td>
                     <td class="num">${t('merge.files.one', { model })}</td></tr>` : nothing}</tbody></table></div>
             <p>${verdict} ${badge('measured')}</p>
-            <p class="small" id="exact">${t('merge.exact', { residual: significant(report.residual_of_subtracting) })} ${badge('measured')}</p>`;
+            <p class="small" id="exact">${t(this.maps && !this.maps.b ? 'merge.exact.other' : 'merge.exact', {
+                residual: significant(report.residual_of_subtracting),
+            })} ${badge('measured')}</p>`;
     }
 }
 define('peft-panel-merge', PeftPanelMerge);

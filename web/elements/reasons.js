@@ -1,4 +1,4 @@
-/** Why a method cannot be merged, in the page's language if we have it, else in the engine's words. */
+/** Why a method cannot be merged, in the page's language if we have it, else in the engine's words; LoRA's factor by its name. */
 import { hasText, t } from '../lib/i18n.js';
 
 /** @param {import('../lib/lab.js').Lab} lab @param {string} method @returns {string} '' when it can */
@@ -8,3 +8,6 @@ export function whyNotMerged(lab, method) {
     if (!known) return ours; // before the engine is there, the page's own words say which
     return known.cannot_merge && (ours || known.cannot_merge);
 }
+
+/** What a LoRA's B·A is multiplied by. @param {any} module @returns {string} */
+export const factorOf = (module) => (module?.options.use_rslora ? 'α/√r' : 'α/r');
