@@ -89,9 +89,10 @@ for (const { name: engine, launch } of engines()) {
       const looks = await page.evaluate('tools.looks()');
       assert.deepEqual(looks.filter((/** @type {string} */ line) => engine !== 'webkit' || !/frame/.test(line)), []);
       const problems = [];
+      await resize(320);
+      problems.push(...(await page.evaluate('tools.overflows()')).map((/** @type {string} */ where) => `made narrower: ${where}`));
       for (const [name, width, size] of SIZES) {
         await resize(width);
-        // Each size for itself: a phone is not made narrower.
         await page.evaluate('void (globalThis.earlier = true, setTimeout(() => location.reload()))');
         await eventually(() => lab(page, 'lab.status === "ready" && !globalThis.earlier').catch(() => false), true, 'loaded again', 60_000);
         assert.equal(await page.evaluate('innerWidth'), width);

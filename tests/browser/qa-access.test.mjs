@@ -102,7 +102,62 @@ test('by keyboard alone: train, merge, take it back, compare', { timeout: 120_00
   assertClean();
 });
 
-test('forced colours and reduced motion: everything is seen, nothing moves', { timeout: 60_000 }, async (context) => {
+test('the drawing is one stop of Tab on the way from Train to the result; arrow keys go through its blocks', { timeout: 60_000 }, async (context) => {
+  const { page, assertClean } = await open(context, `${LINK}&m=full`.replace('&r=8&a=16&t=qv', ''));
+  const blocks = page.locator('peft-diagram [role="button"]');
+  assert.ok(await blocks.count() > 8, 'full fine-tuning trains every block');
+  const inDrawing = async () => {
+    const { name } = await focused(page);
+    return name === 'g';
+  };
+  await page.locator('.left #train').focus();
+  let stops = 0;
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press('Tab');
+    if (await inDrawing()) stops++;
+    else if (stops) break;
+  }
+  assert.equal(stops, 1);
+  await page.keyboard.press('Shift+Tab');
+  const names = [];
+  for (let i = 0; i < await blocks.count(); i++) {
+    names.push(await page.evaluate(`document.querySelector('peft-playground').shadowRoot.querySelector('peft-diagram')
+      .shadowRoot.activeElement?.getAttribute('aria-label')`));
+    await page.keyboard.press(i % 2 ? 'ArrowDown' : 'ArrowRight');
+  }
+  assert.match(names[0], /^embedding: embed_tokens .* trained numbers$/, 'there is one of it');
+  assert.match(names[2], /^Q: .* trained numbers per layer$/);
+  assert.deepEqual(names, await blocks.evaluateAll((all) => all.map((block) => block.getAttribute('aria-label'))), 'each once, in order');
+  await page.keyboard.press('Home');
+  await page.keyboard.press('End');
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('Enter'); // the last map: down
+  await page.locator('peft-panel-inspect tr.chosen', { hasText: 'down_proj' }).waitFor();
+  assert.equal(await page.locator('peft-panel-inspect #site').inputValue(), 'down_proj', 'the block that was chosen is shown');
+  await page.locator('peft-diagram').getByRole('button', { name: /^V:/ }).click();
+  await page.locator('peft-panel-inspect tr.chosen', { hasText: 'v_proj' }).waitFor();
+  assertClean();
+});
+
+for (const scheme of /** @type {const} */ (['light', 'dark'])) {
+  test(`forced colours on a ${scheme} system with the other theme: drawings are read, axe finds nothing`, { timeout: 60_000 }, async (context) => {
+    const other = scheme === 'light' ? 'dark' : 'light';
+    const { page, assertClean } = await open(context, `${LINK}&theme=${other}`, { forcedColors: 'active', colorScheme: scheme });
+    assert.equal(await page.evaluate('document.documentElement.dataset.theme'), other);
+    const seen = await page.evaluate(() => {
+      const inside = /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot;
+      const colour = (/** @type {Element} */ node, /** @type {'fill' | 'color'} */ what) => getComputedStyle(node)[what];
+      const title = inside.querySelector('peft-toolbar').shadowRoot.querySelector('h1');
+      const texts = inside.querySelector('peft-diagram').shadowRoot.querySelectorAll('svg text');
+      return { title: colour(title, 'color'), drawn: [...new Set([...texts].map((text) => colour(text, 'fill')))] };
+    });
+    assert.deepEqual(seen.drawn, [seen.title], 'the words of the drawing have the colour of the words around it');
+    await checkAxe(page);
+    assertClean();
+  });
+}
+
+test('forced colours and reduced motion: everything is seen, nothing moves', { timeout: 240_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK}&panel=merge`, { forcedColors: 'active', reducedMotion: 'reduce' });
   await lab(page, 'void await lab.train()');
   await page.locator('#merge').waitFor();

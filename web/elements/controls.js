@@ -1,7 +1,7 @@
 /** <peft-controls>: the task, and the settings that the level shows, made from the engine's description of the method. */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { hasText } from '../lib/i18n.js';
-import { optionControl } from './options.js';
+import { differs, optionControl } from './options.js';
 
 /** @typedef {import('./options.js').Option} Option */
 
@@ -55,11 +55,26 @@ class PeftControls extends LabElement {
         return this.lab.status === 'training' || this.lab.state.lock.includes(name);
     }
 
-    /** The options of the method that this level shows; a student gets the one that sets the size. @returns {Option[]} */
+    /** The preset of an option, as its default. @param {Option} option @returns {Option} */
+    #preset(option) {
+        return { ...option, default: this.lab.preset.options?.[option.name] ?? option.default };
+    }
+
+    /**
+     * The options of the method that this level shows. A student gets the one that sets the size, and what was set to something else than
+     * the preset (by a link, a lesson, the coach): nothing acts unseen.
+     * @returns {Option[]}
+     */
     get #options() {
         const method = this.lab.engine?.methods.find((/** @type {any} */ m) => m.name === this.lab.state.method);
         const options = /** @type {Option[]} */ (method?.options ?? []).filter((option) => !this.#hidden(option.name));
-        if (this.#level === 0) return options.filter((option) => option.level === 0 && option.type === 'int').slice(0, 1);
+        if (this.#level === 0) {
+            const size = options.find((option) => option.level === 0 && option.type === 'int');
+            const { engine, task, state: { options: set } } = this.lab;
+            const other = (/** @type {Option} */ option) =>
+                task && option.name in set && differs(this.#preset(option), set[option.name], engine?.sites);
+            return options.filter((option) => option === size || other(option));
+        }
         return options.filter((option) => option.level < (this.#level === 1 ? 2 : 3));
     }
 
@@ -106,10 +121,10 @@ class PeftControls extends LabElement {
     #option(option) {
         const { lab } = this;
         const used = lab.description?.modules.find((/** @type {any} */ m) => m.method === lab.state.method)?.options ?? {};
-        const preset = lab.preset.options?.[option.name] ?? option.default;
-        const value = lab.state.options[option.name] ?? used[option.name] ?? preset;
+        const preset = this.#preset(option);
+        const value = lab.state.options[option.name] ?? used[option.name] ?? preset.default;
         return optionControl({
-            option: { ...option, default: preset }, value, id: `o-${option.name}`,
+            option: preset, value, id: `o-${option.name}`,
             changed: option.name in lab.state.options, disabled: this.#off(option.name),
             sites: lab.engine?.sites ?? [], set: (next) => lab.setOption(option.name, next),
         });

@@ -21,6 +21,8 @@ const LAYER = /** @type {const} */ ([
     ['gate_proj', 'gate', 28, 226, 90, 40], ['up_proj', 'up', 125, 226, 90, 40], ['down_proj', 'down', 222, 226, 91, 40],
     ['ffn_bottleneck', 'bottleneck', 70, 272, 200, 22],
 ]);
+/** Outside of the layers. */
+const ONCE = ['embed', 'norm'];
 /** Where the part below attention begins. */
 const LOWER = LAYER.findIndex(([place]) => place === 'norm2');
 
@@ -54,11 +56,14 @@ class PeftDiagram extends LabElement {
     `];
     static watch = ['modules', 'merge', 'status', 'ready'];
     static later = true;
-    static properties = { read: { state: true } };
+    static properties = { shown: { state: true }, at: { state: true } };
 
     constructor() {
         super();
-        this.read = '';
+        /** The block that is explained below. */
+        this.shown = '';
+        /** The lit block that Tab reaches: one for all, arrow keys go on. */
+        this.at = '';
     }
 
     render() {
@@ -79,7 +84,7 @@ class PeftDiagram extends LabElement {
             ${this.#drawing(parts, summary)}
             <p class="legend">${parts.merged ? html`<strong>${t('diagram.merged')}</strong>` : html`${methods.map(key)}<span
                 class="muted"><span aria-hidden="true">▨</span> ${t('diagram.frozen')}</span>`}</p>
-            <p class="small muted read num" role="status">${this.read || (quiet ? nothing : t('diagram.hint'))}</p></div>`;
+            <p class="small muted read num">${this.#explained(parts) || (quiet ? nothing : t('diagram.hint'))}</p></div>`;
     }
 
     /** @param {ReturnType<typeof partsOf>} parts */
@@ -103,10 +108,12 @@ class PeftDiagram extends LabElement {
         const memory = Math.min(parts.memory, 12);
         // Learned rows before the text are prompts, those in the layers prefixes.
         const rowsOf = (/** @type {string} */ method) => `--mc: ${methodColor(method)}`;
+        const lit = this.#lit(parts);
         // What stands below attention moves up by `high`, and what stands below the layers by `low`.
         const high = parts.blocks.has('attention_bottleneck') ? 0 : SHORTER.attention_bottleneck;
         const low = high + (parts.blocks.has('ffn_bottleneck') ? 0 : SHORTER.ffn_bottleneck);
-        return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT - low}" role="group" aria-label=${summary}>
+        return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT - low}" role="group"
+            aria-label=${lit.length > 1 ? `${summary} ${t('diagram.keys')}` : summary}>
             <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
                     <rect width="6" height="6" style="fill: var(--raised)"></rect>
                     <line x1="0" y1="0" x2="0" y2="6" style="stroke: var(--line)"></line></pattern></defs>
@@ -140,6 +147,36 @@ class PeftDiagram extends LabElement {
             <text x="170" y=${360 - low} text-anchor="middle">${t('diagram.out')}</text></svg>`;
     }
 
+    /** What is trained there. @param {ReturnType<typeof partsOf>} parts @param {string} [place] */
+    #explained(parts, place = this.shown) {
+        const trained = this.#lit(parts).includes(place) ? parts.blocks.get(place) : undefined;
+        if (!trained) return '';
+        const numbers = trained.parts.reduce((sum, part) => sum + part.count, 0);
+        const shape = trained.parts.map((part) => `${part.name} ${part.shape.join('×')}`).join(', ');
+        return t(ONCE.includes(place) ? 'diagram.part.once' : 'diagram.part', { name: this.#label(place, parts), shape, n: count(numbers) });
+    }
+
+    /** The lit blocks in the order of the drawing. @param {ReturnType<typeof partsOf>} parts @returns {string[]} */
+    #lit({ merged, blocks }) {
+        return merged ? [] : ['embed', ...LAYER.map(([place]) => place), 'norm'].filter((place) => blocks.has(place));
+    }
+
+    /**
+     * Along the lit blocks, or into the one that has the focus.
+     * @param {KeyboardEvent} event @param {string[]} lit @param {string} place @param {() => void} select
+     */
+    #key(event, lit, place, select) {
+        const { key, ctrlKey, metaKey, altKey } = event;
+        const at = lit.indexOf(place);
+        const to = /** @type {Record<string, number>} */ ({
+            ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: lit.length - 1,
+        })[key];
+        if (ctrlKey || metaKey || altKey || (to === undefined && key !== 'Enter' && key !== ' ')) return;
+        event.preventDefault();
+        if (to === undefined) select();
+        else /** @type {SVGElement | undefined} */ (this.renderRoot.querySelectorAll('[role="button"]')[to])?.focus();
+    }
+
     /**
      * @param {ReturnType<typeof partsOf>} parts @param {string} place @param {string} label
      * @param {number} x @param {number} y @param {number} w @param {number} h
@@ -152,20 +189,19 @@ class PeftDiagram extends LabElement {
                 class=${h < 24 ? 'dim' : ''}>${label}</text></g>`;
         }
         const own = trained.kind === 'weight' || trained.kind === 'bottleneck';
-        const numbers = trained.parts.reduce((sum, part) => sum + part.count, 0);
-        const shape = trained.parts.map((part) => `${part.name} ${part.shape.join('×')}`).join(', ');
-        const text = t('diagram.part', { name: label, shape, n: count(numbers) });
-        const show = () => { this.read = text; };
+        const show = () => { this.shown = place; };
         const select = () => this.fire('peft-select', { site: place });
         const detour = trained.kind === 'detour' && h > 30;
-        const onKey = (/** @type {KeyboardEvent} */ e) => {
-            if (e.key !== 'Enter' && e.key !== ' ') return;
-            e.preventDefault();
-            select();
+        const lit = this.#lit(parts);
+        const stop = place === (lit.includes(this.at) ? this.at : lit[0]);
+        const onKey = (/** @type {KeyboardEvent} */ e) => this.#key(e, lit, place, select);
+        const onFocus = () => {
+            this.at = place;
+            show();
         };
         return svg`<g class="block lit ${own ? 'own' : ''}" style="--mc: ${methodColor(trained.method)}" data-method=${trained.method}
-            role="button" tabindex="0" aria-label=${text} @mouseenter=${show} @focus=${show} @click=${() => { show(); select(); }}
-            @keydown=${onKey}>${box}
+            role="button" tabindex=${stop ? 0 : -1} aria-label=${this.#explained(parts, place)}
+            @mouseenter=${show} @focus=${onFocus} @click=${() => { show(); select(); }} @keydown=${onKey}>${box}
             ${detour ? svg`<rect class="piece" x=${x + w - 31} y=${y + 5} width="11" height=${h - 10} rx="2"></rect>
                 <rect class="piece" x=${x + w - 16} y=${y + 11} width="11" height=${h - 22} rx="2"></rect>`
         : trained.kind === 'factor' ? svg`<rect class="piece" x=${x + w - 12} y=${y + 4} width="7" height=${h - 8} rx="2"></rect>` : nothing}

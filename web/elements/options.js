@@ -54,6 +54,19 @@ export function onSliderKey(event, slider, set) {
     if (to !== slider.value) set(to);
 }
 
+/** @param {any} value @param {string[]} sites all there are @returns {string[]} */
+const targetsOf = (value, sites) =>
+    (value === 'all-linear' ? sites : Array.isArray(value) ? value : String(value).split(',').map((site) => site.trim()));
+
+/**
+ * Whether a value is another one than the preset's; a list of sites has several spellings.
+ * @param {Option} option @param {any} value @param {string[]} [sites]
+ */
+export function differs({ type, default: preset }, value, sites = []) {
+    const [here, there] = [value, preset].map((of) => JSON.stringify(type === 'targets' ? [...targetsOf(of, sites)].sort() : of));
+    return here !== there;
+}
+
 /**
  * What a number's field holds: a whole number inside its limits, the least where it holds none.
  * @param {Event} event @param {number} min @param {number} max
@@ -88,9 +101,8 @@ function numberControl({ option, value, disabled, set, id }) {
 
 /** @param {Control} control */
 function targetsControl({ option, value, disabled, set, sites = [], id }) {
-    const list = Array.isArray(value) ? value : String(value).split(',').map((v) => v.trim());
-    const all = list.includes('all-linear');
-    const has = (/** @type {string} */ site) => all || list.includes(site);
+    const list = targetsOf(value, sites);
+    const has = (/** @type {string} */ site) => list.includes(site);
     const toggle = (/** @type {string} */ site) => {
         const next = sites.filter((s) => (s === site ? !has(s) : has(s)));
         if (next.length) set(next);
@@ -119,11 +131,10 @@ function inner(control) {
 
 /** One labelled control with its gloss. @param {Control} control */
 export function optionControl(control) {
-    const { option, value, changed, disabled, set, id } = control;
+    const { option, value, changed, disabled, set, id, sites } = control;
     const help = optionHelp(option);
     // A loaded run sets every option; the way back is offered where it leads somewhere else.
-    const all = option.type === 'targets' && option.default === 'all-linear' && value?.length === control.sites?.length;
-    const back = changed && !disabled && !all && JSON.stringify(value) !== JSON.stringify(option.default);
+    const back = changed && !disabled && differs(option, value, sites);
     return html`<div class="option" data-name=${option.name}>
         <div class="row"><label id="${id}-l" for=${id} class="grow">${optionLabel(option)}</label>
             ${option.type === 'bool'

@@ -42,6 +42,8 @@ class PeftPlayground extends LabElement {
     static properties = { message: { state: true }, panelTag: { state: true }, open: { state: true }, lesson: { state: true } };
 
     #linkTimer = 0;
+    /** The place in the drawing that was clicked, until Inspect shows it. */
+    #block = '';
     /** @type {HTMLElement | null} */
     #panel = null;
     /** @type {HTMLElement | null} the coach, once there is a run to look at */
@@ -90,7 +92,19 @@ class PeftPlayground extends LabElement {
         this.lab.set({ lesson: '' });
     }
 
-    #selected = () => { if (hasPanel('inspect')) this.lab.set({ panel: 'inspect' }); };
+    /** A lit block of the drawing: Inspect shows it. */
+    #selected = (/** @type {Event} */ event) => {
+        if (!hasPanel('inspect')) return;
+        this.#block = /** @type {CustomEvent} */ (event).detail.site;
+        if (this.lab.state.panel !== 'inspect') this.lab.set({ panel: 'inspect' });
+        else if (this.#panel) this.#look();
+    };
+
+    #look() {
+        /** @type {any} */ (this.#panel).look(this.#block);
+        this.#block = '';
+        this.#bringIntoSight(/** @type {HTMLElement | null} */ (this.renderRoot.querySelector('#panel')));
+    }
 
     async #begin() {
         const { lab } = this;
@@ -172,6 +186,7 @@ class PeftPlayground extends LabElement {
             if (this.lab.state.panel !== name) return;
             this.#panel = Object.assign(document.createElement(tag), { lab: this.lab });
             this.panelTag = tag;
+            if (name === 'inspect' && this.#block) this.#look();
             await this.updateComplete;
             await /** @type {any} */ (this.#panel).updateComplete; // with what it shows at once, so that more of it comes into view
             this.#bringIntoSight(/** @type {HTMLElement | null} */ (this.renderRoot.querySelector('#panel')));
@@ -191,9 +206,8 @@ class PeftPlayground extends LabElement {
         place?.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
         if (!place || !['idle', 'loading'].includes(this.lab.status)) return;
         const panel = this.#panel;
-        const grown = new ResizeObserver(() => {
-            if (this.#panel === panel) place.scrollIntoView({ block: 'nearest' });
-        });
+        const bring = () => { if (this.#panel === panel && !gone.signal.aborted) place.scrollIntoView({ block: 'nearest' }); };
+        const grown = new ResizeObserver(() => requestAnimationFrame(bring)); // at once it would be an error where that changes a size
         grown.observe(this);
         const gone = new AbortController();
         const stop = () => {
