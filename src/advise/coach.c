@@ -129,6 +129,7 @@ static pl_coach_state judge(const pl_coach_input *in, const coach_curves *c, con
 
 static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_report *out) {
     double fallen = out->start > 0.0 ? 100.0 * (out->start - out->now) / out->start : 0.0;
+    const char *side = out->gap < 0.0 ? "below" : "above";
     switch (out->state) {
     case PL_COACH_DIVERGING:
         if (c->finite)
@@ -152,8 +153,8 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
     case PL_COACH_UNFINISHED:
         (void)snprintf(out->why, sizeof out->why,
                        "The run is at step %d of %d; the training loss went from %.3f to %.3f, the held-out "
-                       "loss is %.0f %% above it.",
-                       last_step(in), in->steps, out->start, out->now, 100.0 * out->gap);
+                       "loss is %.0f %% %s it.",
+                       last_step(in), in->steps, out->start, out->now, fabs(100.0 * out->gap), side);
         return;
     case PL_COACH_UNDERFITTING:
     case PL_COACH_PLATEAU:
@@ -161,10 +162,12 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
     case PL_COACH_STATES:
         break;
     }
-    (void)snprintf(out->why, sizeof out->why,
-                   "The training loss went from %.3f to %.3f (%.0f %% less), by %.1f %% in the last third of "
-                   "the run; the held-out loss is %.0f %% above it.",
-                   out->start, out->now, fallen, 100.0 * out->recent, 100.0 * out->gap);
+    (void)snprintf(
+        out->why, sizeof out->why,
+        "The training loss went from %.3f to %.3f (%.0f %% %s); in the last third of the run it %s by "
+        "%.1f %%; the held-out loss is %.0f %% %s it.",
+        out->start, out->now, fabs(fallen), fallen < 0.0 ? "more" : "less",
+        out->recent < 0.0 ? "rose" : "fell", fabs(100.0 * out->recent), fabs(100.0 * out->gap), side);
 }
 
 /* ---- what to change ---------------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ const pretend = (curve, held, options = '{ rank: 32, alpha: 64 }') => `(async ()
   await lab.ready();
   const losses = Array.from({ length: 60 }, (_, i) => ({ step: i + 1, loss: (${curve})(i / 59) }));
   const validations = [10, 20, 30, 40, 50, 60].map((step) => ({ step, loss: (${held})(step / 60), bits_per_byte: 1 }));
-  lab.run = { id: 1, task: 'pirate', model: lab.state.model, method: 'lora', options: ${options},
+  lab.run = { id: (globalThis.made = (globalThis.made ?? 0) + 1), task: 'pirate', model: lab.state.model, method: 'lora', options: ${options},
     train: { steps: 60, lr: 0.01, batch_size: 8 }, seed: 1, trainable: 1, total: 2, base_loss: 4, losses, validations,
     sample: { before: '', after: '', prompt: '' }, seconds: 1, score: null, status: 'done', adapter: null };
   lab.runs = [lab.run];
@@ -25,7 +25,7 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
   await panel.getByText('Train first').waitFor();
   await page.evaluate(pretend('(x) => 3 - 2.5 * x', '(x) => 2.5 + (x - 0.4) ** 2 * 3'));
   await panel.getByText('over-fitting').first().waitFor();
-  await panel.getByText('Suggestion: Rank r from 32 to 4.').waitFor();
+  await panel.getByText('Suggestion: Rank r from 32 to 4. Alpha goes with it, from 64 to 8: the strength alpha / r stays 2').waitFor();
   assert.deepEqual(await page.evaluate('lab.state.options'), {}, 'nothing changes by itself');
   await panel.getByText('Why am I told this?').click();
   assert.equal(await panel.locator('li').count(), 7);
@@ -35,8 +35,19 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
   assert.equal(await panel.getByRole('button', { name: 'Apply', exact: true }).isDisabled(), true, 'what a teacher locked stays');
   await page.evaluate('lab.set({ lock: [] })');
   await panel.getByRole('button', { name: 'Apply', exact: true }).click();
-  assert.equal(await page.evaluate('lab.state.options.rank'), 4);
-  await panel.getByText('Rank r is now 4.').waitFor();
+  const { rank, alpha } = await page.evaluate('lab.state.options');
+  assert.deepEqual({ rank, alpha }, { rank: 4, alpha: 8 }, 'the change is as strong as it was');
+  await panel.getByText('Rank r is now 4, alpha 8.').waitFor();
+  // Where alpha may not be changed, or has its own rule, the advice is about the rank alone.
+  for (const [lock, options] of /** @type {const} */ ([
+    ['["alpha"]', '{ rank: 32, alpha: 64 }'], ['[]', '{ rank: 32, alpha: 64, use_rslora: true }'],
+  ])) {
+    await page.evaluate(`lab.set({ lock: ${lock} })`);
+    await page.evaluate(pretend('(x) => 3 - 2.5 * x', '(x) => 2.5 + (x - 0.4) ** 2 * 3', options));
+    await panel.getByText('Suggestion: Rank r from 32 to 4.', { exact: true }).waitFor();
+    await panel.getByRole('button', { name: 'Apply', exact: true }).click();
+    assert.equal(await page.evaluate('lab.state.options.alpha'), 64);
+  }
   assertClean();
 });
 

@@ -216,6 +216,16 @@ TEST(coach_little_but_not_flat) {
     CHECK(strstr(r.report.rule->condition, "flat") == NULL);
 }
 
+/* Losses that rose, or held-out ones below those of training, are said so, not with a minus. */
+TEST(coach_says_which_way) {
+    run r;
+    curve(&r, "prefix", "num_virtual_tokens=20", 3.0, 3.1, 30, -0.2, 0);
+    expect(&r, PL_COACH_UNDERFITTING, "num_virtual_tokens", "20", "40");
+    CHECK(strstr(r.report.why, "% more); in the last third of the run it rose by ") != NULL);
+    CHECK(strstr(r.report.why, "% below it.") != NULL &&
+          strchr(r.report.why, '-') == strstr(r.report.why, "-out"));
+}
+
 TEST(coach_plateau) {
     run r;
     curve(&r, "lora", "rank=8", 3.0, 1.5, 5, 0.05, 0);

@@ -7,7 +7,7 @@ import { css, define, html, LabElement, nothing, t } from './base.js';
 import { calculator } from './calculator-engine.js';
 import { optionLabel } from './options.js';
 import { usePanelTexts } from './texts.js';
-import { fixed, percent } from '../lib/format.js';
+import { fixed, percent, significant } from '../lib/format.js';
 import { hasText, language } from '../lib/i18n.js';
 import { bestValidation, lastValidation } from '../lib/runs.js';
 
@@ -39,14 +39,28 @@ export function coachRequest(run) {
 }
 
 /**
- * A suggestion as a patch of settings.
- * @param {{option: string, to: string}} suggestion @param {Record<string, any>} options those set now
+ * The alpha that goes with another rank, so that LoRA's strength alpha / r stays what it was and only the capacity changes, as in all
+ * of the chapter's recipes here; null where it stays. rsLoRA's own rule is for that, ranks per module have none.
+ * @param {{option: string, from: string, to: string}} suggestion @param {Record<string, any>} options of the run
+ * @param {string[]} [lock] what may not be changed
  */
-export function patchOf({ option, to }, options) {
+export function alphaWith({ option, from, to }, { alpha, use_rslora: own, rank_pattern: ranks }, lock = []) {
+    if (option !== 'rank' || !(alpha > 0) || own || Object.keys(ranks ?? {}).length || lock.includes('alpha')) return null;
+    return (alpha / Number(from)) * Number(to);
+}
+
+/**
+ * A suggestion as a patch of settings.
+ * @param {{option: string, from: string, to: string}} suggestion @param {Record<string, any>} options those set now
+ * @param {string[]} [lock]
+ */
+export function patchOf(suggestion, options, lock) {
+    const { option, to } = suggestion;
+    const alpha = alphaWith(suggestion, options, lock);
     const number = Number(to);
     const value = option === 'target_modules' ? (to.includes(',') ? to.split(',') : to) : Number.isFinite(number) ? number : to;
     if (TRAINING.includes(option)) return { [option]: option === 'steps' ? Math.round(number) : number };
-    return { options: { ...options, [option]: value } };
+    return { options: { ...options, [option]: value, ...(alpha && { alpha }) } };
 }
 
 class PeftCoach extends LabElement {
@@ -108,11 +122,12 @@ class PeftCoach extends LabElement {
         // The advice is about the run's settings, which may have been changed since.
         const { steps, lr, batch_size } = run.train;
         this.lab.set({
-            method: run.method, steps, lr, batch_size, ...patchOf(suggestion, run.options),
+            method: run.method, steps, lr, batch_size, ...patchOf(suggestion, run.options, this.lab.state.lock),
             ...(TRAINING.includes(suggestion.option) && { options: run.options }),
         });
         this.lab.settle();
-        this.applied = t('coach.applied', this.#change(suggestion));
+        const alpha = alphaWith(suggestion, run.options, this.lab.state.lock);
+        this.applied = t(alpha ? 'coach.applied.alpha' : 'coach.applied', { ...this.#change(suggestion), alpha: significant(alpha ?? 0) });
         this.say(this.applied);
         if (train) this.lab.train().catch(() => {}); // failures are shown by the page
     }
@@ -123,6 +138,19 @@ class PeftCoach extends LabElement {
             : optionLabel(/** @type {any} */ ({ name: option, label: option }));
         const short = (/** @type {string} */ text) => text.replaceAll('_proj', '').replaceAll(',', ', ');
         return { option: name, from: short(from), to: short(to) };
+    }
+
+    /** "Then merge" is for what can be merged. @param {{state: string, advice: string}} report @param {import('../lib/runs.js').Run} run */
+    #advice({ state, advice }, { method }) {
+        const can = this.lab.engine?.methods.find((/** @type {any} */ m) => m.name === method)?.can_merge ?? true;
+        return state === 'good' && !can ? t('coach.advice.good.kept') : inOurWords(`coach.advice.${state}`, advice);
+    }
+
+    /** What else moves. @param {{option: string, from: string, to: string}} suggestion @param {import('../lib/runs.js').Run} run */
+    #alpha(suggestion, { options }) {
+        const to = alphaWith(suggestion, options, this.lab.state.lock);
+        const [scale, from] = [options.alpha / options.rank, options.alpha].map((value) => significant(value));
+        return to ? html` <span class="small">${t('coach.alpha', { from, to: significant(to), scale })}</span>` : nothing;
     }
 
     /**
@@ -157,7 +185,10 @@ class PeftCoach extends LabElement {
 
     /** Why, in the engine's words, or from its numbers in another language. @param {any} report */
     #because({ state, why, best_step: step, gap, recent }) {
-        return inOurWords(`coach.because.${state}`, why, { step, gap: percent(100 * gap), recent: percent(100 * recent) });
+        const size = (/** @type {number} */ share) => ({ n: percent(Math.abs(100 * share)) });
+        return inOurWords(`coach.because.${state}`, why, {
+            step, gap: t(gap < 0 ? 'coach.below' : 'coach.above', size(gap)), recent: t(recent < 0 ? 'coach.rose' : 'coach.fell', size(recent)),
+        });
     }
 
     render() {
@@ -182,11 +213,11 @@ class PeftCoach extends LabElement {
             <p><strong>${t('coach.title')}: <span aria-hidden="true">${SIGNS[report.state] ?? ''}</span> ${
                 t(`coach.state.${report.state}`)}</strong></p>
             <p class="small">${this.#because(report)}</p>
-            ${suggestion ? html`<p>${t('coach.suggest', this.#change(suggestion))}</p><div class="row">
+            ${suggestion ? html`<p>${t('coach.suggest', this.#change(suggestion))}${this.#alpha(suggestion, run)}</p><div class="row">
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(false)}>${t('coach.apply')}</button>
                 <button type="button" ?disabled=${off} @click=${() => this.#apply(true)}>${t('coach.apply_train')}</button>
                     ${open ? html`<span class="small muted">${t('coach.later')}</span>` : nothing}</div>`
-                : html`<p class="small">${inOurWords(`coach.advice.${report.state}`, report.advice)}</p>`}
+                : html`<p class="small">${this.#advice(report, run)}</p>`}
             ${report.state === 'overfitting' ? this.#back(run) : nothing}
             ${this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing}
             <details><summary class="small">${t('coach.why')}</summary>
