@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { CLAIMS, SECTIONS } from '../../web/elements/chapter-data.js';
 import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
+import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {{rows: {model: string, methods: {loss: number}[]}[]}} */
 const BASES = JSON.parse(readFileSync(new URL('../../web/content/recorded/base-size.json', import.meta.url), 'utf8'));
@@ -12,12 +13,12 @@ let site;
 before(async () => { site = await startPanel('chapter'); });
 after(() => site.close());
 
-test('all sections, claims with verdicts, figures and sources; a claim is run', { timeout: 120_000 }, async () => {
+test('all sections, claims with verdicts, figures and sources; a claim is run', { timeout: 400_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   await panel.getByText('50,331,648').first().waitFor();
-  assert.equal(await panel.locator('section').count(), SECTIONS.length);
-  assert.equal(await panel.locator('.claim').count(), CLAIMS.length);
-  assert.equal(await panel.locator('.claim .verdict').count(), CLAIMS.length);
+  await eventually(() => panel.locator('section').count(), SECTIONS.length);
+  await eventually(() => panel.locator('.claim').count(), CLAIMS.length);
+  await eventually(() => panel.locator('.claim .verdict').count(), CLAIMS.length);
   const missing = await page.evaluate(
     `(() => { const out = []; const walk = (n) => { for (const c of n.childNodes) { if (c.nodeType === 3) { const m = ` +
       `c.data.match(/\\b(chapter|choose|calc|merge|panel)\\.[a-z_.]{3,}/g); if (m) out.push(...m); } if (c.shadowRoot) ` +
@@ -33,7 +34,7 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   assert.match(await panel.locator('#s-scaling').innerText(), /~280GB \/ ~40GB = 7x/);
   for (const { model, methods } of BASES.rows) { // what the size of the base changes, as it was recorded
     const row = panel.locator('peft-chapter-base tr', { hasText: model });
-    for (const { loss } of methods) assert.match(await row.innerText(), new RegExp(loss.toFixed(2).replace('.', '\\.')), model);
+    for (const { loss } of methods) await says(() => row.innerText(), new RegExp(loss.toFixed(2).replace('.', '\\.')), model);
   }
   await panel.locator('peft-chapter-base').getByText('make-base-size.mjs pirate 3').waitFor();
   assert.match(await panel.locator('#s-combine').innerText(), /soft_prompt\.parameters/);
@@ -46,9 +47,9 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   await page.evaluate('lab.set({ steps: 3 }), lab.train()');
   const one = panel.locator('[data-claim="pit.one"]');
   await one.getByText('held-out').first().waitFor();
-  assert.equal(await one.locator('.came').count(), 1, 'a run at another rate is not the second experiment');
+  await eventually(() => one.locator('.came').count(), 1, 'a run at another rate is not the second experiment');
   assert.equal(await panel.locator('[data-claim="start"] .came').count(), 0);
-  assert.match(await one.innerText(), /run \d+: 3 steps .* decides nothing/s, 'shorter than the preset');
+  await says(() => one.innerText(), /run \d+: 3 steps .* decides nothing/s, 'shorter than the preset');
   assert.equal(await one.locator('.here').count(), 0);
   await panel.locator('[data-claim="overfit"]').getByRole('button', { name: 'Run it' }).first().click();
   await until(page, 'lab.run?.options.rank === 64 && lab.run.losses.length > 0');
@@ -57,18 +58,18 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   assertClean();
 });
 
-test('runs of this tab stand beside the book and decide, however they were started', { timeout: 240_000 }, async () => {
+test('runs of this tab stand beside the book and decide, however they were started', { timeout: 600_000 }, async () => {
   const { page, panel, assertClean } = await site.open({ task: 'mood' });
   await panel.getByText('50,331,648').first().waitFor();
   assert.equal(await panel.locator('.here').count(), 0, 'nothing was run');
   await page.evaluate('lab.ready()');
   const shapes = panel.getByRole('region', { name: 'The same recipes on other models' });
   await shapes.getByText('the model loaded here').waitFor();
-  const recipes = await shapes.getByRole('row', { name: /LoRA/ }).innerText();
-  for (const number of ['8,960', '4,194,304', '3,407,872', '6,553,600', '16,384,000']) assert.match(recipes, new RegExp(number));
+  const recipes = () => shapes.getByRole('row', { name: /LoRA/ }).innerText();
+  for (const number of ['8,960', '4,194,304', '3,407,872', '6,553,600', '16,384,000']) await says(recipes, new RegExp(number));
 
   // The first from the claim, the second from a row of a table, the third by hand, as in the rest of the page.
-  const done = (/** @type {number} */ n) => until(page, `lab.runs.length === ${n} && lab.run.status === "done" && lab.status === "ready"`, 180_000);
+  const done = (/** @type {number} */ n) => until(page, `lab.runs.length === ${n} && lab.run.status === "done" && lab.status === "ready"`, 400_000);
   const claim = (/** @type {string} */ id) => panel.locator(`[data-claim="${id}"]`);
   await claim('pit.one').getByRole('button', { name: 'Run it' }).first().click();
   await done(1);
@@ -76,15 +77,15 @@ test('runs of this tab stand beside the book and decide, however they were start
   await done(2);
   const one = claim('pit.one').locator('.here');
   await one.waitFor();
-  assert.equal(await one.getAttribute('data-outcome'), 'agrees', 'a hundredth of the rate learns less');
-  assert.match(await one.innerText(), /as the chapter says Held-out loss: \d.*Learning rate 0\.0001; \d.*measured here/s);
+  await eventually(() => one.getAttribute('data-outcome'), 'agrees', 'a hundredth of the rate learns less');
+  await says(() => one.innerText(), /as the chapter says Held-out loss: \d.*Learning rate 0\.0001; \d.*measured here/s);
   await page.evaluate('lab.set({ method: "full", options: {}, lr: 0, steps: 0 }), lab.train()');
   await done(3);
   const near = claim('pit.full').locator('.here');
   await near.waitFor();
   const [full, lora] = await page.evaluate('[2, 1].map((i) => lab.runs[i].base_loss - lab.runs[i].validations.at(-1).loss)');
-  assert.match(await near.innerText(), new RegExp(`reaches ${Math.round((100 * lora) / full)}%`), 'the share of the gain, worked out here');
-  assert.match(await panel.locator('#s-tasks tr', { hasText: 'Classification' }).innerText(), /Full.*run 3: 200 steps/s, 'the same run in the table');
+  await says(() => near.innerText(), new RegExp(`reaches ${Math.round((100 * lora) / full)}%`), 'the share of the gain, worked out here');
+  await says(() => panel.locator('#s-tasks tr', { hasText: 'Classification' }).innerText(), /Full.*run 3: 200 steps/s, 'the same run in the table');
   for (const verdict of await panel.locator('.here').allInnerTexts()) assert.match(verdict, /measured here/);
   assertClean();
 });

@@ -2,33 +2,34 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
+import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanel>>} */
 let site;
 before(async () => { site = await startPanel('choose'); });
 after(() => site.close());
 
-test('answers light the tree, decide, and train what is recommended', { timeout: 120_000 }, async () => {
+test('answers light the tree, decide, and train what is recommended', { timeout: 400_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   await panel.getByRole('radio', { name: 'No' }).first().waitFor();
   await panel.getByText('Answer the questions to get one.').waitFor();
   for (let i = 0; i < 4; i++) await panel.getByRole('group').nth(i).getByLabel('No').check();
   await panel.getByRole('heading', { name: /Recommendation: .*LoRA/ }).waitFor();
-  assert.match(await panel.locator('.best').innerText(), /Rank r 8, Alpha 16, Targets q, v/);
-  assert.match(await panel.locator('.best').innerText(), /4,194,304/);
-  assert.equal(await panel.locator('svg.tree .edge.on').count(), 4);
+  await says(() => panel.locator('.best').innerText(), /Rank r 8, Alpha 16, Targets q, v/);
+  await says(() => panel.locator('.best').innerText(), /4,194,304/);
+  await eventually(() => panel.locator('svg.tree .edge.on').count(), 4);
 
   const tried = () => panel.getByLabel('Try it on').inputValue();
-  assert.equal(await tried(), '', 'the task that is loaded');
+  await eventually(tried, '', 'the task that is loaded');
   await panel.getByRole('group').nth(2).getByLabel('Yes').check();
-  assert.equal(await tried(), 'classification', 'the answer chooses the task');
+  await eventually(tried, 'classification', 'the answer chooses the task');
   await panel.getByRole('group').nth(2).getByLabel('No').check();
-  assert.equal(await tried(), '');
+  await eventually(tried, '');
 
   await panel.getByRole('group').nth(1).getByLabel('Yes').check();
   await panel.getByRole('heading', { name: /Recommendation: .*Prompt tuning/ }).waitFor();
-  assert.match(await panel.locator('.best').innerText(), /81,920/);
-  assert.equal(await panel.getByRole('group').nth(2).getByLabel('Yes').isDisabled(), true, 'later questions are not needed');
+  await says(() => panel.locator('.best').innerText(), /81,920/);
+  await eventually(() => panel.getByRole('group').nth(2).getByLabel('Yes').isDisabled(), true, 'later questions are not needed');
   await checkLooks(page, 'choose');
 
   await panel.getByLabel('Try it on').selectOption('classification');
@@ -40,7 +41,7 @@ test('answers light the tree, decide, and train what is recommended', { timeout:
   assertClean();
 });
 
-test('every answer loads exactly what it says, its second choice too, without a notice', { timeout: 120_000 }, async () => {
+test('every answer loads exactly what it says, its second choice too, without a notice', { timeout: 400_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   await page.evaluate('(globalThis.notices = [], lab.addEventListener("notice", (e) => notices.push(e.detail)), lab.ready())');
   const answer = async (/** @type {number} */ yes) => {
@@ -77,7 +78,7 @@ test('every answer loads exactly what it says, its second choice too, without a 
   assertClean();
 });
 
-test('by keyboard alone', { timeout: 60_000 }, async () => {
+test('by keyboard alone', { timeout: 240_000 }, async () => {
   const { page, panel } = await site.open();
   await panel.getByRole('radio').first().focus();
   await page.keyboard.press('Space');
@@ -89,7 +90,7 @@ test('by keyboard alone', { timeout: 60_000 }, async () => {
   await panel.getByRole('heading', { name: /Recommendation: .*Prompt tuning/ }).waitFor();
 });
 
-test('answers as an attribute, and the tables', { timeout: 60_000 }, async () => {
+test('answers as an attribute, and the tables', { timeout: 240_000 }, async () => {
   const { panel, page } = await site.open();
   await page.evaluate(
     `(() => { const made = document.createElement('peft-choose'); made.setAttribute('answers', 'latency:yes'); ` +

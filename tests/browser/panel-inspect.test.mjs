@@ -2,35 +2,39 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { checkLooks, startPanels } from './lib/panels.mjs';
+import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanels>>} */
 let site;
 before(async () => { site = await startPanels('inspect'); });
 after(() => site.close());
 
-test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeout: 120_000 }, async () => {
+test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeout: 400_000 }, async () => {
   const { page, assertClean } = await site.open({ method: 'lora', steps: 4 });
   await page.getByText('is fresh').waitFor();
   await page.locator('peft-heatmap[data-map="ΔW"] output').waitFor();
   assert.equal(await page.getByText('NaN').count(), 0, 'nothing is compared with a change of nothing');
   await page.evaluate(() => globalThis.lab.train());
   await page.waitForFunction(() => globalThis.panel.view?.spectrum?.frobenius > 0);
-  const names = await page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.dataset.map));
-  assert.deepEqual(names, ['W', 'B', 'A', 'ΔW', 'W + ΔW']);
+  const names = () => page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.dataset.map));
+  await eventually(names, ['W', 'B', 'A', 'ΔW', 'W + ΔW']);
 
   // W, the factors, ΔW and W + ΔW stand in one row, B above A.
   await page.setViewportSize({ width: 940, height: 900 });
-  const at = Object.fromEntries(
-    await page
-      .locator('peft-heatmap')
-      .evaluateAll((maps) =>
-        maps.map((map) => [map.dataset.map, [map.getBoundingClientRect().left, map.getBoundingClientRect().top]]),
-      ),
-  );
-  assert.deepEqual(['B', 'ΔW', 'W + ΔW'].map((name) => at[name][1]), [at.W[1], at.W[1], at.W[1]], JSON.stringify(at));
-  assert.ok(at.A[0] === at.B[0] && at.A[1] > at.B[1]);
+  await eventually(async () => {
+    const at = Object.fromEntries(
+      await page
+        .locator('peft-heatmap')
+        .evaluateAll((maps) =>
+          maps.map((map) => [map.dataset.map, [map.getBoundingClientRect().left, map.getBoundingClientRect().top]]),
+        ),
+    );
+    const row = ['B', 'ΔW', 'W + ΔW'].every((name) => at[name][1] === at.W[1]);
+    return row && at.A[0] === at.B[0] && at.A[1] > at.B[1] || JSON.stringify(at);
+  }, true);
   await page.setViewportSize({ width: 1200, height: 900 });
   await page.getByText('The first 48 of 64 are drawn').waitFor();
+  await page.locator('peft-chart [aria-label="y-axis tick label"] text').nth(1).waitFor();
   const ticks = await page.locator('peft-chart [aria-label="y-axis tick label"] text').allTextContents();
   assert.ok(ticks.length > 1 && ticks.every((tick) => /^(0\.\d|\d{1,3}|10⁻[¹²³⁴⁵⁶⁷⁸⁹]+|[\d.]+·10⁻[¹²³⁴⁵⁶⁷⁸⁹]+)$/.test(tick)), ticks.join(' '));
 
@@ -56,28 +60,27 @@ test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeo
   assert.ok(seen.error < 1e-6 && seen.sum < 1e-6, JSON.stringify(seen));
   assert.ok(seen.values[seen.rank - 1] > 0);
   assert.ok(seen.values.slice(seen.rank).every((v) => v === 0), 'nothing beyond r');
-  assert.match(await page.locator('peft-heatmap[data-map="ΔW"] output').textContent() ?? '', /row 2, column 12: /);
+  await says(() => page.locator('peft-heatmap[data-map="ΔW"] output').textContent(), /row 2, column 12: /);
   await page.getByText('that is what low rank means').waitFor();
 
   // The same scale is taken only when asked for.
   const scales = () => page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.scale));
-  const own = await scales();
-  assert.ok(own[3] < own[0]);
+  const apart = async () => { const all = await scales(); return all[0] - all[3]; };
+  await eventually(async () => (await apart()) > 0, true);
   await page.locator('#same').check();
-  const same = await scales();
-  assert.equal(same[0], same[3]);
+  await eventually(apart, 0);
 
   await page.locator('#site').selectOption('v_proj');
   await page.waitForFunction(() => globalThis.panel.view?.site === 'v_proj');
   await page.locator('#full').click();
-  await page.waitForFunction(() => globalThis.panel.full, undefined, { timeout: 60_000 });
+  await page.waitForFunction(() => globalThis.panel.full, undefined, { timeout: 120_000 });
   await page.getByText('The change of full fine-tuning keeps going').waitFor();
   await page.evaluate(() => { globalThis.panel.same = false; });
   await checkLooks(page, 'inspect');
   assertClean();
 });
 
-test('DoRA, (IA)³ and full fine-tuning show their ΔW, prompt tuning says why it has none', { timeout: 120_000 }, async () => {
+test('DoRA, (IA)³ and full fine-tuning show their ΔW, prompt tuning says why it has none', { timeout: 400_000 }, async () => {
   const { page, assertClean } = await site.open({ method: 'full', steps: 2 });
   const train = async (settings) => {
     await page.evaluate(async (s) => { globalThis.lab.set(s); await globalThis.lab.work(async () => {}); await globalThis.lab.train(); }, settings);

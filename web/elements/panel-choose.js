@@ -89,12 +89,14 @@ class PeftPanelChoose extends LabElement {
             this.advice = null;
             return;
         }
-        const given = { ...this.given, task: this.given.task === 'yes' ? 'classification' : this.given.task };
+        const answers = this.given;
+        const given = { ...answers, task: answers.task === 'yes' ? 'classification' : answers.task };
         const advice = await calculator(this.lab, async (session) => {
             const said = await session.advise(given);
             const [here, large] = await Promise.all(['', 'llama-2-7b'].map((shape) => this.#count(session, said, shape)));
             return { ...said, here, large };
         });
+        if (this.given !== answers) return; // another answer was given meanwhile
         this.advice = advice;
         this.fire('peft-recommend', { method: advice.method, settings: advice.settings });
         this.say(t('choose.say', { method: bookWords(advice.label).text, settings: settingsText(advice.settings) }));
