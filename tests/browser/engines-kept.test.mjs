@@ -15,8 +15,8 @@ import { agreement, giveEyes } from './lib/eyes.mjs';
 import { buildSite, eventually, kept, lab, stored, trainToSnapshot, until } from './lib/qa-site.mjs';
 
 /** Long enough that something can happen to it on the way. */
-const LINK = '#v=1&model=stories-300k&task=pirate&n=30&bs=2&lr=0.005&seed=3&w=1&lang=en';
-const ENDLESS = LINK.replace('n=30', 'n=5000');
+const LINK = '#v=1&model=stories-300k&task=pirate&n=240&bs=2&lr=0.005&seed=3&w=1&lang=en';
+const ENDLESS = LINK.replace('n=240', 'n=5000');
 const RUN = '({ losses: lab.run.losses, validations: lab.run.validations, after: lab.run.sample.after })';
 const LOGITS = "await lab.work(async (session) => Array.from((await session.logits({ text: 'The cat' })).logits.slice(0, 40)))";
 /** @param {Uint8Array} bytes */
@@ -33,7 +33,7 @@ before(async () => {
   built = await buildSite();
   giveEyes(built.folder, ['index.html', 'embed.html']);
   site = await built.serve();
-}, { timeout: 120_000 });
+}, { timeout: 400_000 });
 after(async () => {
   await built?.close();
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -48,7 +48,7 @@ const session = { path: '', logits: /** @type {number[]} */ ([]) };
 async function open(tab, link) {
   await tab.open(`${site.url}embed.html?element=none`);
   await tab.open(`${site.url}${link}`);
-  await until(tab, 'lab.status === "ready"', 60_000);
+  await until(tab, 'lab.status === "ready"');
 }
 /** Once the page has been loaded again. @param {Driver} tab */
 const resume = (tab) => until(tab, 'lab.status === "ready"').then(() => tab.evaluate("tools.press('#resume').then(() => 1)"));
@@ -77,7 +77,7 @@ const middle = (tab, element) => tab.evaluate(`(async () => { const at = await $
   return [left + width / 2, top + height / 2]; })()`);
 
 for (const { name: engine, launch } of engines()) {
-  test(`${engine}: what was trained is kept`, { timeout: 540_000 }, async (t) => {
+  test(`${engine}: what was trained is kept`, { timeout: 1_800_000 }, async (t) => {
     const [profile, downloads] = ['profile', 'files'].map((name) => mkdtempSync(join(folder, `${engine}-${name}-`)));
     let driver = await launch({ profile, downloads });
     t.after(() => driver.close());
@@ -87,7 +87,7 @@ for (const { name: engine, launch } of engines()) {
       rmSync(path, { force: true });
       await click(driver, button(words));
       let size = -1;
-      for (const end = Date.now() + 30_000; Date.now() < end; await sleep(200)) {
+      for (const end = Date.now() + 120_000; Date.now() < end; await sleep(200)) {
         const now = statSync(path, { throwIfNoEntry: false })?.size ?? -1;
         if (now > 0 && now === size) return { path, bytes: readFileSync(path) };
         size = now;
@@ -97,22 +97,22 @@ for (const { name: engine, launch } of engines()) {
 
     await t.test('a reload in mid-training: the run goes on as if nothing had happened', async () => {
       await open(driver, LINK);
-      await trainToSnapshot(driver, { seconds: 0.3, reload: true });
+      await trainToSnapshot(driver, { reload: true });
       await resume(driver);
-      await until(driver, 'lab.run?.status === "done"', 90_000);
+      await until(driver, 'lab.run?.status === "done"');
       const resumed = await lab(driver, RUN);
       await lab(driver, 'void await lab.train()');
-      assert.equal(resumed.losses.length, 30);
+      assert.equal(resumed.losses.length, 240);
       assert.deepEqual(resumed, await lab(driver, RUN));
       asElsewhere('the whole run', resumed);
       assert.deepEqual(await driver.evaluate('tools.wrong()'), []);
     });
 
     await t.test('left at once after a run, and back: the site loads again, the run is there, and one can train', async () => {
-      await lab(driver, 'void await lab.train()');
+      await lab(driver, 'void (lab.set({ steps: 30 }), await lab.train())');
       const runs = await lab(driver, 'lab.runs.length');
       await driver.open(`${site.url}embed.html?element=none`);
-      await driver.open(`${site.url}index.html${LINK.replace('n=30', 'n=3')}`);
+      await driver.open(`${site.url}index.html${LINK.replace('n=240', 'n=3')}`);
       await until(driver, 'lab.status === "ready"');
       assert.equal(await lab(driver, 'lab.runs.length'), runs);
       await driver.evaluate('void setTimeout(() => history.go(-2))');
@@ -126,14 +126,14 @@ for (const { name: engine, launch } of engines()) {
 
     await t.test('two tabs at once: the second harms nothing, and the first keeps the right to save', async () => {
       await open(driver, ENDLESS);
-      await trainToSnapshot(driver, { seconds: 0.3 });
+      await trainToSnapshot(driver);
       await lab(driver, 'void await lab.pause()');
       await until(driver, 'lab.status === "paused"');
       const { id, losses } = await lab(driver, 'lab.run');
       await eventually(() => stored(driver, 'open', 'value.step'), losses.length);
       const finished = await stored(driver, 'session', 'value.runs.length');
       const two = await driver.tab();
-      await open(two, LINK.replace('n=30', 'n=2'));
+      await open(two, LINK.replace('n=240', 'n=2'));
       await two.evaluate("tools.one('peft-notices >>> .item', /Another tab/).then(() => 1)");
       assert.equal(await lab(two, 'lab.runs.length'), finished, 'the finished runs are shown there too');
       await lab(two, 'void await lab.train()');
@@ -158,7 +158,7 @@ for (const { name: engine, launch } of engines()) {
       await open(two, `${ENDLESS}&m=full`);
       await lab(two, `void await lab.useData(Array.from({ length: 30 }, (_, i) => ({
         prompt: 'Dog number ' + i + ' saw', completion: ' ' + i + ' ducks and <b>ran</b> away.', line: i + 1 })), 'ducks.jsonl')`);
-      await trainToSnapshot(two, { seconds: 0.3 });
+      await trainToSnapshot(two);
       const before = await stored(two, 'open', 'value.run.losses');
       await two.close();
       await driver.open(`${site.url}`);
@@ -180,7 +180,7 @@ for (const { name: engine, launch } of engines()) {
 
     await t.test('the browser ends at once in mid-training: another one goes on', { skip: driver.kill ? false : NO_PROFILE }, async () => {
       await open(driver, ENDLESS);
-      await trainToSnapshot(driver, { seconds: 0.3 });
+      await trainToSnapshot(driver);
       const before = await stored(driver, 'open', 'value.run.losses');
       await /** @type {() => Promise<void>} */ (driver.kill)();
       await driver.close().catch(() => {});
@@ -193,7 +193,7 @@ for (const { name: engine, launch } of engines()) {
     });
 
     await t.test('saved to the disk and chosen from there: adapter, session, model, table, script', async () => {
-      await open(driver, `${LINK.replace('n=30', 'n=6')}&panel=export`);
+      await open(driver, `${LINK.replace('n=240', 'n=6')}&panel=export`);
       await lab(driver, 'void await lab.train()');
       const trained = await lab(driver, LOGITS);
       const adapter = await saved('Save the adapter', 'pirate-lora-stories-300k.zip');
@@ -204,7 +204,6 @@ for (const { name: engine, launch } of engines()) {
       assert.equal(table.length, 1 + await lab(driver, 'lab.runs.length'));
       const script = await saved('Save train.py', 'train.py');
       await lab(driver, 'void await lab.merge()');
-      await driver.evaluate(says(/./)).catch(() => {});
       const model = unzipSync((await saved('Save the model', 'stories-300k-merged.zip')).bytes);
       const sums = Object.entries({ ...files, ...model, script: script.bytes }).map(([name, bytes]) => [name, sum(bytes)]);
       asElsewhere('bytes of what is saved', Object.fromEntries(sums));
