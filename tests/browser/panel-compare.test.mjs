@@ -6,6 +6,7 @@ import { pareto, points } from '../../web/lib/sweep.js';
 import { gains } from '../../web/elements/compare-plot.js';
 import { csv } from '../../web/lib/table-file.js';
 import { checkLooks, startPanels } from './lib/panels.mjs';
+import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanels>>} */
 let site;
@@ -49,19 +50,18 @@ test('the gain that the overlay stands on is one: a method that lost is not the 
   assert.equal(gains([point('full', 5), point('lora', 4)], 4, -1), null);
 });
 
-test('what was compared is there when the panel is opened again; text without a held-out part is not compared', { timeout: 120_000 }, async () => {
+test('what was compared is there when the panel is opened again; text without a held-out part is not compared', { timeout: 400_000 }, async () => {
   const { page, assertClean } = await site.open({ task: 'mood' });
   const focused = () => page.evaluate(() => globalThis.panel.renderRoot.activeElement?.textContent.trim());
   await page.waitForFunction(() => globalThis.lab.status === 'ready' && globalThis.panel.result);
   await page.evaluate(() => { Object.assign(globalThis.panel, { methods: ['prompt', 'lora'], seeds: 1, steps: 3 }); });
   await page.locator('#run').focus();
   await page.locator('#run').press('Enter');
-  await page.waitForFunction(() => globalThis.panel.work.running);
-  await page.waitForFunction(() => globalThis.panel.renderRoot.activeElement?.textContent.trim() === 'Cancel');
-  await page.waitForFunction(() => !globalThis.panel.work.running, undefined, { timeout: 60_000 });
+  await page.waitForFunction(({ panel } = globalThis) => panel.work.running && panel.renderRoot.activeElement?.textContent.trim() === 'Cancel');
+  await page.waitForFunction(() => !globalThis.panel.work.running);
   await page.waitForFunction(() => globalThis.panel.renderRoot.activeElement?.id === 'run');
-  assert.equal(await focused(), 'Train 2 runs');
-  assert.match(await page.locator('peft-chart .grow').textContent() ?? '', /One run each: how much of this is chance/);
+  await eventually(focused, 'Train 2 runs');
+  await says(() => page.locator('peft-chart .grow').textContent(), /One run each: how much of this is chance/);
   const result = await page.evaluate(() => globalThis.panel.result);
   const again = async () => {
     await page.evaluate(() => {
@@ -79,20 +79,20 @@ test('what was compared is there when the panel is opened again; text without a 
   assert.deepEqual(await page.evaluate(() => globalThis.panel.result), result);
   await page.evaluate(() => globalThis.lab.useData([{ prompt: 'a cat', completion: ' sat' }, { prompt: 'a dog', completion: ' ran' }], 'mine'));
   await page.locator('#not-held').waitFor();
-  assert.equal(await page.locator('#run').count(), 0);
+  await eventually(() => page.locator('#run').count(), 0);
   assertClean();
 });
 
 test('recorded results stand until a sweep of two methods and two seeds replaces them', { timeout: 600_000 }, async () => {
   const { page, assertClean } = await site.open({ task: 'mood' });
   await page.getByText('recorded', { exact: true }).first().waitFor();
-  assert.equal(await page.locator('#held').textContent(), 'Held out: loss on test, 80 examples; score on test, the first 24 examples.');
-  assert.match(await page.locator('thead').innerText(), /Score\s+\(test, the first 24 examples\)/);
-  assert.match(await page.locator('tbody tr').first().innerText(), /%.*not recorded$/s, 'a record has no times');
+  await eventually(() => page.locator('#held').textContent(), 'Held out: loss on test, 80 examples; score on test, the first 24 examples.');
+  await says(() => page.locator('thead').innerText(), /Score\s+\(test, the first 24 examples\)/);
+  await says(() => page.locator('tbody tr').first().innerText(), /%.*not recorded$/s, 'a record has no times');
   const ticks = (group) => page.locator(`peft-chart [aria-label="${group}"] text`).allTextContents();
   await page.locator('peft-chart svg').waitFor();
-  assert.match((await ticks('y-axis tick label')).join(' '), /^(\d+(\.[1-9])?% ?)+$/, 'round percentages on the axis, none of them 5.0%');
-  assert.match(await page.locator('peft-chart .grow').textContent() ?? '', /^Best: .* with [\d.]+% from/);
+  await says(async () => (await ticks('y-axis tick label')).join(' '), /^(\d+(\.[1-9])?% ?)+$/, 'round percentages on the axis, none of them 5.0%');
+  await says(() => page.locator('peft-chart .grow').textContent(), /^Best: .* with [\d.]+% from/);
   await page.waitForFunction(() => globalThis.lab.status === 'ready');
   const before = await page.evaluate(() => ({ task: globalThis.lab.state.task, modules: globalThis.lab.description.modules.length }));
   for (const name of ['prefix', 'adapter', 'full']) await page.locator(`input[name=${name}]`).uncheck();
@@ -105,7 +105,7 @@ test('recorded results stand until a sweep of two methods and two seeds replaces
   await page.waitForFunction(
     () => globalThis.panel.result && !globalThis.panel.result.recorded && !globalThis.panel.work.running,
     undefined,
-    { timeout: 120_000 },
+    { timeout: 400_000 },
   );
   const result = await page.evaluate(() => globalThis.panel.result);
   assert.deepEqual(
@@ -122,7 +122,7 @@ test('recorded results stand until a sweep of two methods and two seeds replaces
 
   await page.locator('#sketch').check();
   await page.getByText('LoRA (chapter)').waitFor();
-  assert.match(await page.locator('peft-chart .grow').textContent() ?? '', /^Best: .* with [\d.]+% from/);
+  await says(() => page.locator('peft-chart .grow').textContent(), /^Best: .* with [\d.]+% from/);
   // No label covers another: the chapter's Full stands where ours does when ours gained most.
   await page.evaluate(() => {
     const { result } = globalThis.panel;
@@ -161,25 +161,25 @@ test('recorded results stand until a sweep of two methods and two seeds replaces
     assert.ok((await readFile(await download.path(), 'utf8')).includes(has), kind);
   }
   await page.getByRole('button', { name: 'Show as table' }).click();
-  assert.equal(await page.locator('peft-chart tbody tr').count(), 2 + 5, 'ours and the chapter\'s');
+  await eventually(() => page.locator('peft-chart tbody tr').count(), 2 + 5, 'ours and the chapter\'s');
   await page.getByRole('button', { name: 'Show as chart' }).click();
   await checkLooks(page, 'compare');
   assertClean();
 });
 
-test('cancel keeps what is finished', { timeout: 120_000 }, async () => {
+test('cancel keeps what is finished', { timeout: 400_000 }, async () => {
   const { page, assertClean } = await site.open({ task: 'mood' });
   await page.waitForFunction(() => globalThis.lab.status === 'ready');
   await page.evaluate(() => { Object.assign(globalThis.panel, { methods: ['lora', 'full'], seeds: 1, steps: 60 }); });
   await page.locator('#run').click();
-  await page.waitForFunction(
-    () => globalThis.panel.queue[1]?.status === 'running' && globalThis.panel.work.done > 80,
-    undefined,
-    { timeout: 60_000 },
-  );
-  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Cancel' }).waitFor();
+  await page.evaluate(async () => { // at that moment: the second run soon ends
+    const { panel } = globalThis;
+    while (!(panel.queue[1]?.status === 'running' && panel.work.done > 80)) await new Promise((resolve) => { setTimeout(resolve, 5); });
+    [...panel.renderRoot.querySelectorAll('button')].find((button) => button.textContent.trim() === 'Cancel').click();
+  });
   await page.getByText('Cancelled. What was finished before is kept.').waitFor();
   assert.deepEqual(await page.evaluate(() => globalThis.panel.result.runs.map((run) => run.status)), ['done', 'waiting']);
-  await page.locator('#run').isEnabled();
+  await page.locator('#run:enabled').waitFor();
   assertClean();
 });

@@ -12,7 +12,7 @@ const ROWS = Array.from({ length: 12 }, (_, i) =>
   JSON.stringify({ prompt: `The cat number ${i}`, completion: ` says ${i % 3 ? 'arr' : 'meow'}, and runs away.` }),
 );
 
-test('upload with problems, statistics, preview, use and train', { timeout: 90_000 }, async () => {
+test('upload with problems, statistics, preview, use and train', { timeout: 400_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   const content = [
     ...ROWS.slice(0, 5),
@@ -24,6 +24,7 @@ test('upload with problems, statistics, preview, use and train', { timeout: 90_0
   ].join('\n');
   await panel.locator('input[type=file]').setInputFiles({ name: 'mine.jsonl', mimeType: 'text/plain', buffer: Buffer.from(content) });
   await panel.getByText('What is in it').waitFor();
+  await panel.locator('dl').getByText('held out').waitFor();
   const stats = await panel.locator('dl').innerText();
   assert.match(stats, /Examples\s+14/);
   assert.match(stats, /Duplicates\s+1/);
@@ -43,7 +44,7 @@ test('upload with problems, statistics, preview, use and train', { timeout: 90_0
   assertClean();
 });
 
-test('paste and drop, a file that is no text, a csv', { timeout: 60_000 }, async () => {
+test('paste and drop, a file that is no text, a csv', { timeout: 240_000 }, async () => {
   const { page, panel } = await site.open({}, { permissions: ['clipboard-read', 'clipboard-write'] });
   const area = panel.getByLabel('Or paste text:');
 
