@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { unzipSync } from 'fflate';
 import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
+import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanel>>} */
 let site;
@@ -16,7 +17,7 @@ async function saved(page, act) {
   return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
 }
 
-test('adapter out and in again, a foreign file, the model, the session', { timeout: 120_000 }, async () => {
+test('adapter out and in again, a foreign file, the model, the session', { timeout: 400_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   await page.evaluate('(async () => { await lab.ready(); lab.set({ steps: 3 }); await lab.train(); })()');
   const adapter = await saved(page, () => panel.getByRole('button', { name: 'Save the adapter' }).click());
@@ -32,11 +33,11 @@ test('adapter out and in again, a foreign file, the model, the session', { timeo
   assert.match(sheet.bytes.toString(), /^run,task.*\r\n1,pirate,stories-300k,lora,/);
 
   const load = panel.getByLabel(/Load one/);
-  assert.match(await panel.locator('peft-file label').first().innerText(), /Choose files\s+no file chosen$/);
+  await says(() => panel.locator('peft-file label').first().innerText(), /Choose files\s+no file chosen$/);
   await load.setInputFiles({ name: 'holiday.zip', mimeType: 'application/zip', buffer: Buffer.from('PK\u0003\u0004 no zip') });
   await panel.getByRole('alert').waitFor();
-  assert.match(
-    await panel.locator('peft-file label').first().innerText(),
+  await says(
+    () => panel.locator('peft-file label').first().innerText(),
     /Choose files\s+holiday\.zip$/,
     'in the language of the page, not of the browser',
   );
@@ -48,12 +49,12 @@ test('adapter out and in again, a foreign file, the model, the session', { timeo
   await load.setInputFiles({ name: 'mine.zip', mimeType: 'application/zip', buffer: adapter.bytes });
   await panel
     .getByText(/Loaded: LoRA/)
-    .waitFor({ timeout: 8000 })
+    .waitFor()
     .catch(async () => {
       throw new Error((await panel.locator('.note, .warn').allInnerTexts()).join(' '));
     });
   assert.deepEqual(await page.evaluate(logits), before, 'the imported adapter computes the same bits');
-  assert.equal(await page.evaluate('lab.runs.length'), 2);
+  await eventually(() => page.evaluate('lab.runs.length'), 2);
 
   await page.evaluate('lab.merge()');
   await panel.getByText('it is inside these weights').waitFor();
@@ -98,21 +99,23 @@ test('a paused run travels in the session file and goes on', { timeout: 400_000 
   assert.deepEqual(await again.page.evaluate(losses), await page.evaluate(losses));
 });
 
-test('script, link with teacher switches, embed code', { timeout: 60_000 }, async () => {
+test('script, link with teacher switches, embed code', { timeout: 240_000 }, async () => {
   const { page, panel } = await site.open();
   await page.evaluate('lab.set({ options: { rank: 4 }, seed: 7 })');
   await panel.getByText('LoraConfig(').first().waitFor();
-  assert.match(await panel.locator('pre').first().innerText(), /r=4,[^]*target_modules=/);
+  await says(() => panel.locator('pre').first().innerText(), /r=4,[^]*target_modules=/);
   await panel.getByText('For teachers').click();
   await panel.getByLabel('Hide: seed').check();
   await panel.getByLabel('Lock: method').check();
   await panel.getByText('open to your computer or network only').waitFor(); // the tests' server is 127.0.0.1
-  const codes = await panel.locator('pre').allTextContents();
+  const texts = () => panel.locator('pre').allTextContents();
+  await says(async () => (await texts()).find((code) => code.startsWith('http')), /&hide=seed&lock=method&/);
+  const codes = await texts();
   const link = codes.find((code) => code.startsWith('http')) ?? '';
   assert.match(link, /#v=1&.*seed=7&hide=seed&lock=method&r=4$/);
   assert.ok(codes.some((code) => code.startsWith('<iframe src="http') && code.includes('&amp;hide=seed')));
   assert.ok(codes.some((code) => code.includes('<peft-playground') && code.includes('lock="method"') && code.includes('rank="4"')));
   for (const start of ['```{=html}', ':::{iframe}', 'from IPython', '<section']) assert.ok(codes.some((code) => code.startsWith(start)), start);
   await panel.getByLabel('What').selectOption('calculator');
-  assert.ok((await panel.locator('pre').allTextContents()).some((code) => code.includes('embed.html?element=calculator#v=1')));
+  await eventually(async () => (await texts()).some((code) => code.includes('embed.html?element=calculator#v=1')), true);
 });

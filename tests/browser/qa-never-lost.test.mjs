@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { screenshot } from './lib/browser.mjs';
 import { eventually, kept, lab, siteAndBrowser, stored, trainToSnapshot, until } from './lib/qa-site.mjs';
 
-const SLOW = { timeout: 400_000 };
+const SLOW = { timeout: 900_000 };
 
 const own = siteAndBrowser();
 
@@ -22,7 +22,6 @@ const names = (page) => page.evaluate(`new Promise((resolve) => { indexedDB.open
 async function open(context, hash, prepare = async () => {}) {
   const watched = await own.browser.open(`${own.site.url}embed.html?element=none`);
   context.after(() => watched.page.context().close());
-  watched.page.setDefaultTimeout(20_000);
   await prepare(watched.page);
   await watched.page.goto(`${own.site.url}${hash}`);
   await until(watched.page, 'lab.status === "ready"');
@@ -35,7 +34,7 @@ async function open(context, hash, prepare = async () => {}) {
  */
 async function goesOnAsIfNothingHappened(page) {
   await page.locator('#resume').click();
-  await until(page, 'lab.run?.status === "done"', 150_000);
+  await until(page, 'lab.run?.status === "done"', 400_000);
   const resumed = await lab(page, '({ losses: lab.run.losses, validations: lab.run.validations, after: lab.run.sample.after })');
   await lab(page, 'void await lab.train()');
   const whole = await lab(page, '({ losses: lab.run.losses, validations: lab.run.validations, after: lab.run.sample.after })');
@@ -72,7 +71,7 @@ for (const how of ['loops for ever', 'is ended by the browser']) {
   });
 }
 
-test('a reload in mid-training on own text: the text is still there and the run goes on', { timeout: 400_000 }, async (context) => {
+test('a reload in mid-training on own text: the text is still there and the run goes on', { timeout: 900_000 }, async (context) => {
   // Short texts train fast: enough steps that the run is still going when the page is reloaded.
   const { page, assertClean } = await open(context, LINK.replace('n=320', 'n=1600'));
   await page.evaluate(async () => {
@@ -99,7 +98,7 @@ test('a reload in mid-training on own text: the text is still there and the run 
   assertClean();
 });
 
-test('a reload in mid-training with full fine-tuning: the weights are still there and the run goes on', { timeout: 400_000 }, async (context) => {
+test('a reload in mid-training with full fine-tuning: the weights are still there and the run goes on', { timeout: 900_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK}&m=full`);
   await trainToSnapshot(page, { reload: true });
   await until(page, 'lab.status === "ready"');
@@ -107,7 +106,7 @@ test('a reload in mid-training with full fine-tuning: the weights are still ther
   assertClean();
 });
 
-test('a finished full fine-tuning outlives the tab: shown again it says, merges and exports the very same', { timeout: 400_000 }, async (context) => {
+test('a finished full fine-tuning outlives the tab: shown again it says, merges and exports the very same', { timeout: 900_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK.replace('n=320', 'n=12')}&m=full`);
   const sum = `crypto.subtle.digest('SHA-256', (await lab.work((session) => ` +
     `session.exportModel('F32')))['model.safetensors']).then((sum) => [...new Uint8Array(sum)].join())`;
@@ -193,7 +192,7 @@ test('a page that starts slowly is not taken for a second tab; a second tab is t
   assertClean();
 });
 
-test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 240_000 }, async (context) => {
+test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 600_000 }, async (context) => {
   const { page } = await open(context, LINK);
   await page.evaluate(() => {
     const { lab: inside } = /** @type {any} */ (document.querySelector('peft-playground'));
@@ -208,7 +207,7 @@ test('a paused run outlives the tab, even before its first snapshot was due', { 
   assert.deepEqual((await lab(page, 'lab.run.losses')).slice(0, paused.length), paused);
 });
 
-test('no room for own text: said, training goes on, and the next visit begins with a task of ours', { timeout: 240_000 }, async (context) => {
+test('no room for own text: said, training goes on, and the next visit begins with a task of ours', { timeout: 600_000 }, async (context) => {
   const { page } = await open(context, LINK, (p) => p.addInitScript(() => {
     const { put } = IDBObjectStore.prototype;
     IDBObjectStore.prototype.put = function full(value, ...key) {
@@ -226,4 +225,15 @@ test('no room for own text: said, training goes on, and the next visit begins wi
   await page.reload();
   await until(page, 'lab.status === "ready"');
   assert.equal(await lab(page, 'lab.state.task'), 'pirate');
+});
+
+test('a comparison is there after a reload', SLOW, async (context) => {
+  const { page, assertClean } = await open(context, LINK);
+  await lab(page, 'void (lab.results.compare = { task: "mood", runs: [{ method: "lora", seed: 1, loss: 2 }] }, lab.emit("results"))');
+  const runs = () => stored(page, 'session', 'value?.compare?.runs');
+  await eventually(runs, [{ method: 'lora', seed: 1, loss: 2 }]);
+  await page.reload();
+  await until(page, 'lab.status === "ready"');
+  assert.deepEqual(await lab(page, 'lab.results.compare'), { task: 'mood', runs: [{ method: 'lora', seed: 1, loss: 2 }] });
+  assertClean();
 });

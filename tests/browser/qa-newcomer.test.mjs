@@ -4,21 +4,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { screenshot } from './lib/browser.mjs';
-import { lab, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { eventually, lab, says, siteAndBrowser, until } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
 
-test('the first minute: recorded run, training, before and after, an even smaller method, merging', { timeout: 300_000 }, async (context) => {
+test('the first minute: recorded run, training, before and after, an even smaller method, merging', { timeout: 900_000 }, async (context) => {
   const began = Date.now();
   const times = /** @type {[string, number][]} */ ([]);
   const mark = (/** @type {string} */ what) => times.push([what, (Date.now() - began) / 1000]);
   const { page, assertClean } = await own.browser.open(own.site.url, { viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(60_000);
   await page.getByText(/Recorded run/).first().waitFor();
-  assert.match(await page.locator('peft-sample blockquote.after').innerText(), /\w/);
+  await says(() => page.locator('peft-sample blockquote.after').innerText(), /\w/);
   mark('recorded run to read');
   const promised = await page.locator('.left #train').innerText();
-  await until(page, 'lab.status === "ready"', 60_000);
+  await until(page, 'lab.status === "ready"');
   mark('ready');
   // What is needed stands on the first screen.
   const train = page.locator('.left #train');
@@ -34,9 +33,9 @@ test('the first minute: recorded run, training, before and after, an even smalle
       if (e.detail.when === 'during') /** @type {any} */ (globalThis).texts.push(e.detail.step);
     });
   });
-  assert.equal(promised, await train.innerText(), 'the steps were right before the engine was there');
+  await eventually(() => train.innerText(), promised, 'the steps were right before the engine was there');
   await page.locator('peft-counter [part="chapter"]', { hasText: '4,194,304' }).waitFor(); // the chapter's number, by the engine
-  assert.match(await page.locator('peft-counter [part="narrow"]').innerText(), /all seven matrices of each layer/);
+  await says(() => page.locator('peft-counter [part="narrow"]').innerText(), /all seven matrices of each layer/);
   const shift = await page.evaluate(() => new Promise((resolve) => {
     new PerformanceObserver((list) =>
       resolve(list.getEntries().reduce((sum, entry) => sum + /** @type {any} */ (entry).value, 0)),
@@ -45,13 +44,13 @@ test('the first minute: recorded run, training, before and after, an even smalle
   }));
   context.diagnostic(`layout shift until ready ${shift.toFixed(3)}`);
   assert.ok(shift < 0.1, `the page jumped while it loaded: ${shift}`);
-  assert.equal(await train.innerText(), `Train ${await lab(page, 'lab.preset.steps')} steps`, 'the preset says how long');
+  await eventually(() => train.innerText(), `Train ${await lab(page, 'lab.preset.steps')} steps`, 'the preset says how long');
   await train.click();
   await until(page, 'lab.run?.losses.length > 0');
   mark('loss moves');
   const stop = page.locator('.left button', { hasText: 'Stop' });
-  assert.ok(await stop.isEnabled(), 'Stop is always in reach');
-  await until(page, 'lab.run?.status === "done"', 180_000);
+  await eventually(() => stop.isEnabled(), true, 'Stop is always in reach');
+  await until(page, 'lab.run?.status === "done"', 400_000);
   mark('LoRA trained');
   const run = await lab(
     page,
@@ -59,7 +58,7 @@ test('the first minute: recorded run, training, before and after, an even smalle
       'lab.run.seconds, trainable: lab.run.trainable })',
   );
   assert.ok(run.held < run.base - 0.3, `held-out loss ${run.held} of ${run.base}`);
-  assert.ok(await page.locator('peft-sample mark').count() > 0, 'changed words are marked');
+  await page.locator('peft-sample mark').first().waitFor(); // changed words are marked
   assert.ok((await page.evaluate('texts.length')) >= 3, 'the text was refreshed on the way');
   await page.locator('peft-coach').waitFor();
   await page.locator('peft-next-step button').first().waitFor();
@@ -69,17 +68,17 @@ test('the first minute: recorded run, training, before and after, an even smalle
   mark('merged');
   assert.ok(Number(await page.locator('#difference').getAttribute('data-value')) < 1e-3);
   const take = page.locator('peft-next-step peft-takeaway');
-  assert.equal(await take.locator('li').count(), 3, 'three lines say what it showed');
+  await eventually(() => take.locator('li').count(), 3, 'three lines say what it showed');
   await take.getByText('Which method leaves no extra inference work once merged?').waitFor();
   await take.getByRole('button', { name: 'LoRA' }).click();
   await take.getByText('Right.').waitFor();
-  assert.ok(await page.locator('peft-next-step button', { hasText: 'Next: compare all five' }).isVisible());
+  await page.locator('peft-next-step button', { hasText: 'Next: compare all five' }).waitFor();
   mark('question answered');
   await page.locator('peft-next-step button', { hasText: /even less/i }).click();
   await until(page, 'lab.description.modules[0]?.method === "prompt"');
   assert.ok((await lab(page, 'lab.description.counts.trainable')) < run.trainable, 'a prompt trains fewer numbers');
-  assert.equal(
-    await page.locator('peft-runs', { hasText: 'In the model' }).count(),
+  await eventually(
+    () => page.locator('peft-runs', { hasText: 'In the model' }).count(),
     0,
     'the trained LoRA is not in the model any more, and the list does not say so',
   );
