@@ -107,7 +107,8 @@ static void write_ia3(pl_text *out, const pl_options *o, const pl_config *model)
     pl_write_key_string(out, "task_type", "CAUSAL_LM");
 }
 
-static void write_norms(pl_text *out, const pl_options *o) {
+static void write_norms(pl_text *out, const pl_options *o, const pl_config *model) {
+    (void)model;
     write_key_null(out, "auto_mapping");
     write_key_null(out, "base_model_name_or_path");
     pl_write_key_bool(out, "inference_mode", true);
@@ -239,8 +240,24 @@ static void write_hub_config(pl_text *out, const pl_options *o, const pl_config 
     pl_write_end(out, '}');
 }
 
+typedef void config_writer(pl_text *out, const pl_options *o, const pl_config *model);
+
+/* NULL for a method without a folder format. */
+static config_writer *writer_of(const pl_method *method) {
+    static const struct {
+        const char *method;
+        config_writer *write;
+    } writers[] = {{"adapter", write_per_linear}, {"ia3", write_ia3},       {"lora", write_lora},
+                   {"norms", write_norms},        {"prefix", write_prefix}, {"prompt", write_prompt}};
+    for (size_t i = 0; i < sizeof writers / sizeof writers[0]; i++)
+        if (strcmp(method->name, writers[i].method) == 0)
+            return writers[i].write;
+    return NULL;
+}
+
+bool adapter_file_known(const pl_method *method) { return writer_of(method) != NULL; }
+
 void adapter_write_config(pl_text *out, const pl_options *o, const char *name, const pl_config *model) {
-    const char *method = o->method->name;
     pl_write_begin(out, '{');
     if (adapter_file_is_hub(o)) {
         pl_write_key(out, "config");
@@ -251,18 +268,8 @@ void adapter_write_config(pl_text *out, const pl_options *o, const char *name, c
         pl_write_key_string(out, "model_type", "llama");
         pl_write_key_string(out, "name", name);
         pl_write_key_string(out, "version", "adapters.1.2.0");
-    } else if (strcmp(method, "lora") == 0) {
-        write_lora(out, o, model);
-    } else if (strcmp(method, "ia3") == 0) {
-        write_ia3(out, o, model);
-    } else if (strcmp(method, "norms") == 0) {
-        write_norms(out, o);
-    } else if (strcmp(method, "prompt") == 0) {
-        write_prompt(out, o, model);
-    } else if (strcmp(method, "prefix") == 0) {
-        write_prefix(out, o, model);
     } else {
-        write_per_linear(out, o, model);
+        writer_of(o->method)(out, o, model);
     }
     pl_write_end(out, '}');
 }

@@ -13,7 +13,9 @@ pl_status adapter_file_key(const pl_method *method, const pl_tensor *tensor, con
 bool adapter_file_has_prefix(const pl_options *options);
 bool adapter_file_is_hub(const pl_options *options); /* AdapterHub layout */
 
-/* adapter_config.c: compact JSON of adapter_config.json for these options; name is the adapter's. */
+/* adapter_config.c: has the method a folder format? */
+bool adapter_file_known(const pl_method *method);
+/* Compact JSON of adapter_config.json for these options of a method that has one; name is the adapter's. */
 void adapter_write_config(pl_text *out, const pl_options *o, const char *name, const pl_config *model);
 
 /* adapter_read_options.c: method and options from a parsed config and the tensors of the file. name receives the file's adapter name.

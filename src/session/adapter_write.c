@@ -65,10 +65,14 @@ static void indent_json(pl_text *out, const char *json, size_t length) {
 }
 
 static pl_status exportable(pl_session *s, const pl_entry *entry) {
-    if (entry->module->method->declare && strcmp(entry->module->method->name, "full") == 0)
+    const pl_method *method = entry->module->method;
+    if (adapter_file_known(method))
+        return PL_OK;
+    if (strcmp(method->name, "full") == 0)
         return pl_fail(&s->error, PL_ERR_UNSUPPORTED,
                        "full fine-tuning changes the model itself: export the model, not an adapter");
-    return PL_OK;
+    return pl_fail(&s->error, PL_ERR_UNSUPPORTED,
+                   "no library has an adapter folder for the method '%s'; a snapshot keeps it", method->name);
 }
 
 int32_t pl_module_export_config(pl_session *s, int32_t id) {

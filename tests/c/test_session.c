@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "harness.h"
+#include "session/internal.h"
 #include "session/peftlab.h"
 
 static const char *const FOLDER = "tests/golden/models/gqa-odd";
@@ -216,6 +217,16 @@ TEST(adapters_go_out_and_come_back) {
         free(weights);
         pl_session_free(s);
     }
+}
+
+TEST(a_method_without_a_folder_format_is_not_saved_as_another) {
+    pl_session *s = ready("ia3");
+    pl_method fresh = *pl_method_find("ia3");
+    fresh.name = "fresh";
+    session_entry(s, 1)->module->method = &fresh;
+    CHECK(pl_module_export_config(s, 1) != 0 && pl_module_export_weights(s, 1) != 0);
+    CHECK(strstr(pl_last_error(s), "no library has an adapter folder for the method 'fresh'") != NULL);
+    pl_session_free(s);
 }
 
 static pl_session *sharing(const char *method) {
