@@ -153,6 +153,14 @@ for (const scheme of /** @type {const} */ (['light', 'dark'])) {
     });
     assert.deepEqual(seen.drawn, [seen.title], 'the words of the drawing have the colour of the words around it');
     await checkAxe(page);
+    for (const filled of ['.left #train', 'peft-toolbar label.on']) {
+      const [adjust, ground, letters] = await page.locator(filled).evaluate((node) => {
+        const { forcedColorAdjust, backgroundColor, color } = /** @type {any} */ (getComputedStyle(node));
+        return [forcedColorAdjust, backgroundColor, color];
+      });
+      assert.equal(adjust, 'none', `${filled}: no ground of the browser's behind letters of its colour`);
+      assert.notEqual(ground, letters);
+    }
     assertClean();
   });
 }

@@ -27,7 +27,12 @@ class PeftToolbar extends LabElement {
         }
         fieldset label + label { border-inline-start: 1px solid var(--line); }
         fieldset label.on { background: var(--accent); color: var(--on-accent); font-weight: 600; }
-        @media (forced-colors: active) { fieldset label.on { box-shadow: none; border: 3px solid Highlight; border-radius: 99px; } }
+        @media (forced-colors: active) {
+            fieldset label.on {
+                forced-color-adjust: none; box-shadow: none; border: 3px solid Highlight; border-radius: 99px;
+                background: Highlight; color: HighlightText;
+            }
+        }
         fieldset label:focus-within {
             outline: 3px solid var(--accent); outline-offset: -3px; box-shadow: inset 0 0 0 5px var(--raised);
         }
