@@ -23,11 +23,11 @@ before(async () => {
   built = await buildSite();
   giveEyes(built.folder, ['index.html']);
   site = await built.serve();
-}, { timeout: 120_000 });
+}, { timeout: 400_000 });
 after(() => built?.close());
 
 for (const { name: engine, launch } of engines()) {
-  test(`${engine}: for everybody`, { timeout: 300_000 }, async (t) => {
+  test(`${engine}: for everybody`, { timeout: 900_000 }, async (t) => {
     await t.test('reduced motion, and forced colours where there are any: nothing moves, everything is seen', async (s) => {
       const driver = await launch({ still: true, forced: true });
       s.after(() => driver.close());
@@ -94,7 +94,7 @@ for (const { name: engine, launch } of engines()) {
       for (const [name, width, size] of SIZES) {
         await resize(width);
         await page.evaluate('void (globalThis.earlier = true, setTimeout(() => location.reload()))');
-        await eventually(() => lab(page, 'lab.status === "ready" && !globalThis.earlier').catch(() => false), true, 'loaded again', 60_000);
+        await eventually(() => lab(page, 'lab.status === "ready" && !globalThis.earlier').catch(() => false), true, 'loaded again');
         assert.equal(await page.evaluate('innerWidth'), width);
         await page.evaluate(`void (document.documentElement.style.fontSize = '${size}')`);
         for (const panel of PANELS) {

@@ -1,9 +1,9 @@
 // What can go wrong under the page: each time one message that says what happened, whether work is safe and what to do; and nothing is lost.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { lab, LINK, siteAndBrowser, trainToSnapshot, until } from './lib/qa-site.mjs';
+import { eventually, lab, LINK, says, siteAndBrowser, trainToSnapshot, until } from './lib/qa-site.mjs';
 
-const SLOW = { timeout: 90_000 };
+const SLOW = { timeout: 400_000 };
 
 const own = siteAndBrowser();
 
@@ -18,7 +18,6 @@ const notice = (/** @type {import('playwright-core').Page} */ page, /** @type {s
 async function prepared(context, hash, prepare, url = own.site.url) {
   const watched = await own.browser.open(`${url}embed.html?element=none`);
   context.after(() => watched.page.context().close());
-  watched.page.setDefaultTimeout(20_000);
   await prepare(watched.page);
   await watched.page.goto(`${url}${hash}`);
   return watched;
@@ -30,15 +29,15 @@ async function calculatorCounts(page) {
   await page.locator('peft-panel-calculator', { hasText: '4,194,304' }).waitFor();
 }
 
-test('no SIMD: the message says which browser to use; the calculator counts all the same', { timeout: 60_000 }, async (context) => {
+test('no SIMD: the message says which browser to use; the calculator counts all the same', { timeout: 240_000 }, async (context) => {
   const { page } = await prepared(context, LINK, (p) => p.addInitScript(() => { WebAssembly.validate = () => false; }));
   await notice(page, 'SIMD').waitFor();
   assert.match(await notice(page, 'SIMD').innerText(), /browser/);
-  assert.ok(await page.locator('.left #train').isDisabled());
+  await eventually(() => page.locator('.left #train').isDisabled(), true);
   await calculatorCounts(page);
 });
 
-test('WebAssembly forbidden by a policy: the directive is named; the calculator counts all the same', { timeout: 60_000 }, async (context) => {
+test('WebAssembly forbidden by a policy: the directive is named; the calculator counts all the same', { timeout: 240_000 }, async (context) => {
   const strict = await own.built.serve({ 'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:" });
   const { page } = await prepared(context, LINK, async () => {}, strict.url);
   await notice(page, 'wasm-unsafe-eval').waitFor();
@@ -50,13 +49,13 @@ for (const how of ['crash', 'rejection']) {
   test(title, SLOW, async (context) => {
     const { page } = await prepared(context, '#v=1&model=stories-300k&task=pirate&n=300&bs=2&seed=3&w=1', async () => {});
     await until(page, 'lab.status === "ready"');
-    await lab(page, 'void lab.set({ steps: 8 }), await lab.train(), lab.set({ steps: 600 })'); // long enough that the worker fails before the end
+    await lab(page, 'void lab.set({ steps: 8 }), await lab.train(), lab.set({ steps: 5000 })'); // it ends by the failure alone
     await trainToSnapshot(page);
     const [worker] = page.workers();
     if (how === 'crash') await worker.evaluate(() => { setTimeout(() => { throw new Error('out of memory'); }); });
     else await worker.evaluate(() => { setTimeout(() => { void Promise.reject(new Error('out of memory')); }); });
     await notice(page, /worker stopped.*out of memory/).waitFor();
-    assert.match(await notice(page, 'worker').innerText(), /runs are safe/);
+    await says(() => notice(page, 'worker').innerText(), /runs are safe/);
     assert.equal(await lab(page, 'lab.runs.filter((r) => r.status === "done").length'), 1, 'the finished run is still there');
     await page.locator('#resume').click();
     await until(page, 'lab.status === "training" && lab.run.losses.length > 5');
@@ -66,7 +65,7 @@ for (const how of ['crash', 'rejection']) {
   });
 }
 
-test('the engine\'s worker is lost at rest: "Try again" brings a new one', { timeout: 60_000 }, async (context) => {
+test('the engine\'s worker is lost at rest: "Try again" brings a new one', { timeout: 240_000 }, async (context) => {
   const { page } = await prepared(context, LINK, async () => {});
   await until(page, 'lab.status === "ready"');
   await page.workers()[0].evaluate(() => { setTimeout(() => { throw new Error('lost'); }); });
@@ -77,7 +76,7 @@ test('the engine\'s worker is lost at rest: "Try again" brings a new one', { tim
   await until(page, 'lab.run?.status === "done"');
 });
 
-test('storage is denied: said once, and training, merging and export go on', { timeout: 60_000 }, async (context) => {
+test('storage is denied: said once, and training, merging and export go on', { timeout: 240_000 }, async (context) => {
   const { page } = await prepared(context, LINK, (p) => p.addInitScript(() => {
     const denied = () => { throw new DOMException('denied', 'SecurityError'); };
     Object.defineProperty(globalThis, 'indexedDB', { get: denied });
@@ -91,7 +90,7 @@ test('storage is denied: said once, and training, merging and export go on', { t
   assert.equal(await notice(page, 'does not store data').count(), 1);
 });
 
-test('storage is full: said when the first run cannot be kept, and nothing of it is lost in this tab', { timeout: 60_000 }, async (context) => {
+test('storage is full: said when the first run cannot be kept, and nothing of it is lost in this tab', { timeout: 240_000 }, async (context) => {
   // Chromium's quota override does not reach IndexedDB: what is larger than a setting is refused as a full disk refuses it.
   const { page } = await prepared(context, LINK, (p) => p.addInitScript(() => {
     const { put } = IDBObjectStore.prototype;
@@ -108,7 +107,7 @@ test('storage is full: said when the first run cannot be kept, and nothing of it
 });
 
 test('malformed links: unknown names, impossible values, markup and very long ones; the page stands, says so and starts ' +
-  'nothing', { timeout: 60_000 }, async (context) => {
+  'nothing', { timeout: 240_000 }, async (context) => {
   for (const hash of [
     '#v=1&model=nope&task=..%2F..%2Fx&m=%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D1%22%3E&r=1e999&seed=-5&panel=<b>',
     `#v=99&__proto__=1&o.constructor=1&p=${'%F0%9F'.repeat(400)}`, `#v=1&hide=${'x,'.repeat(3000)}`,
@@ -118,17 +117,17 @@ test('malformed links: unknown names, impossible values, markup and very long on
     await until(page, 'lab.status === "ready"');
     assert.equal(await lab(page, 'lab.runs.length'), 0);
     assert.equal(await page.evaluate('globalThis.hacked'), undefined);
-    assert.ok(await page.locator('.left #train').isEnabled());
+    await eventually(() => page.locator('.left #train').isEnabled(), true);
   }
 });
 
 test('a link with impossible options: corrected in one notice, in the language of the page, and it trains; a refused one ' +
-  'names the reason and the way back', { timeout: 90_000 }, async (context) => {
-  const { page } = await prepared(context, '#v=1&model=stories-300k&m=banana&r=9999&foo=1&n=99999&bs=2&lang=de', async () => {});
+  'names the reason and the way back', { timeout: 400_000 }, async (context) => {
+  const { page } = await prepared(context, '#v=1&model=stories-300k&task=mood&m=banana&r=9999&foo=1&n=99999&bs=2&lang=de', async () => {});
   await until(page, 'lab.status === "ready"');
   const items = page.locator('peft-notices .item');
   await items.getByText('Rang r: 9999 wurde auf 1024 gesetzt.').waitFor();
-  assert.equal(await items.count(), 1, 'one notice for all of it');
+  await eventually(() => items.count(), 1, 'one notice for all of it');
   const said = await items.innerText();
   for (const part of [
     /Schritte: 99999 wurde auf 5000 gesetzt/,
@@ -137,7 +136,7 @@ test('a link with impossible options: corrected in one notice, in the language o
     /macht mit den berichtigten Einstellungen weiter/,
   ])
     assert.match(said, part);
-  assert.match(await page.locator('peft-methods p').innerText(), /Umweg/); // LoRA's sentence
+  await says(() => page.locator('peft-methods p').innerText(), /Umweg/); // LoRA's sentence
   await lab(page, 'void lab.set({ lang: "en" })');
   await items.getByText('Rank r: 9999 was brought to 1024.').waitFor();
   await page.locator('.left #train').click();
@@ -147,20 +146,20 @@ test('a link with impossible options: corrected in one notice, in the language o
   // Followed while the page is open, and refused although every value is in range.
   await page.evaluate(() => { location.hash = '#v=1&model=stories-300k&m=lora&t=nope'; });
   await page.locator('.left peft-train', { hasText: 'nope' }).waitFor();
-  assert.ok(await page.locator('.left #train').isDisabled());
+  await eventually(() => page.locator('.left #train').isDisabled(), true);
   await page.reload();
   await until(page, 'lab.status === "ready"');
   await page.locator('.left peft-train', { hasText: 'nope' }).waitFor();
-  assert.ok(await page.locator('.left #train').isDisabled());
+  await eventually(() => page.locator('.left #train').isDisabled(), true);
   await page.locator('peft-diagram svg').waitFor();
   await page.locator('.left #back').click();
   await page.locator('.left #train:enabled').waitFor();
-  assert.equal(await lab(page, 'lab.description.modules.length'), 1);
+  await eventually(() => lab(page, 'lab.description.modules.length'), 1);
 });
 
-test("an adapter of another model is refused by name of the tensor; the model's answers stay the same bits", { timeout: 90_000 }, async (context) => {
+test("an adapter of another model is refused by name of the tensor; the model's answers stay the same bits", SLOW, async (context) => {
   const { page } = await prepared(context, '#v=1&model=stories-1m&n=2&bs=2&panel=export', async () => {});
-  await until(page, 'lab.status === "ready"', 60_000);
+  await until(page, 'lab.status === "ready"');
   const files = /** @type {Record<string, number[]>} */ (
     await lab(
       page,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { checkAxe, fits, screenshot } from './lib/browser.mjs';
-import { siteAndBrowser, until } from './lib/qa-site.mjs';
+import { eventually, siteAndBrowser, until } from './lib/qa-site.mjs';
 
 const own = siteAndBrowser();
 
@@ -27,7 +27,7 @@ const TABLES = {
 };
 
 for (const language of ['de', 'fr', 'es']) {
-  test(`${language}: Choose and Chapter speak it throughout`, { timeout: 90_000 }, async () => {
+  test(`${language}: Choose and Chapter speak it throughout`, { timeout: 400_000 }, async () => {
     const words = read(language);
     const { page, assertClean } = await own.browser.open(`${own.site.url}#v=1&model=stories-300k&lang=${language}&panel=choose`);
     try {
@@ -36,13 +36,13 @@ for (const language of ['de', 'fr', 'es']) {
         const panel = page.locator(`peft-panel-${name}`);
         await panel.getByRole('rowheader', { name: words['book.classification'] }).first().waitFor();
         await panel.locator('details').evaluateAll((list) => list.forEach((each) => { /** @type {HTMLDetailsElement} */ (each).open = true; }));
-        const text = (await panel.evaluate((element) => element.shadowRoot?.textContent ?? '')).replace(/\s+/g, ' ');
+        const text = async () => (await panel.evaluate((element) => element.shadowRoot?.textContent ?? '')).replace(/\s+/g, ' ');
         for (const key of TABLES[/** @type {'choose' | 'chapter'} */ (name)]) {
           // in the tree a line holds few words
           const said = name === 'choose' && key.startsWith('adapters-easy') ? words[`book.${key}`].split(' ')[0] : words[`book.${key}`];
-          assert.ok(text.includes(said.replace(/\s+/g, ' ')), `${name}: ${key}`);
+          await eventually(async () => (await text()).includes(said.replace(/\s+/g, ' ')), true, `${name}: ${key}`);
         }
-        assert.deepEqual(await panel.locator('[lang="en"]').allInnerTexts(), [], name);
+        await eventually(() => panel.locator('[lang="en"]').allInnerTexts(), [], name);
         await panel.scrollIntoViewIfNeeded();
         for (const theme of ['light', 'dark']) {
           await page.evaluate((value) => { document.documentElement.dataset.theme = value; }, theme);
@@ -64,7 +64,7 @@ for (const language of ['de', 'fr', 'es']) {
 }
 
 for (const language of ['de', 'fr', 'es']) {
-  test(`${language}: the calculator speaks it throughout`, { timeout: 90_000 }, async () => {
+  test(`${language}: the calculator speaks it throughout`, { timeout: 400_000 }, async () => {
     const words = read(language);
     const english = read('en');
     const { page, assertClean } = await own.browser.open(`${own.site.url}#v=1&model=stories-300k&lang=${language}&panel=calculator`);
@@ -78,23 +78,25 @@ for (const language of ['de', 'fr', 'es']) {
             /** @type {HTMLDetailsElement} */ (each).open = true;
           }),
         );
-      const has = (/** @type {string} */ text) => panel.getByText(text).first().waitFor({ state: 'attached', timeout: 10_000 });
+      const has = (/** @type {string} */ text) => panel.getByText(text).first().waitFor({ state: 'attached', timeout: 60_000 });
       /** Nothing of the English dictionary that has other words here, and nothing marked as English. */
       const spoken = async () => {
         await open();
-        const text = (await panel.evaluate((element) => element.shadowRoot?.textContent ?? '')).replace(/\s+/g, ' ');
-        const left = Object.keys(english).filter((key) => /^(calc|assume|term)\./.test(key) && english[key] !== words[key])
-          .filter((key) => english[key].split(/\{\w+\}/).some((/** @type {string} */ part) => part.trim().length > 11 && text.includes(part.trim())));
-        assert.deepEqual(left, []);
-        assert.deepEqual(await panel.locator('[lang="en"]').allInnerTexts(), []);
+        await eventually(async () => {
+          const text = (await panel.evaluate((element) => element.shadowRoot?.textContent ?? '')).replace(/\s+/g, ' ');
+          const has = (/** @type {string} */ part) => part.trim().length > 11 && text.includes(part.trim());
+          return Object.keys(english).filter((key) => /^(calc|assume|term)\./.test(key) && english[key] !== words[key])
+            .filter((key) => english[key].split(/\{\w+\}/).some(has));
+        }, []);
+        await eventually(() => panel.locator('[lang="en"]').allInnerTexts(), []);
       };
       await until(page, 'lab.status === "ready"'); // the page is drawn anew when its model is there
       await panel.locator('.big').waitFor();
-      assert.deepEqual(
-        await method.locator('option').allInnerTexts(),
+      await eventually(
+        () => method.locator('option').allInnerTexts(),
         ['prompt', 'prefix', 'lora', 'adapter', 'ia3', 'norms', 'full'].map((name) => words[`method.${name}`]),
       );
-      assert.equal(await panel.locator('option[value="gpt2-small"]').innerText(), words['shape.gpt2-small']);
+      await eventually(() => panel.locator('option[value="gpt2-small"]').innerText(), words['shape.gpt2-small']);
       await spoken();
       await weights.selectOption('nf4');
       await method.selectOption('adapter');
@@ -106,7 +108,7 @@ for (const language of ['de', 'fr', 'es']) {
       await panel.getByRole('button', { name: words['calc.chapter'] }).click();
       await has(words['assume.chapter.lora'].split('{format}')[1].slice(0, 40));
       await has(words['calc.col.as']);
-      assert.equal(await panel.getByRole('alert').count(), 0);
+      await eventually(() => panel.getByRole('alert').count(), 0);
       await spoken();
       for (const theme of ['light', 'dark']) {
         await page.evaluate((value) => { document.documentElement.dataset.theme = value; }, theme);
