@@ -71,6 +71,8 @@ typedef struct pl_text {
 pl_text pl_text_make(pl_memory *memory);
 void pl_text_free(pl_text *text);
 void pl_text_bytes(pl_text *text, const char *bytes, size_t length); /* raw append */
+/* Makes room for so many more bytes, which then cannot fail. False, and failed from then on, when memory is refused. */
+bool pl_text_reserve(pl_text *text, size_t length);
 
 void pl_write_begin(pl_text *out, char bracket); /* '{' or '[' */
 void pl_write_end(pl_text *out, char bracket);   /* '}' or ']' */

@@ -16,24 +16,29 @@ void pl_text_free(pl_text *text) {
     *text = (pl_text){.memory = text->memory};
 }
 
-void pl_text_bytes(pl_text *text, const char *bytes, size_t length) {
+bool pl_text_reserve(pl_text *text, size_t length) {
     if (text->failed)
+        return false;
+    if (length < text->capacity - text->length && text->data)
+        return true;
+    size_t capacity = text->capacity < 256 ? 256 : text->capacity;
+    while (capacity <= SIZE_MAX / 2 && length >= capacity - text->length)
+        capacity *= 2;
+    char *data = length < capacity - text->length ? pl_memory_alloc(text->memory, capacity, 1) : NULL;
+    text->failed = !data;
+    if (!data)
+        return false;
+    if (text->data)
+        memcpy(data, text->data, text->length);
+    pl_memory_free(text->memory, text->data);
+    text->data = data;
+    text->capacity = capacity;
+    return true;
+}
+
+void pl_text_bytes(pl_text *text, const char *bytes, size_t length) {
+    if (!pl_text_reserve(text, length))
         return;
-    if (length >= text->capacity - text->length || !text->data) {
-        size_t capacity = text->capacity < 256 ? 256 : text->capacity;
-        while (capacity <= SIZE_MAX / 2 && length >= capacity - text->length)
-            capacity *= 2;
-        char *data = length < capacity - text->length ? pl_memory_alloc(text->memory, capacity, 1) : NULL;
-        if (!data) {
-            text->failed = true;
-            return;
-        }
-        if (text->data)
-            memcpy(data, text->data, text->length);
-        pl_memory_free(text->memory, text->data);
-        text->data = data;
-        text->capacity = capacity;
-    }
     if (length)
         memcpy(text->data + text->length, bytes, length);
     text->length += length;

@@ -9,6 +9,7 @@ static pl_status check_alike(const pl_module *first, const pl_module *other, pl_
         return pl_fail(error, PL_ERR_MISMATCH, "module '%s' is not a bottleneck adapter but %s", other->name,
                        other->method->label);
     bool same = first->layout.count == other->layout.count &&
+                pl_bottleneck_variant_of(&first->options) == pl_bottleneck_variant_of(&other->options) &&
                 pl_bottleneck_activation(&first->options) == pl_bottleneck_activation(&other->options) &&
                 pl_bottleneck_scale(&first->options) == pl_bottleneck_scale(&other->options);
     for (int32_t i = 0; same && i < first->layout.count; i++) {

@@ -135,6 +135,24 @@ static pl_status compute(const pl_model *model, const change *at, pl_module *con
     return PL_OK;
 }
 
+/* A change of a tensor that another module stands in for would be seen by nobody. */
+static pl_status check_seen(const pl_model *model, const change *at, pl_module *const *modules, int32_t count,
+                            pl_error *error) {
+    const pl_tensor *tensor = &model->layout.tensors[at->base];
+    const real *now = pl_model_tensor(model, at->base);
+    bool seen = now == model->values + tensor->offset;
+    for (int32_t i = 0; i < count && !seen; i++) {
+        int32_t own = pl_layout_find(&modules[i]->layout, tensor->name);
+        seen = own != PL_NONE && now == modules[i]->values + modules[i]->layout.tensors[own].offset;
+    }
+    if (seen)
+        return PL_OK;
+    return pl_fail(error, PL_ERR_STATE,
+                   "another active module stands in for %s, so what is merged into it would have no effect; "
+                   "merge that module too, or deactivate it first",
+                   tensor->name);
+}
+
 static pl_status fill(pl_merged *merged, const pl_model *model, pl_module *const *modules, int32_t count,
                       pl_error *error) {
     merged->changes = pl_memory_alloc(merged->memory, (size_t)model->layout.count, sizeof *merged->changes);
@@ -142,6 +160,8 @@ static pl_status fill(pl_merged *merged, const pl_model *model, pl_module *const
         return pl_fail(error, PL_ERR_MEMORY, "merging: no memory left for the list of changed tensors");
     for (int32_t i = 0; i < count; i++)
         list_changes(merged, model, modules[i]);
+    for (int32_t i = 0; i < merged->count; i++)
+        PL_TRY(check_seen(model, &merged->changes[i], modules, count, error));
     merged->kept = pl_memory_alloc(merged->memory, (uint64_t)merged->elements, sizeof(real));
     if (!merged->kept)
         return pl_fail(error, PL_ERR_MEMORY, "merging: no memory left to keep %lld weights for unmerging",
@@ -191,6 +211,8 @@ pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules
     *merged = made;
     return PL_OK;
 }
+
+void pl_merged_swap(pl_model *model, pl_merged *merged) { exchange(model, merged); }
 
 void pl_unmerge(pl_model *model, pl_merged *merged) {
     exchange(model, merged);

@@ -220,6 +220,8 @@ typedef struct pl_merged pl_merged; /* the kept base values of every changed map
    detached by the merge, attach them again after pl_unmerge. No site of a tied head is ever changed alone, so nothing needs untying. */
 pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count,
                    pl_merged **merged, pl_error *error);
+/* Exchanges the model's values with the kept ones: the base is back and merged holds the merged values, or the other way round. */
+void pl_merged_swap(pl_model *model, pl_merged *merged);
 /* Restores the kept base bit for bit and frees merged. */
 void pl_unmerge(pl_model *model, pl_merged *merged);
 /* The other way, for the lesson about rounding: subtracts (DoRA, IA3: divides) the modules again in reverse order on a copy and reports the

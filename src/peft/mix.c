@@ -75,10 +75,11 @@ static int32_t largest_rank(const pl_module *module) {
 
 static pl_status check_module(const pl_module *module, double weight, pl_error *error) {
     if (module->method != &PL_METHOD_LORA)
-        return pl_fail(
-            error, PL_ERR_UNSUPPORTED,
-            "module '%s' is %s; only LoRAs can be combined into one, others can be active together",
-            module->name, module->method->label);
+        return pl_fail(error, PL_ERR_UNSUPPORTED,
+                       "module '%s' is %s; only LoRAs, or bottleneck adapters of one kind, can be combined "
+                       "into one, others "
+                       "can be active together",
+                       module->name, module->method->label);
     if (((const pl_lora *)module->state)->dora)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "module '%s' uses DoRA, whose row lengths no sum of LoRAs can hold; keep it active "

@@ -85,11 +85,11 @@ pl_status pl_prefix_from_prompt(pl_memory *memory, pl_model *model, pl_module *c
     options.number[pl_option_index(&PL_METHOD_PREFIX, "prefix_init")] = 0; /* random: overwritten below */
     pl_module *made = NULL;
     PL_TRY(pl_module_create(memory, model, &options, name, 1, &made, error));
-    pl_stack_prepare(modules, count, model);
     pl_extent extent = {.rows = PL_DECODE_ROWS, .seqs = 1, .labels = 1};
     pl_status status = PL_OK;
     for (int32_t i = 0; status == PL_OK && i < count; i++)
         status = pl_module_plan(modules[i], &extent, error);
+    pl_stack_prepare(modules, count, model); /* planning moves what it fills */
     if (status == PL_OK)
         status = fill_from_stack(memory, model, &stack, made, error);
     if (status != PL_OK) {

@@ -23,6 +23,17 @@ void adapter_write_config(pl_text *out, const pl_options *o, const char *name, c
 pl_status adapter_read_options(const pl_json *config, const pl_safetensors *file, const pl_config *model,
                                session_options *options, char name[64], pl_text *notes, pl_error *error);
 
+/* A dropout as torch takes it, 0 to 1. Nothing depends on it until the module is trained further; training here takes less than 1, which is
+   noted where it matters. */
+pl_status adapter_read_dropout(const pl_json *config, const char *key, pl_options *options, pl_text *notes,
+                               pl_error *error);
+
+/* adapter_names.c; for IA3 the targets must be known */
+pl_status adapter_read_ia3(const pl_json *config, const pl_safetensors *file, const pl_config *model,
+                           session_options *kept, pl_text *notes, pl_error *error);
+pl_status adapter_read_norms(const pl_json *config, const pl_safetensors *file, const pl_config *model,
+                             session_options *kept, pl_text *notes, pl_error *error);
+
 /* adapter_lora_options.c */
 pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, const pl_config *model,
                             pl_options *options, pl_text *notes, pl_error *error);

@@ -109,28 +109,51 @@ static pl_status read_init(const pl_json *config, pl_options *options, const pl_
     return pl_options_set_text(options, model, "init", random ? "false" : "true", error);
 }
 
-static pl_status read_numbers(const pl_json *config, pl_options *options, pl_error *error) {
+static pl_status read_numbers(const pl_json *config, pl_options *options, pl_text *notes, pl_error *error) {
     const char *what = "adapter_config.json";
     int64_t rank = 8;
-    double alpha = 8, dropout = 0; /* peft's defaults when the keys are absent */
+    double alpha = 8; /* peft's defaults when the keys are absent */
     bool rslora = false, dora = false;
     PL_TRY(pl_json_get_int(config, what, "r", false, 1, 1 << 16, &rank, error));
     PL_TRY(pl_json_get_number(config, what, "lora_alpha", false, 1e-6, 1e6, &alpha, error));
-    PL_TRY(pl_json_get_number(config, what, "lora_dropout", false, 0, 0.99, &dropout, error));
     PL_TRY(pl_json_get_bool(config, what, "use_rslora", false, &rslora, error));
     PL_TRY(pl_json_get_bool(config, what, "use_dora", false, &dora, error));
     PL_TRY(pl_options_set_number(options, "rank", (double)rank, error));
     PL_TRY(pl_options_set_number(options, "alpha", alpha, error));
-    PL_TRY(pl_options_set_number(options, "dropout", dropout, error));
+    PL_TRY(adapter_read_dropout(config, "lora_dropout", options, notes, error));
     PL_TRY(pl_options_set_number(options, "use_rslora", rslora ? 1 : 0, error));
     return pl_options_set_number(options, "use_dora", dora ? 1 : 0, error);
 }
 
 static bool is_plain(const char *key) { return strpbrk(key, "\\^$*+?()[]{}|") == NULL; }
 
-/* Plain keys only. A rank pattern that is a regular expression is replaced by the ranks of the tensors; an alpha pattern cannot be. */
+/* Is key the path or a dotted tail of it? Any: its dots stand for any character, as in a regular expression. */
+static bool is_tail(const char *path, const char *key, bool any) {
+    size_t whole = strlen(path), length = strlen(key);
+    if (length == 0 || length > whole || (length < whole && path[whole - length - 1] != '.'))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (path[whole - length + i] != key[i] && !(any && key[i] == '.'))
+            return false;
+    return true;
+}
+
+static bool names_a_map(const char *key, const pl_config *model, bool any) {
+    char path[PL_NAME_SIZE];
+    for (int32_t layer = 0; layer < model->num_hidden_layers; layer++) {
+        for (int32_t site = 0; site < PL_SITE_COUNT; site++) {
+            pl_site_path(layer, (pl_site)site, path);
+            if (is_tail(path, key, any))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Plain keys only; one that fits nothing has no effect, as in peft. A rank pattern that is a regular expression is replaced by the ranks of
+ * the tensors; an alpha pattern cannot be. */
 static pl_status read_patterns(const pl_json *config, const char *name, pl_options *options,
-                               const pl_config *model, bool *regex, pl_error *error) {
+                               const pl_config *model, bool *regex, pl_text *notes, pl_error *error) {
     const pl_json *patterns = pl_json_get(config, name);
     if (patterns && !pl_json_is_null(patterns) && !pl_json_is_object(patterns))
         return pl_fail(error, PL_ERR_FORMAT,
@@ -139,9 +162,16 @@ static pl_status read_patterns(const pl_json *config, const char *name, pl_optio
         if (!pl_json_is_number(item))
             return pl_fail(error, PL_ERR_FORMAT, "adapter_config.json: %s.%s must be a number", name,
                            pl_json_key(item));
-        if (is_plain(pl_json_key(item))) {
-            PL_TRY(
-                pl_options_set_pattern(options, model, name, pl_json_key(item), pl_json_number(item), error));
+        const char *key = pl_json_key(item);
+        if (is_plain(key) && names_a_map(key, model, false)) {
+            PL_TRY(pl_options_set_pattern(options, model, name, key, pl_json_number(item), error));
+            continue;
+        }
+        if (is_plain(key) && !names_a_map(key, model, true)) {
+            char note[160];
+            (void)snprintf(note, sizeof note, "%s: \"%.60s\" names no linear map here and has no effect",
+                           name, key);
+            pl_write_string(notes, note);
             continue;
         }
         *regex = true;
@@ -206,10 +236,10 @@ pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, c
     if (bias && strcmp(bias, "none") != 0)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "adapter_config.json: bias \"%s\" trains biases, and a Llama model has none", bias);
-    PL_TRY(read_numbers(config, options, error));
+    PL_TRY(read_numbers(config, options, notes, error));
     PL_TRY(read_init(config, options, model, notes, error));
-    PL_TRY(read_patterns(config, "rank_pattern", options, model, &regex, error));
-    PL_TRY(read_patterns(config, "alpha_pattern", options, model, &regex, error));
+    PL_TRY(read_patterns(config, "rank_pattern", options, model, &regex, notes, error));
+    PL_TRY(read_patterns(config, "alpha_pattern", options, model, &regex, notes, error));
     memset(options->targets, 0, sizeof options->targets);
     for (int32_t i = 0; i < file->count; i++) {
         char key[PL_KEY_SIZE];

@@ -123,6 +123,7 @@ static pl_status import_parsed(pl_session *s, const import_request *r) {
     pl_text notes = pl_text_make(&s->memory);
     pl_write_begin(&notes, '[');
     pl_status status = build_module(s, r, &module, &notes);
+    pl_write_end(&notes, ']');
     if (status == PL_OK && notes.failed) {
         pl_module_free(module);
         status = pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the report of this import");
@@ -130,7 +131,6 @@ static pl_status import_parsed(pl_session *s, const import_request *r) {
     if (status == PL_OK)
         status = session_adopt(s, module, 1, true, &entry);
     if (status == PL_OK) {
-        pl_write_end(&notes, ']');
         pl_write_begin(&s->result, '{');
         pl_write_key(&s->result, "module");
         session_write_entry(s, entry);
@@ -138,6 +138,9 @@ static pl_status import_parsed(pl_session *s, const import_request *r) {
         pl_write_key(&s->result, "notes");
         pl_text_bytes(&s->result, notes.data, notes.length);
         pl_write_end(&s->result, '}');
+        status = session_answered(s);
+        if (status != PL_OK)
+            session_abandon(s);
     }
     pl_text_free(&notes);
     return status;

@@ -63,21 +63,34 @@ static pl_status read_activation(const pl_json *config, bool old_file, pl_option
     return pl_options_set_text(options, model, "non_linearity", word, error);
 }
 
+pl_status adapter_read_dropout(const pl_json *config, const char *key, pl_options *options, pl_text *notes,
+                               pl_error *error) {
+    const double most = options->method->options[pl_option_index(options->method, "dropout")].maximum;
+    double dropout = 0;
+    PL_TRY(pl_json_get_number(config, "adapter_config.json", key, false, 0, 1, &dropout, error));
+    if (dropout <= most)
+        return pl_options_set_number(options, "dropout", dropout, error);
+    char note[120];
+    (void)snprintf(note, sizeof note, "%s %g is more than training here takes; trained further it is %g", key,
+                   dropout, most);
+    pl_write_string(notes, note);
+    return pl_options_set_number(options, "dropout", most, error);
+}
+
 static pl_status read_per_linear(const pl_json *config, const pl_safetensors *file, const pl_config *model,
-                                 pl_options *options, pl_error *error) {
-    double scaling = 1, dropout = 0;
+                                 pl_options *options, pl_text *notes, pl_error *error) {
+    double scaling = 1;
     bool parallel = false, after = false;
     const char *what = "adapter_config.json";
     PL_TRY(pl_json_get_bool(config, what, "use_parallel_adapter", false, &parallel, error));
     PL_TRY(pl_json_get_bool(config, what, "use_adapterp", false, &after, error));
     PL_TRY(pl_json_get_number(config, what, "scaling", false, -1e4, 1e4, &scaling, error));
-    PL_TRY(pl_json_get_number(config, what, "adapter_dropout", false, 0, 0.99, &dropout, error));
     PL_TRY(pl_options_set_text(options, model, "variant", parallel ? "per_linear_parallel" : "per_linear",
                                error));
     PL_TRY(pl_options_set_number(options, "bottleneck_size", (double)rows_of(file, "adapter_down.weight"),
                                  error));
     PL_TRY(pl_options_set_number(options, "scaling", scaling, error));
-    PL_TRY(pl_options_set_number(options, "dropout", dropout, error));
+    PL_TRY(adapter_read_dropout(config, "adapter_dropout", options, notes, error));
     PL_TRY(read_activation(config, false, options, model, error));
     return targets_from_keys(file, model, "adapter_down.weight", options, error);
 }
@@ -133,7 +146,7 @@ static pl_status hub_layers(const pl_json *config, const pl_config *model, pl_op
 }
 
 static pl_status read_hub(const pl_json *root, const pl_safetensors *file, const pl_config *model,
-                          pl_options *options, char name[64], pl_error *error) {
+                          pl_options *options, char name[64], pl_text *notes, pl_error *error) {
     static const char *const refused[] = {"ln_before",
                                           "ln_after",
                                           "use_gating",
@@ -168,37 +181,21 @@ static pl_status read_hub(const pl_json *root, const pl_safetensors *file, const
     PL_TRY(pl_options_set_number(options, "bottleneck_size", (double)rows_of(file, "adapter_down.0.weight"),
                                  error));
     const char *scaling = pl_json_string(pl_json_get(config, "scaling"));
-    double scale = 1, dropout = 0;
+    double scale = 1;
     if (scaling && strcmp(scaling, "learned") != 0)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "adapter_config.json: scaling \"%s\" is not supported; a number or \"learned\" is",
                        scaling);
     if (!scaling)
         PL_TRY(pl_json_get_number(config, "adapter_config.json", "scaling", false, -1e4, 1e4, &scale, error));
-    PL_TRY(pl_json_get_number(config, "adapter_config.json", "dropout", false, 0, 0.99, &dropout, error));
     PL_TRY(pl_options_set_number(options, "learned_scale", scaling ? 1 : 0, error));
     if (!scaling)
         PL_TRY(pl_options_set_number(options, "scaling", scale, error));
-    PL_TRY(pl_options_set_number(options, "dropout", dropout, error));
+    PL_TRY(adapter_read_dropout(config, "dropout", options, notes, error));
     PL_TRY(read_activation(config, !pl_json_get(root, "version"), options, model, error));
     if (file_name)
         (void)snprintf(name, 64, "%.48s", file_name);
     return hub_layers(config, model, options, error);
-}
-
-/* A list of names, or peft's default where there is none. A text would be a regular expression, which is never run here. */
-static pl_status read_names(const pl_json *root, const pl_config *model, const char *key,
-                            session_options *kept, pl_error *error) {
-    const pl_json *names = pl_json_get(root, key);
-    if (!names || pl_json_is_null(names))
-        return PL_OK;
-    if (!pl_json_is_array(names))
-        return pl_fail(
-            error, PL_ERR_UNSUPPORTED,
-            "adapter_config.json: %s must be a list of module names; as a text it is a regular expression, "
-            "which is not run here",
-            key);
-    return session_set_list(kept, names, model, key, error);
 }
 
 pl_status adapter_read_options(const pl_json *root, const pl_safetensors *file, const pl_config *model,
@@ -228,16 +225,15 @@ pl_status adapter_read_options(const pl_json *root, const pl_safetensors *file, 
     static const char *const saved[] = {"modules_to_save"};
     PL_TRY(adapter_refuse(root, saved, 1, error));
     if (hub)
-        return read_hub(root, file, model, options, name, error);
+        return read_hub(root, file, model, options, name, notes, error);
     if (strcmp(method->name, "lora") == 0)
         return adapter_read_lora(root, file, model, options, notes, error);
     if (method == &PL_METHOD_PROMPT || method == &PL_METHOD_PREFIX)
         return read_virtual(root, file, options, error);
     if (method == &PL_METHOD_BOTTLENECK)
-        return read_per_linear(root, file, model, options, error);
-    if (strcmp(method->name, "ia3") == 0) {
-        PL_TRY(read_names(root, model, "feedforward_modules", kept, error));
-        return targets_from_keys(file, model, "ia3_l", options, error);
-    }
-    return read_names(root, model, "target_modules", kept, error);
+        return read_per_linear(root, file, model, options, notes, error);
+    if (strcmp(method->name, "ia3") != 0)
+        return adapter_read_norms(root, file, model, kept, notes, error);
+    PL_TRY(targets_from_keys(file, model, "ia3_l", options, error));
+    return adapter_read_ia3(root, file, model, kept, notes, error);
 }

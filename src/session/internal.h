@@ -82,7 +82,9 @@ struct pl_session {
 /* session.c */
 void session_begin(pl_session *s); /* clears error and result: first line of every public function */
 int32_t session_end(pl_session *s,
-                    pl_status status);  /* last line: turns a failed result into PL_ERR_MEMORY */
+                    pl_status status); /* last line: turns a failed result into PL_ERR_MEMORY */
+/* Is the answer whole? A call that changes anything asks this while it can still undo what it did, or makes room for its answer first. */
+pl_status session_answered(pl_session *s);
 void session_invalidate(pl_session *s); /* anything about model, modules or their values changed */
 pl_status session_need_model(pl_session *s);
 pl_status session_need_idle(pl_session *s, const char *what); /* no run in progress */
@@ -145,9 +147,11 @@ pl_entry *session_entry(pl_session *s, int32_t id); /* NULL with error set */
 /* A module id in a request; 0, which no module has, for what is none. */
 int32_t session_json_id(const pl_json *node);
 pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool trainable,
-                        pl_entry **entry);                      /* takes ownership, also on error */
-void session_write_entry(pl_session *s, const pl_entry *entry); /* one JSON object into the result */
-pl_needs session_needs(const pl_module *module);                /* what the module asks of every pass */
+                        pl_entry **entry); /* takes ownership, also on error */
+void session_abandon(pl_session *s); /* frees the module that was adopted last, as if it had never been */
+void session_write_entry(pl_session *s, const pl_entry *entry);       /* one JSON object into the result */
+pl_status session_answer_entry(pl_session *s, const pl_entry *entry); /* it is the whole answer */
+pl_needs session_needs(const pl_module *module);                      /* what the module asks of every pass */
 void session_drop_modules(pl_session *s);
 int64_t session_entry_parameters(const pl_entry *entry);
 /* Refuses names that could not be a folder's: letters, digits, _ and -, up to 48. */

@@ -40,33 +40,19 @@ static pl_status merge_wanted(pl_session *s, const bool wanted[PL_SESSION_MODULE
     if (count == 0)
         return pl_fail(&s->error, PL_ERR_STATE,
                        "no active module can be merged; LoRA, (IA)3, norm tuning and full fine-tuning can");
+    for (int32_t i = 0; i < s->entry_count;
+         i++) /* what stands in for base tensors while running does so now, too */
+        if (s->entries[i].active)
+            PL_TRY(pl_module_attach(s->model, s->entries[i].module, &s->error));
     session_invalidate(s);
     PL_TRY(pl_merge(&s->memory, s->model, modules, count, &s->merged, &s->error));
     for (int32_t i = 0; i < s->entry_count; i++)
         s->entries[i].merged = wanted[i];
     *residual = pl_unmerge_residual(s->model, s->merged, modules, count, &s->error);
-    return PL_OK;
+    return *residual < 0 ? s->error.status : PL_OK;
 }
 
-static pl_status merge_answer(pl_session *s, const pl_json *ids, int32_t id) {
-    (void)id;
-    PL_TRY(session_need_model(s));
-    PL_TRY(session_need_idle(s, "merge"));
-    bool before[PL_SESSION_MODULES_MAX] = {false}, wanted[PL_SESSION_MODULES_MAX] = {false};
-    double residual;
-    PL_TRY(mark(s, ids, wanted));
-    for (int32_t i = 0; i < s->entry_count; i++)
-        before[i] = s->entries[i].merged;
-    bool had = s->merged != NULL;
-    unmerge_all(s); /* what was merged is merged again together with the new ones, in stack order */
-    pl_status status = merge_wanted(s, wanted, &residual);
-    if (status != PL_OK) {
-        pl_error kept = s->error;
-        if (had && merge_wanted(s, before, &residual) != PL_OK)
-            unmerge_all(s);
-        s->error = kept;
-        return status;
-    }
+static pl_status write_merge(pl_session *s, double residual) {
     pl_write_begin(&s->result, '{');
     pl_write_key(&s->result, "merged");
     pl_write_begin(&s->result, '[');
@@ -76,7 +62,52 @@ static pl_status merge_answer(pl_session *s, const pl_json *ids, int32_t id) {
     pl_write_end(&s->result, ']');
     pl_write_key_number(&s->result, "residual_of_subtracting", residual);
     pl_write_end(&s->result, '}');
-    return PL_OK;
+    return session_answered(s);
+}
+
+/* Takes the merge there is out of the model, kept whole in *before, so that putting it back needs no memory. */
+static void lift(pl_session *s, bool was[PL_SESSION_MODULES_MAX], pl_merged **before) {
+    *before = s->merged;
+    s->merged = NULL;
+    for (int32_t i = 0; i < s->entry_count; i++) {
+        was[i] = s->entries[i].merged;
+        s->entries[i].merged = false;
+    }
+    session_invalidate(s);
+    if (*before)
+        pl_merged_swap(s->model, *before);
+}
+
+static void put_back(pl_session *s, const bool was[PL_SESSION_MODULES_MAX], pl_merged *before) {
+    unmerge_all(s);
+    session_invalidate(s);
+    for (int32_t i = 0; i < s->entry_count; i++) {
+        s->entries[i].merged = was[i];
+        if (was[i])
+            pl_module_detach(s->model, s->entries[i].module);
+    }
+    s->merged = before;
+    if (before)
+        pl_merged_swap(s->model, before);
+}
+
+static pl_status merge_answer(pl_session *s, const pl_json *ids, int32_t id) {
+    (void)id;
+    PL_TRY(session_need_model(s));
+    PL_TRY(session_need_idle(s, "merge"));
+    bool was[PL_SESSION_MODULES_MAX] = {false}, wanted[PL_SESSION_MODULES_MAX] = {false};
+    pl_merged *before;
+    double residual;
+    PL_TRY(mark(s, ids, wanted));
+    lift(s, was, &before); /* what was merged is merged again together with the new ones, in stack order */
+    pl_status status = merge_wanted(s, wanted, &residual);
+    if (status == PL_OK)
+        status = write_merge(s, residual);
+    if (status == PL_OK)
+        pl_merged_free(before);
+    else
+        put_back(s, was, before);
+    return status;
 }
 
 int32_t pl_merge_modules(pl_session *s, const char *json, int32_t length) {

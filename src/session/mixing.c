@@ -1,6 +1,7 @@
-/* Several modules into one: LoRA mixtures, and prompts compiled into prefixes. */
+/* Several modules into one: LoRA mixtures, averaged adapters, and prompts compiled into prefixes. */
 #include <string.h>
 
+#include "peft/bottleneck.h"
 #include "peft/mix.h"
 #include "peft/virtual.h"
 #include "session/internal.h"
@@ -63,6 +64,16 @@ static pl_status read_sources(pl_session *s, const pl_json *root, pl_module **mo
     return *count ? PL_OK : pl_fail(&s->error, PL_ERR_ARGUMENT, "name at least one module to mix");
 }
 
+/* Adapters have no sum of changes that one adapter could hold: what AdapterHub offers for them is the average of their numbers. */
+static pl_status average(pl_session *s, pl_module *const *modules, const double *weights, int32_t count,
+                         pl_mix_type type, const char *name, pl_module **made) {
+    if (type != PL_MIX_LINEAR)
+        return pl_fail(&s->error, PL_ERR_UNSUPPORTED,
+                       "module '%s' is a bottleneck adapter: only linear, the average, combines those",
+                       modules[0]->name);
+    return pl_bottleneck_average(&s->memory, s->model, modules, weights, count, name, made, &s->error);
+}
+
 static pl_status mix_answer(pl_session *s, const pl_json *root, int32_t id) {
     pl_module *modules[PL_STACK_MAX], *made = NULL;
     double weights[PL_STACK_MAX];
@@ -81,40 +92,80 @@ static pl_status mix_answer(pl_session *s, const pl_json *root, int32_t id) {
     const char *wanted = NULL;
     PL_TRY(pl_json_get_word(root, "request", "name", &wanted, &s->error));
     PL_TRY(session_free_name(s, wanted ? wanted : "mix", name));
-    PL_TRY(pl_mix(&s->memory, s->model, modules, weights, count, &options, name, &made, &report, &s->error));
+    const bool adapters = modules[0]->method == &PL_METHOD_BOTTLENECK;
+    if (adapters)
+        PL_TRY(average(s, modules, weights, count, options.type, name, &made));
+    else
+        PL_TRY(
+            pl_mix(&s->memory, s->model, modules, weights, count, &options, name, &made, &report, &s->error));
     PL_TRY(session_adopt(s, made, options.seed, true, &entry));
     entry->active = false; /* its sources may be active: whoever asked decides what runs */
     pl_write_begin(&s->result, '{');
     pl_write_key(&s->result, "module");
     session_write_entry(s, entry);
     pl_write_key_string(&s->result, "type", pl_mix_name(options.type));
-    pl_write_key_int(&s->result, "rank", report.rank);
-    pl_write_key_bool(&s->result, "exact", report.exact);
-    pl_write_key_number(&s->result, "relative_error", report.relative_error);
-    pl_write_key_number(&s->result, "norm", report.norm);
+    if (!adapters) {
+        pl_write_key_int(&s->result, "rank", report.rank);
+        pl_write_key_bool(&s->result, "exact", report.exact);
+        pl_write_key_number(&s->result, "relative_error", report.relative_error);
+        pl_write_key_number(&s->result, "norm", report.norm);
+    }
     pl_write_end(&s->result, '}');
-    return PL_OK;
+    pl_status status = session_answered(s);
+    if (status != PL_OK)
+        session_abandon(s);
+    return status;
 }
 
 int32_t pl_module_mix(pl_session *s, const char *json, int32_t length) {
     return session_request(s, 0, json, length, mix_answer);
 }
 
+/* Beside which modules the prompt's rows are computed: those that are active with it, or none. */
+static pl_status neighbours(pl_session *s, pl_entry *entry, pl_module **modules, int32_t *count) {
+    PL_TRY(session_ready(s, 1));
+    *count = entry->active ? s->active_count : 1;
+    for (int32_t i = 0; i < *count; i++)
+        modules[i] = entry->active ? s->active[i] : entry->module;
+    if (!entry->active)
+        return PL_OK;
+    for (int32_t i = 0; i < *count; i++)
+        if (modules[i] != entry->module && session_needs(modules[i]).virtual_tokens > 0)
+            return pl_fail(&s->error, PL_ERR_STATE,
+                           "module %s is a prompt, too, and its rows depend on these or these on them: "
+                           "deactivate one of the two first",
+                           modules[i]->name);
+    return PL_OK;
+}
+
 static pl_status compile_prompt(pl_session *s, int32_t id, const char *name) {
     pl_entry *entry = session_entry(s, id), *made;
-    pl_module *prefix = NULL;
+    pl_module *prefix = NULL, *modules[PL_STACK_MAX];
+    int32_t count;
     char free_name[64];
     if (!entry)
         return s->error.status;
     PL_TRY(session_need_idle(s, "compile a prompt"));
     PL_TRY(session_free_name(s, name, free_name));
-    PL_TRY(session_ready(s, 1));
-    PL_TRY(pl_prefix_from_prompt(&s->memory, s->model, &entry->module, 1, free_name, &prefix, &s->error));
+    if (session_needs(entry->module).virtual_tokens == 0)
+        return pl_fail(&s->error, PL_ERR_STATE, "module %s is no prompt: there is nothing to compile",
+                       entry->module->name);
+    PL_TRY(neighbours(s, entry, modules, &count));
+    pl_status status =
+        pl_prefix_from_prompt(&s->memory, s->model, modules, count, free_name, &prefix, &s->error);
+    session_invalidate(s); /* it planned their buffers anew */
+    PL_TRY(status);
     PL_TRY(session_adopt(s, prefix, entry->seed, true, &made));
-    entry = session_entry(s, id);
+    const bool was_active = entry->active;
     entry->active = false; /* the prefix stands in for it */
-    session_write_entry(s, made);
-    return PL_OK;
+    status = session_ready(s, 1);
+    if (status == PL_OK)
+        status = session_answer_entry(s, made);
+    if (status != PL_OK) {
+        session_abandon(s);
+        entry->active = was_active;
+    }
+    return status;
 }
 
 int32_t pl_module_compile_prompt(pl_session *s, int32_t id, const char *name) {

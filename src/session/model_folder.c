@@ -158,20 +158,21 @@ static pl_status check_complete(pl_session *s) {
 static pl_status model_commit(pl_session *s) {
     PL_TRY(need_loading(s));
     PL_TRY(check_complete(s));
+    pl_write_end(&s->loading.ignored, ']');
     if (s->loading.ignored.failed)
         return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the report of this load");
+    pl_write_begin(&s->result, '{');
+    pl_write_key_int(&s->result, "parameters", s->loading.model->layout.elements);
+    pl_write_key(&s->result, "ignored");
+    pl_text_bytes(&s->result, s->loading.ignored.data, s->loading.ignored.length);
+    pl_write_end(&s->result, '}');
+    PL_TRY(session_answered(s));
     pl_model_pack(s->loading.model);
     session_drop_model(s);
     s->model = s->loading.model;
     s->tokenizer = s->loading.tokenizer;
     s->loading.model = NULL;
     s->loading.tokenizer = NULL;
-    pl_write_end(&s->loading.ignored, ']');
-    pl_write_begin(&s->result, '{');
-    pl_write_key_int(&s->result, "parameters", s->model->layout.elements);
-    pl_write_key(&s->result, "ignored");
-    pl_text_bytes(&s->result, s->loading.ignored.data, s->loading.ignored.length);
-    pl_write_end(&s->result, '}');
     return PL_OK;
 }
 

@@ -71,6 +71,14 @@ pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool tr
     return PL_OK;
 }
 
+void session_abandon(pl_session *s) {
+    pl_entry *last = &s->entries[--s->entry_count];
+    session_invalidate(s);
+    pl_module_detach(s->model, last->module);
+    pl_module_free(last->module);
+    s->next_id--;
+}
+
 void session_drop_modules(pl_session *s) {
     for (int32_t i = 0; i < s->entry_count; i++) {
         if (s->model)
@@ -126,6 +134,11 @@ void session_write_entry(pl_session *s, const pl_entry *entry) {
     pl_write_end(out, '}');
 }
 
+pl_status session_answer_entry(pl_session *s, const pl_entry *entry) {
+    session_write_entry(s, entry);
+    return session_answered(s);
+}
+
 static pl_status add_answer(pl_session *s, const pl_json *root, int32_t id) {
     static const char *const known[] = {"method", "name", "seed", "trainable", "options"};
     (void)id;
@@ -143,7 +156,9 @@ static pl_status add_answer(pl_session *s, const pl_json *root, int32_t id) {
     PL_TRY(pl_json_get_int(root, "request", "seed", false, 0, (int64_t)1 << 53, &seed, &s->error));
     PL_TRY(pl_json_get_bool(root, "request", "trainable", false, &trainable, &s->error));
     char free_name[64];
-    PL_TRY(session_free_name(s, pl_json_string(pl_json_get(root, "name")), free_name));
+    const char *wanted = NULL;
+    PL_TRY(pl_json_get_word(root, "request", "name", &wanted, &s->error));
+    PL_TRY(session_free_name(s, wanted, free_name));
     session_options options;
     pl_module *module = NULL;
     pl_entry *entry = NULL;
@@ -157,15 +172,11 @@ static pl_status add_answer(pl_session *s, const pl_json *root, int32_t id) {
     PL_TRY(session_adopt(s, module, (uint64_t)seed, trainable, &entry));
     /* A stack that cannot run together is refused now, not at the first step. */
     status = session_ready(s, 1);
-    if (status != PL_OK) {
-        session_invalidate(s);
-        pl_module_detach(s->model, module);
-        pl_module_free(module);
-        s->entry_count--;
-        return status;
-    }
-    session_write_entry(s, entry);
-    return PL_OK;
+    if (status == PL_OK)
+        status = session_answer_entry(s, entry);
+    if (status != PL_OK)
+        session_abandon(s);
+    return status;
 }
 
 int32_t pl_module_add(pl_session *s, const char *json, int32_t length) {
@@ -218,6 +229,8 @@ static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root)
     entry->module->weight = (real)weight;
     pl_status status = session_ready(s, 1);
     if (status == PL_OK)
+        status = session_answer_entry(s, entry);
+    if (status == PL_OK)
         return PL_OK;
     session_invalidate(s);
     if (!before.active)
@@ -232,9 +245,7 @@ static pl_status set_answer(pl_session *s, const pl_json *root, int32_t id) {
     if (!entry)
         return s->error.status;
     PL_TRY(session_need_idle(s, "change a module"));
-    PL_TRY(set_parsed(s, entry, root));
-    session_write_entry(s, entry);
-    return PL_OK;
+    return set_parsed(s, entry, root);
 }
 
 int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t length) {
@@ -339,5 +350,7 @@ int32_t pl_module_set_tensor(pl_session *s, int32_t id, const char *name, const 
     session_invalidate(s);
     if (pl_module_replaces(entry->module))
         pl_module_refresh(s->model, entry->module);
+    if (s->trainer)
+        pl_trainer_changed(s->trainer);
     return session_end(s, PL_OK);
 }

@@ -94,7 +94,8 @@ int32_t pl_module_matrix(pl_session *s, int32_t id, int32_t layer, const char *s
 int32_t pl_module_spectrum(pl_session *s, int32_t id, int32_t layer, const char *site);
 /* {"type":"cat","name":"mix","modules":[{"id":1,"weight":0.5},…],"density":…,"svd_rank":…,"seed":…,
    "majority_sign_method":"total"|"frequency","compat":false,"compat_double":false (with peft's quirks, see mix.h)}
-   -> {"module":{as in pl_describe, not active},"type":…,"rank":…,"exact":bool,"relative_error":…,"norm":…} */
+   -> {"module":{as in pl_describe, not active},"type":…,"rank":…,"exact":bool,"relative_error":…,"norm":…}
+   Bottleneck adapters of one kind: type "linear" is the average of their numbers (weights normalised), -> module and type only. */
 int32_t pl_module_mix(pl_session *s, const char *json, int32_t length);
 /* A trained prompt compiled into an equivalent prefix: a new module, as in pl_describe, in whose favour the prompt is switched off. */
 int32_t pl_module_compile_prompt(pl_session *s, int32_t id, const char *name);

@@ -61,9 +61,14 @@ void session_begin(pl_session *s) {
     s->result = pl_text_make(&s->memory);
 }
 
+pl_status session_answered(pl_session *s) {
+    return s->result.failed ? pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the result of this call")
+                            : PL_OK;
+}
+
 int32_t session_end(pl_session *s, pl_status status) {
-    if (status == PL_OK && s->result.failed)
-        status = pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the result of this call");
+    if (status == PL_OK)
+        status = session_answered(s);
     if (status != PL_OK) {
         pl_text_free(&s->result);
         s->result = pl_text_make(&s->memory);
@@ -137,6 +142,15 @@ static pl_status collect_active(pl_session *s) {
     return PL_OK;
 }
 
+static pl_status plan_active(pl_session *s, int32_t rows) {
+    pl_extent extent = {.rows = rows, .seqs = 1, .labels = rows, .training = false};
+    for (int32_t i = 0; i < s->active_count; i++) {
+        PL_TRY(pl_module_plan(s->active[i], &extent, &s->error));
+        PL_TRY(pl_module_attach(s->model, s->active[i], &s->error));
+    }
+    return PL_OK;
+}
+
 pl_status session_ready(pl_session *s, int32_t rows) {
     PL_TRY(session_need_model(s));
     if (s->ready && rows <= s->ready_rows)
@@ -145,12 +159,10 @@ pl_status session_ready(pl_session *s, int32_t rows) {
         PL_TRY(collect_active(s));
         PL_TRY(pl_stack_build(s->active, s->active_count, &s->stack, &s->error));
     }
-    pl_extent extent = {.rows = rows, .seqs = 1, .labels = rows, .training = false};
-    for (int32_t i = 0; i < s->active_count; i++) {
-        PL_TRY(pl_module_plan(s->active[i], &extent, &s->error));
-        PL_TRY(pl_module_attach(s->model, s->active[i], &s->error));
-    }
-    pl_stack_prepare(s->active, s->active_count, s->model);
+    pl_status status = plan_active(s, rows);
+    if (status == PL_OK || s->ready) /* planning moves what prepare() had filled, also before it fails */
+        pl_stack_prepare(s->active, s->active_count, s->model);
+    PL_TRY(status);
     s->ready = true;
     s->ready_rows = rows;
     return PL_OK;

@@ -226,6 +226,19 @@ static pl_status restore_run(pl_session *s, const pl_json *header, const pl_safe
     return PL_OK;
 }
 
+static pl_status write_restored(pl_session *s) {
+    pl_write_begin(&s->result, '{');
+    pl_write_key(&s->result, "modules");
+    pl_write_begin(&s->result, '[');
+    for (int32_t i = 0; i < s->entry_count; i++)
+        session_write_entry(s, &s->entries[i]);
+    pl_write_end(&s->result, ']');
+    pl_write_key(&s->result, "run");
+    s->trainer ? session_write_run(&s->result, s) : pl_write_null(&s->result);
+    pl_write_end(&s->result, '}');
+    return session_answered(s);
+}
+
 static pl_status restore_header(pl_session *s, const pl_json *header, const pl_safetensors *file) {
     if (read_hex(header, "model") != model_fingerprint(s->model))
         return pl_fail(&s->error, PL_ERR_MISMATCH,
@@ -237,17 +250,19 @@ static pl_status restore_header(pl_session *s, const pl_json *header, const pl_s
         return status;
     }
     swap_modules(s, &made); /* made now holds the modules from before */
+    const int32_t next_id = s->next_id;
+    for (int32_t i = 0; i < s->entry_count; i++)
+        s->entries[i].id = s->next_id++;
     status = restore_run(s, header, file);
+    if (status == PL_OK)
+        status = write_restored(s);
     if (status != PL_OK) {
         session_drop_run(s);
         swap_modules(s, &made);
-        free_entries(s, &made);
-        return status;
+        s->next_id = next_id;
     }
     free_entries(s, &made);
-    for (int32_t i = 0; i < s->entry_count; i++)
-        s->entries[i].id = s->next_id++;
-    return PL_OK;
+    return status;
 }
 
 static pl_status restore_file(pl_session *s, const pl_safetensors *file) {
@@ -285,17 +300,6 @@ int32_t pl_restore(pl_session *s, const uint8_t *bytes, int32_t size) {
     if (status == PL_OK) {
         status = restore_file(s, &file);
         pl_safetensors_close(&file);
-    }
-    if (status == PL_OK) {
-        pl_write_begin(&s->result, '{');
-        pl_write_key(&s->result, "modules");
-        pl_write_begin(&s->result, '[');
-        for (int32_t i = 0; i < s->entry_count; i++)
-            session_write_entry(s, &s->entries[i]);
-        pl_write_end(&s->result, ']');
-        pl_write_key(&s->result, "run");
-        s->trainer ? session_write_run(&s->result, s) : pl_write_null(&s->result);
-        pl_write_end(&s->result, '}');
     }
     return session_end(s, status);
 }

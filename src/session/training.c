@@ -99,7 +99,8 @@ static pl_status begin_run(pl_session *s, const pl_train_options *options, const
 
 pl_status session_begin_run(pl_session *s, const pl_json *root) {
     pl_train_options options = pl_train_options_default();
-    const char *split = pl_json_string(pl_json_get(root, "split"));
+    const char *split = NULL;
+    PL_TRY(pl_json_get_word(root, "training options", "split", &split, &s->error));
     PL_TRY(session_need_model(s));
     PL_TRY(session_need_idle(s, "begin a run"));
     PL_TRY(read_train_options(root, &options, &s->error));
@@ -131,6 +132,11 @@ void session_write_run(pl_text *out, const pl_session *s) {
     pl_write_end(out, '}');
 }
 
+static void end_run(pl_session *s) {
+    session_drop_run(s);
+    close_gradients(s);
+}
+
 static pl_status begin_answer(pl_session *s, const pl_json *root, int32_t id) {
     static const char *const known[] = {"steps",        "batch_size", "gradient_accumulation_steps",
                                         "shards",       "lr",         "schedule",
@@ -141,7 +147,10 @@ static pl_status begin_answer(pl_session *s, const pl_json *root, int32_t id) {
     PL_TRY(pl_json_only(root, "training options", known, sizeof known / sizeof known[0], &s->error));
     PL_TRY(session_begin_run(s, root));
     session_write_run(&s->result, s);
-    return PL_OK;
+    pl_status status = session_answered(s);
+    if (status != PL_OK)
+        end_run(s);
+    return status;
 }
 
 int32_t pl_train_begin(pl_session *s, const char *json, int32_t length) {
@@ -150,6 +159,12 @@ int32_t pl_train_begin(pl_session *s, const char *json, int32_t length) {
 
 static pl_status need_run(pl_session *s) {
     return s->trainer ? PL_OK : pl_fail(&s->error, PL_ERR_STATE, "no training run is open: begin one first");
+}
+
+/* Room for write_report's six short numbers: a step cannot be taken back. */
+static pl_status expect_report(pl_session *s) {
+    (void)pl_text_reserve(&s->result, 512);
+    return session_answered(s);
 }
 
 static void write_report(pl_text *out, const pl_step_report *r) {
@@ -167,6 +182,8 @@ int32_t pl_train_step(pl_session *s) {
     pl_step_report report;
     session_begin(s);
     pl_status status = need_run(s);
+    if (status == PL_OK)
+        status = expect_report(s);
     if (status == PL_OK)
         status = pl_trainer_step(s->trainer, &report, &s->error);
     if (status == PL_OK)
@@ -212,6 +229,8 @@ int32_t pl_train_apply(pl_session *s, const int32_t *shards, int32_t count, cons
     session_begin(s);
     pl_status status = need_run(s);
     if (status == PL_OK)
+        status = expect_report(s);
+    if (status == PL_OK)
         status = pl_trainer_apply(s->trainer, shards, count, bytes, (size_t)size, &report, &s->error);
     if (status == PL_OK)
         write_report(&s->result, &report);
@@ -220,10 +239,8 @@ int32_t pl_train_apply(pl_session *s, const int32_t *shards, int32_t count, cons
 
 int32_t pl_train_end(pl_session *s) {
     session_begin(s);
-    if (s->trainer) {
-        session_drop_run(s);
-        close_gradients(s);
-    }
+    if (s->trainer)
+        end_run(s);
     return session_end(s, PL_OK);
 }
 

@@ -271,6 +271,11 @@ static double correction(double beta, int32_t t) {
     return 1.0 - power;
 }
 
+void pl_trainer_changed(pl_trainer *t) {
+    pl_stack_prepare(t->modules, t->module_count, t->model);
+    pl_trainer_release_kept(t);
+}
+
 pl_status pl_trainer_update(pl_trainer *t, const pl_shard *sum, pl_step_report *report, pl_error *error) {
     double lr = t->options.lr *
                 pl_schedule_factor(t->options.schedule, t->step, t->options.warmup_steps, t->options.steps);

@@ -79,6 +79,9 @@ pl_status pl_trainer_shard_costs(pl_trainer *trainer, double *costs, pl_error *e
 /* Copies the modules' gradient blocks, one behind the other, to gradients[size]. */
 void pl_trainer_copy_gradients(const pl_trainer *trainer, real *gradients);
 
+/* Values of the modules were changed from outside: the coming step begins with the new ones, whatever was kept for it. */
+void pl_trainer_changed(pl_trainer *trainer);
+
 /* Clips, updates every trained tensor, advances the step. A loss or norm that is not finite is PL_ERR_NUMERIC and changes nothing. */
 pl_status pl_trainer_update(pl_trainer *trainer, const pl_shard *sum, pl_step_report *report,
                             pl_error *error);

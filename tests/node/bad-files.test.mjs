@@ -116,6 +116,9 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
         return Object.values(await maker.exportAdapter((await maker.addModule(method)).id));
     };
     const [[, ia3], [hubConfig, bottleneck]] = [await made('ia3'), await made('adapter')];
+    const parted = rewriteHeader(ia3, (header) => {
+        for (const [name, tensor] of Object.entries(header)) if (/layers\.[12]\.mlp\.down_proj/.test(name)) tensor.shape.reverse();
+    });
     const hub = { ...JSON.parse(new TextDecoder().decode(hubConfig)), peft_type: undefined };
     /** @type {[string, object, Uint8Array, string, RegExp][]} */
     const cases = [
@@ -138,7 +141,8 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
         ['alpha_pattern regex', { alpha_pattern: { '.*q_proj$': 4 } }, weights, 'unsupported', /regular expression/],
         ['patterns as a list', { rank_pattern: [4] }, weights, 'format', /rank_pattern must be an object/],
         ['LoftQ in capitals', { init_lora_weights: 'LoftQ' }, weights, 'unsupported', /LoftQ/],
-        ['a regular expression for (IA)3', { peft_type: 'IA3', feedforward_modules: '.*down_proj' }, weights, 'unsupported', /feedforward_modules/],
+        ['an expression for (IA)3 that parts a map by layers', { peft_type: 'IA3', feedforward_modules: '.*0.*down_proj' }, parted,
+         'unsupported', /treats down_proj differently in layers 0 and 1/],
         ['feed-forward names outside the targets', { peft_type: 'IA3', feedforward_modules: ['up_proj'] }, ia3,
          'argument', /'up_proj' is not among the target_modules/],
         ['feed-forward names of no map', { peft_type: 'IA3', feedforward_modules: ['foo'] }, ia3, 'argument', /'foo' names no linear map/],

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { EDITED, edited } from './lib/edited-folders.mjs';
 import { GOLDEN, ROOT, modelFiles, openCore } from './lib/golden.mjs';
 
 const SCRIPT = join(ROOT, 'tests/interop/interop.py');
@@ -23,7 +24,7 @@ const PYTHON_ADAPTERS = process.env.PEFTLAB_PYTHON_ADAPTERS ?? PYTHON;
 
 /**
  * @typedef {{name: string, shape: string, modules: {method: string, options?: any, weight?: number}[],
- *   adapterhub?: boolean, merged?: boolean, dtype?: string}} Plan
+ *   adapterhub?: boolean, merged?: boolean, dtype?: string, edit?: (config: any) => void}} Plan
  */
 
 const all = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
@@ -118,6 +119,7 @@ const PLANS = [
             name: `adapter ${variant} ${shape}`, shape,
             modules: [{ method: 'adapter', options: { variant, bottleneck_size: 6 } }], adapterhub: true,
         }))),
+    ...EDITED.map(({ name, shape, method, options, edit }) => ({ name, shape, modules: [{ method, options }], edit })),
     {
         name: 'adapter with a learned scale',
         shape: 'mha-tied',
@@ -152,7 +154,8 @@ async function prepare(plan, dir) {
     const adapters = plan.merged ? [] : modules.map(({ id }, k) => {
         const folder = join(dir, `adapter${k}`);
         mkdirSync(folder);
-        writeFileSync(join(folder, 'adapter_config.json'), core.bytes('pl_module_export_config', id));
+        const config = core.bytes('pl_module_export_config', id);
+        writeFileSync(join(folder, 'adapter_config.json'), plan.edit ? edited(config, plan.edit) : config);
         writeFileSync(
             join(folder, plan.adapterhub ? 'adapter.safetensors' : 'adapter_model.safetensors'),
             core.bytes('pl_module_export_weights', id),

@@ -15,7 +15,7 @@ const COMMANDS = {
     compare: 'train several methods and seeds, and put quality against parameters',
     logits: 'logits of every position, for comparing with other libraries',
     merge: 'merge adapters into a plain model folder',
-    combine: 'several LoRA adapters into one',
+    combine: 'several LoRAs, or several bottleneck adapters, into one',
     count: 'trainable parameters of a method on any shape',
     memory: 'memory of training and inference on any shape',
     advise: "the chapter's decision tree",

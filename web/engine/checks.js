@@ -81,6 +81,9 @@ export function checkRun(run) {
         if (value !== undefined && !(typeof value === 'number' && value >= 0))
             throw new PeftLabError('range', `${key} must be 0 or more, not ${shown(value)}`);
     }
+    const { eval_limit: limit } = run;
+    if (limit !== undefined && !(typeof limit === 'number' && limit >= 1)) // else the first validation would end the run
+        throw new PeftLabError('range', `eval_limit must be 1 or more, not ${shown(limit)}`);
 }
 
 /** Options of a call that trains; the others are the run's, and the engine's to check. */

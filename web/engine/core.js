@@ -163,10 +163,15 @@ export class Core {
     loadModel(files) {
         const config = bytesOf(files?.config, 'config.json');
         if (!Array.isArray(files.weights)) throw new PeftLabError('argument', 'weights must be a list of the safetensors files');
-        this.call('pl_model_begin', config, config.length);
-        for (const shard of files.weights) this.call('pl_model_weights', bytesOf(shard, 'a weights file'), shard.length);
-        if (files.tokenizer) this.call('pl_model_tokenizer', bytesOf(files.tokenizer, 'tokenizer.json'), files.tokenizer.length);
-        return this.json('pl_model_commit');
+        try {
+            this.call('pl_model_begin', config, config.length);
+            for (const shard of files.weights) this.call('pl_model_weights', bytesOf(shard, 'a weights file'), shard.length);
+            if (files.tokenizer) this.call('pl_model_tokenizer', bytesOf(files.tokenizer, 'tokenizer.json'), files.tokenizer.length);
+            return this.json('pl_model_commit');
+        } catch (error) { // maybe before the engine heard of it: half a model would go on taking up its memory
+            this.#raw('pl_model_cancel');
+            throw error;
+        }
     }
 
     /** @param {string} dtype "F32" | "F16" | "BF16" @returns {{config: Uint8Array, weights: Uint8Array}} */

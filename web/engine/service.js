@@ -9,7 +9,7 @@ import { compile, instantiate } from './loader.js';
 import { Remote } from './protocol.js';
 import { evaluate, losses } from './evaluate.js';
 import { computeShards } from './shared-step.js';
-import { trainRun } from './training.js';
+import { checkSplit, trainRun } from './training.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
 /** @typedef {{text?: string, prompt?: string, completion?: string, line?: number}} Example */
@@ -122,10 +122,11 @@ const COMMANDS = {
     setModule: (s, { id, changes }) => s.core.ask('pl_module_set', [id], changes),
     clear: (s) => {
         const { core } = s;
+        const { modules } = core.json('pl_describe'); // needs memory; the rest does not
         s.runs++;
         core.call('pl_train_end');
         core.call('pl_unmerge_modules');
-        for (const { id } of core.json('pl_describe').modules) core.call('pl_module_remove', id);
+        for (const { id } of modules) core.call('pl_module_remove', id);
     },
     orderModules: (s, { ids }) => s.core.ask('pl_module_order', [], ids),
     importAdapter: (s, { name, config, weights }) =>
@@ -177,7 +178,8 @@ const COMMANDS = {
     dataStats: (s, { split }) => s.core.json('pl_data_stats', split),
     evaluate: (s, args, context) => evaluate(s.core, args, context),
 
-    trainBegin: (s, options) => {
+    trainBegin: (s, { eval_split, ...options }) => {
+        checkSplit(s.core, eval_split);
         s.snapshotAt = performance.now();
         const run = s.core.ask('pl_train_begin', [], options);
         s.runs++;
@@ -269,7 +271,7 @@ function scoreCompletion(s, prompt, completion) {
     const logits = s.core.logits(all);
     const vocab = logits.length / all.length;
     let sum = 0;
-    for (let i = 0; i < tail.length; i++) {
+    for (let i = head.length ? 0 : 1; i < tail.length; i++) { // the first token of all is predicted by nothing
         const row = logits.subarray((head.length + i - 1) * vocab, (head.length + i) * vocab);
         let max = -Infinity;
         for (const v of row) max = Math.max(max, v);
@@ -295,9 +297,10 @@ async function setData(s, { split, examples, maxLength = 0 }, context) {
     core.call('pl_data_begin', incoming, maxLength);
     try {
         const skipped = await addExamples(core, incoming, examples, context);
-        if (core.json('pl_data_stats', incoming).examples === 0) throw unusable(split, examples.length, skipped);
-        core.call('pl_data_move', incoming, split);
-        return { ...core.json('pl_data_stats', split), skipped };
+        const stats = core.json('pl_data_stats', incoming);
+        if (stats.examples === 0) throw unusable(split, examples.length, skipped);
+        core.call('pl_data_move', incoming, split); // last: nothing can fail any more
+        return { ...stats, skipped };
     } catch (error) {
         core.call('pl_data_move', incoming, '');
         throw error;

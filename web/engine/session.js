@@ -73,6 +73,8 @@ export class Session {
         await this.request('loadModel', { files }, { signal });
         this.#training = null;
         this.#files = files;
+        this.#data.clear(); // it went with the old model
+        await this.#dropReplicas();
     }
 
     /** The session as the page draws it: model, modules, data, run, counts. @returns {Promise<any>} */
@@ -109,9 +111,7 @@ export class Session {
     }
 
     /** @param {number} id @param {{active?: boolean, weight?: number, trainable?: boolean}} changes @returns {Promise<ModuleInfo>} */
-    async setModule(id, changes) {
-        return this.request('setModule', { id, changes: record(changes, 'setModule(id, {active, weight, trainable})') });
-    }
+    async setModule(id, changes) { return this.request('setModule', { id, changes: record(changes, 'setModule(id, {active, weight, trainable})') }); }
 
     /** @param {number[]} ids every module once, in the order they shall run */
     orderModules(ids) { return this.request('orderModules', { ids }); }
@@ -276,7 +276,7 @@ export class Session {
             await this.#end();
             for (const [split, examples] of Object.entries(task?.splits ?? {})) await this.setData(split, examples, { signal: run.signal });
             if (givenUp()) throw new PeftLabError('state', 'The run was ended before it began.');
-            await this.request('trainBegin', engine);
+            await this.request('trainBegin', { ...engine, eval_split: run.eval_split });
             if (workers > 1) await this.#addReplicas(workers - 1);
             return this.#goOn(run);
         });
@@ -338,9 +338,9 @@ export class Session {
     async restore(bytes, options = {}) {
         const { workers = 1 } = record(options, 'restore(bytes, {workers})', ['workers']);
         checkWorkers(workers);
+        const result = await this.request('restore', { bytes }); // refused while a run is open, which must not notice
         this.#training = null;
         await this.#dropReplicas();
-        const result = await this.request('restore', { bytes });
         if (workers > 1) await this.#addReplicas(workers - 1);
         return result;
     }

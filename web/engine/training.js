@@ -13,7 +13,7 @@ import { sharedStep } from './shared-step.js';
 /**
  * @typedef {object} RunArgs
  * @property {number} [eval_every] steps between validations, 0 = only at the end (when the split exists)
- * @property {string} [eval_split]
+ * @property {string} [eval_split] default: "validation", if there is one
  * @property {number} [eval_limit] validate on the first examples only
  * @property {number} [snapshot_every] steps between snapshot events, 0 = none
  * @property {number} [snapshot_seconds] seconds between them, 0 = none
@@ -34,7 +34,7 @@ const REPORT_MS = 66;
  * @returns {Promise<Outcome>}
  */
 export async function trainRun(service, {
-    eval_every = 0, eval_split = 'validation', eval_limit, snapshot_every = 0, snapshot_seconds = 0, best_below = -Infinity, until,
+    eval_every = 0, eval_split: given, eval_limit, snapshot_every = 0, snapshot_seconds = 0, best_below = -Infinity, until,
 }, context) {
     const { core, runs } = service;
     const { run, data } = core.json('pl_describe');
@@ -42,6 +42,8 @@ export async function trainRun(service, {
         const hint = 'Begin one with train(), or restore() a snapshot.';
         throw new PeftLabError('state', 'There is no open run to go on with.', { hint });
     }
+    checkSplit(core, given);
+    const eval_split = given ?? 'validation';
     const last = Math.min(until ?? run.steps, run.steps);
     const validates = Boolean(data[eval_split]);
     const spread = spreadOf(data[run.split] ?? { examples: 0, tokens: 0, longest: 0 });
@@ -86,6 +88,11 @@ export async function trainRun(service, {
         await service.settled;
     }
     return { step, steps: run.steps, done: step === run.steps, ms: performance.now() - began, tokens };
+}
+
+/** A split that is asked for by name must be there: a misspelt one would be none. @param {import('./core.js').Core} core @param {string} [split] */
+export function checkSplit(core, split) {
+    if (split !== undefined) core.call('pl_data_stats', split);
 }
 
 /**

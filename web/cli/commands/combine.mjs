@@ -6,7 +6,7 @@ import { PeftLab } from '../../engine/index.js';
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     model: { kind: 'string', help: 'the base model the adapters were trained on' },
     adapter: { kind: 'list', help: 'DIR:weight; at least one, may be repeated' },
-    type: { kind: 'string', help: 'cat (exact) or peft-compatible linear, svd, ties, dare_linear, …', default: 'cat' },
+    type: { kind: 'string', help: 'cat (exact) or peft-compatible linear, svd, ties, dare_linear, …; adapters: linear (average)', default: 'cat' },
     density: { kind: 'number', help: 'share of entries kept (ties, dare, magnitude_prune; default 0.5)' },
     'majority-sign-method': { kind: 'string', help: 'how ties and dare_ties elect a sign: total or frequency (default total)' },
     'svd-rank': { kind: 'int', help: 'rank of the svd types (default: the largest of the adapters)', min: 1, max: 1024 },
@@ -29,7 +29,7 @@ function checkOptions(values, types) {
     }
 }
 
-export const help = () => helpText('combine', 'several LoRA adapters into one', SPEC);
+export const help = () => helpText('combine', 'several LoRAs, or several bottleneck adapters, into one', SPEC);
 
 /** @param {string[]} argv */
 export async function run(argv) {
@@ -51,7 +51,7 @@ export async function run(argv) {
     await writeFolder(values.out, await session.exportAdapter(mixed.module.id));
     const { exact, relative_error } = mixed;
     print(values, { out: values.out, type, exact, relative_error, parameters: mixed.module.parameters }, (r) => {
-        const quality = r.exact ? 'exact' : `approximate, relative error ${r.relative_error.toPrecision(3)}`;
+        const quality = r.exact === undefined ? 'average' : r.exact ? 'exact' : `approximate, relative error ${r.relative_error.toPrecision(3)}`;
         return `${quality}: ${r.parameters.toLocaleString('en-US')} numbers in ${r.out}`;
     });
 }
