@@ -5,6 +5,7 @@
  * peft-lesson-done and, asked to close, peft-lesson-leave.
  */
 import { css, define, html, LabElement, nothing, playgroundAround, t } from './base.js';
+import './counter.js';
 import { settingsText } from './recommend.js';
 import { PeftLabError } from '../engine/errors.js';
 import { significant, count, percent } from '../lib/format.js';
@@ -108,7 +109,10 @@ export class PeftLesson extends LabElement {
     updated() {
         const { step } = this;
         const met = Boolean(step?.do) && this.#holds(step, facts(this.lab));
-        if (met && !this.#met) this.#show(step?.focus); // what was measured has moved the page
+        if (met && !this.#met) { // what was measured has moved the page, and lies below the text
+            this.#show(step?.focus);
+            this.#bring('.facts');
+        }
         this.#met = met;
     }
 
@@ -334,6 +338,8 @@ export class PeftLesson extends LabElement {
                 <button type="button" class=${met ? '' : 'primary'} ?disabled=${busy}
                     @click=${this.#act}>${t(`lessons.do.${step.do}`)}</button>
                 ${this.#progress(known)}</div>` : nothing}
+            ${step.focus === 'counter' && !this.#part('counter') // a quiz alone asks for what only the counter shows
+                ? html`<peft-counter theme=${this.theme ?? nothing} .lab=${this.lab}></peft-counter>` : nothing}
             ${met && step.show ? html`<dl class="facts">${step.show.map((path) => this.#fact(path, known))}</dl>` : nothing}</div>
             ${step.check ? html`<div class="stack">${this.#check(step.check, met)}</div>` : nothing}
             <div class="row go"><button type="button" ?disabled=${this.at === 0}
