@@ -35,6 +35,13 @@ test('layers, excluded modules and the settings of a bottleneck are in the scrip
     assert.match(made('adapter', learned).script, /ParBnConfig\(reduction_factor=2, scaling="learned"\)/);
 });
 
+test('the number format is asked for by the name that this version of transformers has for it', () => {
+    const { script } = made('lora', { rank: 8, alpha: 16 });
+    assert.match(script, /^import transformers$/m);
+    assert.match(script, /^new = .*transformers\.__version__.* >= \(4, 56\)$/m);
+    assert.match(script, /from_pretrained\(MODEL, \*\*\{"dtype" if new else "torch_dtype": torch\.bfloat16\}\)/);
+});
+
 test('what the script does not reproduce is named, and nothing is named without need', () => {
     const lost = (/** @type {string} */ method, /** @type {Record<string, any>} */ options) =>
         made(method, options).notes.find((note) => note.startsWith('The script does not')) ?? '';

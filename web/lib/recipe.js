@@ -232,6 +232,7 @@ function script({ method, options, train, target, dataFile, lr, source }) {
     return `# Made by ${source}. Needs: pip install torch transformers datasets accelerate ${hub ? 'adapters' : 'peft'}
 # ${python(dataFile).slice(1, -1)}: ${looks}; the loss is on the completion and the end token only.
 import torch
+import transformers
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq, Trainer, TrainingArguments
 ${imports}
@@ -242,7 +243,9 @@ MAX_LENGTH = 512
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
 if tokenizer.pad_token is None:
     tokenizer.pad_token = tokenizer.eos_token
-model = AutoModelForCausalLM.from_pretrained(MODEL, torch_dtype=torch.bfloat16)
+# The name of this argument is dtype since transformers 4.56.
+new = tuple(int(n) for n in transformers.__version__.split(".")[:2]) >= (4, 56)
+model = AutoModelForCausalLM.from_pretrained(MODEL, **{"dtype" if new else "torch_dtype": torch.bfloat16})
 
 ${wrap}
 
