@@ -18,14 +18,14 @@ before(async () => {
 });
 after(() => site.close());
 
-test('Node: two workers and the calling thread give the same bits as one worker', { timeout: 120_000 }, async () => {
+test('Node: two workers and the calling thread give the same bits as one worker', { timeout: 400_000 }, async () => {
   assert.deepEqual(await workload(PeftLab, join(root, MODEL), { workers: 2 }), expected);
   assert.deepEqual(await workload(PeftLab, join(root, MODEL), { inThread: true }), expected);
   assert.notEqual(expected.text, '');
 });
 
 for (const { name, launch } of engines()) {
-  test(`${name} gives the bits of Node, with one worker and with two`, { timeout: 180_000 }, async () => {
+  test(`${name} gives the bits of Node, with one worker and with two`, { timeout: 600_000 }, async () => {
     const driver = await launch();
     try {
       await driver.open(`${site.url}`);

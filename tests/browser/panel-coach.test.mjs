@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
+import { eventually } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanel>>} */
 let site;
@@ -20,7 +21,7 @@ const pretend = (curve, held, options = '{ rank: 32, alpha: 64 }') => `(async ()
   lab.emit('run', lab.run);
 })()`;
 
-test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, async () => {
+test('over-fitting: rank down, applied by one click only', { timeout: 240_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   await panel.getByText('Train first').waitFor();
   await page.evaluate(pretend('(x) => 3 - 2.5 * x', '(x) => 2.5 + (x - 0.4) ** 2 * 3'));
@@ -28,11 +29,11 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
   await panel.getByText('Suggestion: Rank r from 32 to 4. Alpha goes with it, from 64 to 8: the strength alpha / r stays 2').waitFor();
   assert.deepEqual(await page.evaluate('lab.state.options'), {}, 'nothing changes by itself');
   await panel.getByText('Why am I told this?').click();
-  assert.equal(await panel.locator('li').count(), 7);
-  assert.equal(await panel.locator('li.applies').count(), 1);
+  await eventually(() => panel.locator('li').count(), 7);
+  await eventually(() => panel.locator('li.applies').count(), 1);
   await checkLooks(page, 'coach');
   await page.evaluate('lab.set({ lock: ["rank"] })');
-  assert.equal(await panel.getByRole('button', { name: 'Apply', exact: true }).isDisabled(), true, 'what a teacher locked stays');
+  await eventually(() => panel.getByRole('button', { name: 'Apply', exact: true }).isDisabled(), true, 'what a teacher locked stays');
   await page.evaluate('lab.set({ lock: [] })');
   await panel.getByRole('button', { name: 'Apply', exact: true }).click();
   const { rank, alpha } = await page.evaluate('lab.state.options');
@@ -51,7 +52,7 @@ test('over-fitting: rank down, applied by one click only', { timeout: 60_000 }, 
   assertClean();
 });
 
-test('over-fitting for real: one click goes back to the best step, and the words with it', { timeout: 120_000 }, async () => {
+test('over-fitting for real: one click goes back to the best step, and the words with it', { timeout: 400_000 }, async () => {
   const { page, panel, assertClean } = await site.open();
   await page.evaluate(
     `(lab.set({ model: 'stories-300k', task: 'words-to-story', method: 'lora', steps: 40, batch_size: 4, lr: 0.02, seed: 2, ` +
@@ -87,7 +88,7 @@ test('over-fitting for real: one click goes back to the best step, and the words
   assertClean();
 });
 
-test('diverging with a loss that is no number; under-fitting; apply and train', { timeout: 90_000 }, async () => {
+test('diverging with a loss that is no number; under-fitting; apply and train', { timeout: 400_000 }, async () => {
   const { page, panel } = await site.open();
   await page.evaluate(pretend('(x) => x > 0.8 ? NaN : 3 - x', '() => 3'));
   await panel.getByText('the training diverges').first().waitFor();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { checkLooks, startPanels } from './lib/panels.mjs';
-import { eventually } from './lib/qa-site.mjs';
+import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanels>>} */
 let site;
@@ -63,7 +63,7 @@ test('LoRA, prompt and both: counts add, rows are trained alike, the pair goes i
   await page.locator('#steps').fill('9');
   await page.locator('#steps').blur();
   assert.equal(await page.locator('#verdict').textContent(), verdict);
-  assert.match(await page.locator('#of').textContent() ?? '', /^6 steps of \d+ examples, 2 seeds\./);
+  await says(() => page.locator('#of').textContent(), /^6 steps of \d+ examples, 2 seeds\./);
   await page.evaluate(() => {
     const { panel, lab } = globalThis;
     globalThis.panel = Object.assign(document.createElement('peft-panel-combine'), { lab });
@@ -92,9 +92,11 @@ test('an explorer combines any two methods, and can cancel', { timeout: 400_000 
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByText('Cancelled.').waitFor();
   await page.locator('#run').click();
-  await page.waitForFunction(() => globalThis.panel.work.done > 3);
-  await page.evaluate(() => globalThis.lab.set({ task: 'turtle' }));
+  await page.evaluate(async () => { // at once: the training soon ends by itself
+    while (!(globalThis.panel.work.done > 3)) await new Promise((resolve) => { setTimeout(resolve, 5); });
+    globalThis.lab.set({ task: 'turtle' });
+  });
   await page.getByText('The task or the model was changed, so this training was ended.').waitFor();
-  assert.equal(await page.evaluate(() => globalThis.panel.result), null);
+  await eventually(() => page.evaluate(() => globalThis.panel.result), null);
   assertClean();
 });

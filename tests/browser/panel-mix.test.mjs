@@ -3,34 +3,35 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { fits } from './lib/browser.mjs';
 import { checkLooks, startPanels } from './lib/panels.mjs';
+import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {Awaited<ReturnType<typeof startPanels>>} */
 let site;
 before(async () => { site = await startPanels('mix'); });
 after(() => site.close());
 
-test('the ready adapters: titles in the language of the page, and nothing wider than a phone', { timeout: 60_000 }, async () => {
+test('the ready adapters: titles in the language of the page, and nothing wider than a phone', { timeout: 240_000 }, async () => {
   const { page, assertClean } = await site.open({ model: 'stories-1m' }, { viewport: { width: 320, height: 640 } });
-  await page.locator('.sources select').first().waitFor({ timeout: 40_000 });
+  await page.locator('.sources select').first().waitFor();
   await fits(page, 320);
-  assert.match(await page.locator('.sources select').first().innerText(), /How does it feel\? \(mood-lora\)/);
-  const over = await page
+  await says(() => page.locator('.sources select').first().innerText(), /How does it feel\? \(mood-lora\)/);
+  const over = () => page
     .locator('.sources')
     .evaluate(
       (node) =>
         [...node.querySelectorAll('.card, select, input')].filter((part) => part.getBoundingClientRect().right > innerWidth)
           .length,
     );
-  assert.equal(over, 0);
+  await eventually(over, 0);
   assertClean();
 });
 
-test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules have no error', { timeout: 240_000 }, async () => {
+test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules have no error', { timeout: 600_000 }, async () => {
   const { page, assertClean } = await site.open({ level: 'explorer' });
   await page.getByText('Mixing needs two trained LoRAs').waitFor();
   await page.evaluate(() => { Object.assign(globalThis.panel, { steps: 10, pair: ['turtle', 'mood'] }); });
   await page.locator('#train-pair').click();
-  await page.locator('#rule').waitFor({ timeout: 90_000 });
+  await page.locator('#rule').waitFor({ timeout: 240_000 });
   assert.deepEqual(await page.evaluate(() => globalThis.lab.runs.map((run) => run.task).sort()), ['mood', 'turtle']);
   const settled = () =>
     page.waitForFunction(
@@ -39,7 +40,7 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
         return p.applied && !p.thinking && !p.dirty && !p.work.running;
       },
       undefined,
-      { timeout: 60_000 },
+      { timeout: 240_000 },
     );
   await settled();
 
@@ -59,13 +60,13 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   const slider = page.locator('input[type=range]').first();
   await slider.focus();
   await slider.press('ArrowLeft');
-  assert.equal(await page.evaluate(() => globalThis.panel.weights[0]), 0.95);
+  await eventually(() => page.evaluate(() => globalThis.panel.weights[0]), 0.95);
   await slider.press('Home');
   await settled();
-  assert.equal(await page.evaluate(() => globalThis.panel.weights[0]), -1);
+  await eventually(() => page.evaluate(() => globalThis.panel.weights[0]), -1);
   await page.locator('input[type=number]').first().fill('9');
   await page.locator('input[type=number]').first().blur();
-  assert.equal(await page.evaluate(() => globalThis.panel.weights[0]), 1.5);
+  await eventually(() => page.evaluate(() => globalThis.panel.weights[0]), 1.5);
   await settled();
   assert.notEqual(await page.evaluate(() => globalThis.panel.text), '');
 
@@ -78,18 +79,18 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   assert.ok(errors.svd < errors.ties);
 
   await page.locator('#score').click();
-  await page.locator('#scores').waitFor({ timeout: 60_000 });
+  await page.locator('#scores').waitFor();
   const scores = await page.evaluate(() => globalThis.panel.scores);
   assert.deepEqual(scores.map((row) => row.task).sort(), ['mood', 'turtle']);
   assert.ok(scores.every((row) => row.loss !== row.base && row.score >= 0));
   await says(() => page.locator('#scores').innerText(), /\(validation, 32 examples\)/);
 
   // A table that is of another mixture than the one that is set says so, also when the panel is opened again.
-  assert.doesNotMatch(await page.locator('#of-scores').innerText(), /changed since/);
+  await says(() => page.locator('#of-scores').innerText(), /^(?!.*changed since)/s);
   await page.locator('input[type=number]').first().fill('0.5');
   await page.locator('input[type=number]').first().blur();
   await settled();
-  assert.match(await page.locator('#of-scores').innerText(), /^Measured with: A × 1.5 · B × 1 · exact sum .*changed since\.$/);
+  await says(() => page.locator('#of-scores').innerText(), /^Measured with: A × 1.5 · B × 1 · exact sum .*changed since\.$/);
   await page.evaluate(() => {
     const { panel, lab } = globalThis;
     globalThis.panel = Object.assign(document.createElement('peft-panel-mix'), { lab });
@@ -98,13 +99,13 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   await page.waitForFunction(() => globalThis.panel.applied);
   await settled();
   assert.deepEqual(await page.evaluate(() => [globalThis.panel.weights, globalThis.panel.scores]), [[0.5, 1, 0], scores]);
-  assert.match(await page.locator('#of-scores').innerText(), /changed since/);
+  await says(() => page.locator('#of-scores').innerText(), /changed since/);
 
   await page.locator('#strip').click();
-  await page.getByRole('heading', { name: 'From A to B' }).waitFor({ timeout: 60_000 });
+  await page.getByRole('heading', { name: 'From A to B' }).waitFor();
   const strip = await page.evaluate(() => globalThis.panel.strip);
   assert.equal(strip.length, 11);
-  assert.match(await page.locator('#held').textContent() ?? '', /^A: .*: validation, 32 examples; B: .*: validation, 32 examples$/);
+  await says(() => page.locator('#held').textContent(), /^A: .*: validation, 32 examples; B: .*: validation, 32 examples$/);
   assert.ok(strip[0].losses[0] < strip[10].losses[0] && strip[10].losses[1] < strip[0].losses[1], 'each end is good at its own task');
 
   // The exact mixture as a LoRA of its own, loaded into the page's model, computes the same.

@@ -2,12 +2,12 @@
 // with every panel, and right to left.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkAxe, screenshot } from './lib/browser.mjs';
-import { lab, LINK, opener, siteAndBrowser, until } from './lib/qa-site.mjs';
+import { checkAxe, drawn, screenshot } from './lib/browser.mjs';
+import { eventually, lab, LINK, opener, siteAndBrowser, until } from './lib/qa-site.mjs';
 import { PANELS } from '../../web/lib/store.js';
 
 const own = siteAndBrowser();
-const open = opener(own, { width: 1280, patience: 20_000 });
+const open = opener(own, { width: 1280 });
 
 /** The element that has the focus, through shadow roots. @param {import('playwright-core').Page} page */
 const focused = (page) => page.evaluate(() => {
@@ -69,13 +69,13 @@ const overflow = (page) => page.evaluate(() => {
  * @param {import('playwright-core').Page} page
  */
 async function lasting(page) {
-  await page.waitForTimeout(120);
+  await drawn(page);
   let found = await overflow(page);
-  for (const end = Date.now() + 5000; found.length && Date.now() < end; found = await overflow(page)) await page.waitForTimeout(100);
+  for (const end = Date.now() + 30_000; found.length && Date.now() < end; found = await overflow(page)) await page.waitForTimeout(100);
   return found;
 }
 
-test('by keyboard alone: train, merge, take it back, compare', { timeout: 120_000 }, async (context) => {
+test('by keyboard alone: train, merge, take it back, compare', { timeout: 400_000 }, async (context) => {
   const { page, assertClean } = await open(context, LINK);
   await tabTo(page, (at) => at.id === 'train');
   await page.keyboard.press('Enter');
@@ -102,10 +102,10 @@ test('by keyboard alone: train, merge, take it back, compare', { timeout: 120_00
   assertClean();
 });
 
-test('the drawing is one stop of Tab on the way from Train to the result; arrow keys go through its blocks', { timeout: 60_000 }, async (context) => {
+test('the drawing is one stop of Tab on the way from Train to the result; arrow keys go through its blocks', { timeout: 240_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK}&m=full`.replace('&r=8&a=16&t=qv', ''));
   const blocks = page.locator('peft-diagram [role="button"]');
-  assert.ok(await blocks.count() > 8, 'full fine-tuning trains every block');
+  await eventually(async () => (await blocks.count()) > 8, true, 'full fine-tuning trains every block');
   const inDrawing = async () => {
     const { name } = await focused(page);
     return name === 'g';
@@ -133,17 +133,18 @@ test('the drawing is one stop of Tab on the way from Train to the result; arrow 
   await page.keyboard.press('ArrowLeft');
   await page.keyboard.press('Enter'); // the last map: down
   await page.locator('peft-panel-inspect tr.chosen', { hasText: 'down_proj' }).waitFor();
-  assert.equal(await page.locator('peft-panel-inspect #site').inputValue(), 'down_proj', 'the block that was chosen is shown');
+  await eventually(() => page.locator('peft-panel-inspect #site').inputValue(), 'down_proj', 'the block that was chosen is shown');
   await page.locator('peft-diagram').getByRole('button', { name: /^V:/ }).click();
   await page.locator('peft-panel-inspect tr.chosen', { hasText: 'v_proj' }).waitFor();
   assertClean();
 });
 
 for (const scheme of /** @type {const} */ (['light', 'dark'])) {
-  test(`forced colours on a ${scheme} system with the other theme: drawings are read, axe finds nothing`, { timeout: 60_000 }, async (context) => {
+  test(`forced colours on a ${scheme} system with the other theme: drawings are read, axe finds nothing`, { timeout: 240_000 }, async (context) => {
     const other = scheme === 'light' ? 'dark' : 'light';
     const { page, assertClean } = await open(context, `${LINK}&theme=${other}`, { forcedColors: 'active', colorScheme: scheme });
-    assert.equal(await page.evaluate('document.documentElement.dataset.theme'), other);
+    await eventually(() => page.evaluate('document.documentElement.dataset.theme'), other);
+    await page.locator('peft-diagram svg text').first().waitFor();
     const seen = await page.evaluate(() => {
       const inside = /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot;
       const colour = (/** @type {Element} */ node, /** @type {'fill' | 'color'} */ what) => getComputedStyle(node)[what];
@@ -152,7 +153,6 @@ for (const scheme of /** @type {const} */ (['light', 'dark'])) {
       return { title: colour(title, 'color'), drawn: [...new Set([...texts].map((text) => colour(text, 'fill')))] };
     });
     assert.deepEqual(seen.drawn, [seen.title], 'the words of the drawing have the colour of the words around it');
-    await checkAxe(page);
     for (const filled of ['.left #train', 'peft-toolbar label.on']) {
       const [adjust, ground, letters] = await page.locator(filled).evaluate((node) => {
         const { forcedColorAdjust, backgroundColor, color } = /** @type {any} */ (getComputedStyle(node));
@@ -161,6 +161,7 @@ for (const scheme of /** @type {const} */ (['light', 'dark'])) {
       assert.equal(adjust, 'none', `${filled}: no ground of the browser's behind letters of its colour`);
       assert.notEqual(ground, letters);
     }
+    await checkAxe(page);
     assertClean();
   });
 }
@@ -175,16 +176,16 @@ test('forced colours and reduced motion: everything is seen, nothing moves', { t
   assert.equal(moving, 0);
   const borders = await page.locator('.left #train').evaluate((node) => getComputedStyle(node).borderTopStyle);
   assert.equal(borders, 'solid');
-  assert.equal(await page.evaluate(() => {
+  await eventually(() => page.evaluate(() => {
     // What trains must differ from what is frozen by more than colour.
     const lit = /** @type {any} */ (document.querySelector('peft-playground')).shadowRoot.querySelector('peft-diagram').shadowRoot;
     return lit.querySelectorAll('.lit').length > 0 && /trains|train/i.test(lit.textContent);
   }), true);
-  const colours = await page.locator('peft-panel-merge peft-heatmap canvas').first().evaluate((/** @type {any} */ canvas) => {
+  const colours = () => page.locator('peft-panel-merge peft-heatmap canvas').first().evaluate((/** @type {any} */ canvas) => {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
   });
-  assert.ok(colours > 20, `a map of ${colours} colours`);
+  await eventually(async () => (await colours()) > 20, true, 'a map keeps its colours');
   const chosen = await page.locator('peft-methods label.on').evaluate((node) => getComputedStyle(node).borderTopWidth);
   assert.equal(chosen, '4px', 'the chosen method differs by more than colour');
   const pressed = await page.locator('nav.next button[aria-expanded="true"]').evaluate((node) => getComputedStyle(node).borderTopWidth);
@@ -194,7 +195,7 @@ test('forced colours and reduced motion: everything is seen, nothing moves', { t
   assertClean();
 });
 
-test('text at 200 %, and 320 px wide with every panel: nothing is cut off, nothing scrolls sideways', { timeout: 180_000 }, async (context) => {
+test('text at 200 %, and 320 px wide with every panel: nothing is cut off, nothing scrolls sideways', { timeout: 600_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK}&level=developer`, { reducedMotion: 'reduce' });
   await lab(page, 'void await lab.train()');
   const problems = /** @type {string[]} */ ([]);
@@ -220,7 +221,7 @@ test('text at 200 %, and 320 px wide with every panel: nothing is cut off, nothi
   assertClean();
 });
 
-test('right to left: the page turns round, nothing overflows, axe finds nothing', { timeout: 90_000 }, async (context) => {
+test('right to left: the page turns round, nothing overflows, axe finds nothing', { timeout: 400_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK}&panel=merge&level=explorer`, { reducedMotion: 'reduce' });
   await page.evaluate(() => { document.documentElement.dir = 'rtl'; });
   await lab(page, 'void await lab.train()');

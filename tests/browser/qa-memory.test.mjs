@@ -46,7 +46,7 @@ async function heaps(page) {
   };
 }
 
-test(`${CYCLES} cycles of train, merge, unmerge, reset and another method leave the memory as it was`, { timeout: 600_000 }, async (context) => {
+test(`${CYCLES} cycles of train, merge, unmerge, reset and another method leave the memory as it was`, { timeout: 1_800_000 }, async (context) => {
   const { page, assertClean } = await own.browser.open(`${own.site.url}#v=1&model=stories-300k&task=pirate&n=2&bs=4&w=1`);
   await until(page, 'lab.status === "ready"');
   let done = 0;
