@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { PANELS } from '../../web/lib/store.js';
 import { engines, root } from './lib/browser.mjs';
 import { agreement, giveEyes } from './lib/eyes.mjs';
-import { buildSite } from './lib/qa-site.mjs';
+import { buildSite, eventually } from './lib/qa-site.mjs';
 
 const LINK = '#v=1&model=stories-300k&task=pirate&n=10&bs=16&lr=0.01&r=8&a=16&t=qv&lang=en';
 const texts = JSON.parse(readFileSync(join(root, 'web/content/texts/en.json'), 'utf8'));
@@ -30,13 +30,13 @@ before(async () => {
   built = await buildSite();
   giveEyes(built.folder, ['index.html', 'embed.html']);
   site = await built.serve();
-}, { timeout: 120_000 });
+}, { timeout: 400_000 });
 after(() => built?.close());
 
 const asElsewhere = agreement();
 
 for (const { name: engine, launch } of engines()) {
-  test(`${engine}: the whole page`, { timeout: 540_000 }, async (t) => {
+  test(`${engine}: the whole page`, { timeout: 1_800_000 }, async (t) => {
     const driver = await launch();
     t.after(() => driver.close());
     const visit = (/** @type {string} */ expression) => driver.evaluate(`visits.${expression}`);
@@ -63,12 +63,12 @@ for (const { name: engine, launch } of engines()) {
     });
   });
 
-  test(`${engine}: links, elements alone`, { timeout: 300_000 }, async (t) => {
+  test(`${engine}: links, elements alone`, { timeout: 900_000 }, async (t) => {
     const driver = await launch();
     t.after(() => driver.close());
     const visit = (/** @type {string} */ expression) => driver.evaluate(`visits.${expression}`);
     await t.test('a link with impossible options: corrected in one notice, in its language, and it trains', async () => {
-      await driver.open(`${site.url}#v=1&model=stories-300k&m=banana&r=9999&foo=1&n=99999&bs=2&lang=de`);
+      await driver.open(`${site.url}#v=1&model=stories-300k&task=mood&m=banana&r=9999&foo=1&n=99999&bs=2&lang=de`);
       const { said, looks, wrong, ...rest } = await visit('corrected()');
       for (const part of [/Rang r: 9999 wurde auf 1024 gesetzt/, /„banana“ ist nicht dabei/]) assert.match(said, part);
       assert.deepEqual({ looks, wrong, ...rest }, { looks: [], wrong: [], items: 1, title: 'PEFT-Labor', lang: 'de' });
@@ -78,9 +78,12 @@ for (const { name: engine, launch } of engines()) {
       await visit('keys.slider()');
       await driver.press('ArrowRight');
       await driver.press('Shift+ArrowRight');
-      assert.equal((await visit('focused()')).value, '10', 'one by the arrow, one with Shift');
-      for (let i = 0; i < 60 && (await visit('focused()')).name !== 'train'; i++) await driver.press('Tab');
-      const { name, ring } = await visit('focused()');
+      await eventually(async () => (await visit('focused()')).value, '10', 'one by the arrow, one with Shift');
+      let { name, ring } = await visit('focused()');
+      for (let i = 0; i < 60 && name !== 'train'; i++) {
+        await driver.press('Tab');
+        ({ name, ring } = await visit('moved()'));
+      }
       assert.deepEqual({ name, ring }, { name: 'train', ring: 'solid' });
       await driver.press('Enter');
       await visit('keys.trained().then(() => 1)');
