@@ -102,7 +102,7 @@ test('by keyboard alone: train, merge, take it back, compare', { timeout: 400_00
   assertClean();
 });
 
-test('the drawing is one stop of Tab on the way from Train to the result; arrow keys go through its blocks', { timeout: 240_000 }, async (context) => {
+test('the drawing is one stop of Tab between Train and the result; arrow keys go through its blocks', { timeout: 240_000 }, async (context) => {
   const { page, assertClean } = await open(context, `${LINK}&m=full`.replace('&r=8&a=16&t=qv', ''));
   const blocks = page.locator('peft-diagram [role="button"]');
   await eventually(async () => (await blocks.count()) > 8, true, 'full fine-tuning trains every block');
