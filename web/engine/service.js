@@ -209,9 +209,6 @@ const COMMANDS = {
     coach: (s, request) => s.core.ask('pl_coach_history', [], request),
 };
 
-/** Command names, for the type of Session and for tests. */
-export const COMMAND_NAMES = Object.freeze(Object.keys(COMMANDS));
-
 /**
  * The next text, when the one before it is done: two at once would take each other's tokens.
  * @param {Service} s @param {GenerateArgs} args @param {Context} context
