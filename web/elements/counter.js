@@ -33,6 +33,7 @@ class PeftCounter extends LabElement {
             min-width: 40px;
         }
         .bar i { display: block; height: 100%; background: var(--mc); min-width: 3px; transition: width .35s; }
+        @media (forced-colors: active) { .bar i { background: CanvasText; } }
         select { min-height: 32px; padding: 2px 4px; max-width: 9.5em; }
         details { font-size: .85rem; } details[open] { flex: 1 1 100%; }
         summary { cursor: pointer; color: var(--accent); padding-block: 2px; min-height: 24px; }

@@ -56,7 +56,7 @@ class PeftRuns extends LabElement {
             <td class="num" data-name=${t('runs.loss')}>${this.#heldOut(run)}</td>
             <td class="num" data-name=${t('runs.score')}>${run.score === null ? '–' : percent(100 * run.score)}</td>
             <td class="num" data-name=${t('runs.trained')}>${count(run.trainable)}</td>
-            <td class="num" data-name=${t('runs.time')}>${duration(run.seconds)}</td>
+            <td class="num" data-name=${t('runs.time')}>${run.losses.length ? duration(run.seconds) : '–'}</td>
             <td>${t(`run.${run.status}`)}${loaded ? html` · <em>${t('runs.loaded')}</em>` : nothing}</td>
             <td class="wide"><span class="row">
                 ${(run.adapter || run.weights) && !loaded
