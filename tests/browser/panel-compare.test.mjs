@@ -134,8 +134,9 @@ test('recorded results stand until a sweep of two methods and two seeds replaces
       ],
     };
   });
-  await page.getByText('Full (chapter)').waitFor();
-  const boxes = await page.locator('peft-chart svg > g[aria-label="text"] text').evaluateAll((all) =>
+  const labels = page.locator('peft-chart svg > g[aria-label="text"] text');
+  await labels.filter({ hasText: /^Full$/ }).waitFor(); // the chapter's has stood there before
+  const boxes = await labels.evaluateAll((all) =>
     all.map((node) => {
       const { left, right, top, bottom } = node.getBoundingClientRect();
       return { text: node.textContent, left, right, top, bottom };
