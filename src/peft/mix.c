@@ -77,8 +77,7 @@ static pl_status check_module(const pl_module *module, double weight, pl_error *
     if (module->method != &PL_METHOD_LORA)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
                        "module '%s' is %s; only LoRAs, or bottleneck adapters of one kind, can be combined "
-                       "into one, others "
-                       "can be active together",
+                       "into one, others can be active together",
                        module->name, module->method->label);
     if (((const pl_lora *)module->state)->dora)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
