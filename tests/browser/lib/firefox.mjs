@@ -1,5 +1,6 @@
 // Firefox through puppeteer-core and WebDriver BiDi: the stock binary, no patched build and no geckodriver.
 import puppeteer from 'puppeteer-core';
+import { arrived } from './arrived.mjs';
 
 /**
  * @param {string} executablePath @param {import('./browser.mjs').Wishes} [wishes]
@@ -34,6 +35,7 @@ export async function launchFirefox(executablePath, { profile, downloads, still,
       async open(url) {
         await seen();
         await page.goto(url, { timeout: 120_000 });
+        await arrived((expression) => page.evaluate(expression), url);
       },
       async evaluate(expression) {
         await seen();

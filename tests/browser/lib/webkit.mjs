@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { arrived } from './arrived.mjs';
 
 /** Keys that are no characters, as WebDriver names them. @type {Record<string, string>} */
 const KEYS = { Tab: '\uE004', Enter: '\uE007', Shift: '\uE008', Control: '\uE009', ArrowLeft: '\uE012', ArrowRight: '\uE014' };
@@ -106,6 +107,7 @@ export async function launchWebKit(browser, { downloads, still } = {}) {
       async open(url) {
         await seen();
         await call('POST', `${session}/url`, { url });
+        await arrived(evaluate, url);
       },
       evaluate,
       async press(keys) {
