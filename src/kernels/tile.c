@@ -8,8 +8,7 @@
  * 128-bit multiplications and additions is 64 here):
  *     4x8: 63     3x8: 63     2x16: 58     5x8: 46 (V8 spills; it was ahead in measurements on other machines)
  *     4x8 with the k-loop unrolled 2, 4, 8 times: 44, 31, 22
- * Model shapes reach 59 to 66, and a single row (decoding) reads its weights from L2 at 80 GB/s. Reproduce:
- * ./build.sh bench --only gemm,kernels. */
+ * Model shapes reach 59 to 66. Reproduce: ./build.sh bench --only gemm,kernels. */
 enum {
     ROWS = 4,
     PAIRS = 4,
@@ -41,19 +40,21 @@ static void store_part(const pl_tile *t, const real *sums, int32_t width, int32_
         }
 }
 
-/* Rows [row, row + rows) by `panels` panels from `column`: rows * panels <= 4 pairs of sums, pair i being row
-   i / panels, panel i % panels. a points at k = 0 of the first row (or of the strip's first column). rows,
-   panels and a_k are constants wherever this is inlined. No arrays, no inner loops, no unrolling over k: in
-   clang 14 an array of sums costs a memset per tile, and unrolling moves the loads of later steps up, an
-   order that V8 keeps and has to spill for (table above). */
+/* Rows [row, row + rows) by `panels` panels, every `apart`-th from `column`: rows * panels <= 4 pairs of sums,
+   pair i being row i / panels, panel i % panels. a points at k = 0 of the first row (or of the strip's first
+   column). rows, panels and a_k are constants wherever this is inlined; apart is one, too, or all panels are
+   whole. No arrays, no inner loops, no unrolling over k: in clang 14 an array of sums costs a memset per tile,
+   and unrolling moves the loads of later steps up, an order that V8 keeps and has to spill for (table above). */
 PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const size_t a_k, const real *b,
-                    const int32_t count, int32_t row, int32_t column, const int rows, const int panels) {
-    const size_t pairs = (size_t)(rows * panels), wide = (size_t)panels, b_panel = t->b_panel;
+                    const int32_t count, int32_t row, int32_t column, const int rows, const int panels,
+                    const int32_t apart) {
+    const size_t pairs = (size_t)(rows * panels), wide = (size_t)panels, b_step = (size_t)apart * t->b_panel,
+                 c_step = (size_t)(apart * PL_PANEL);
     const pl_pair zero = {vec_zero(), vec_zero()};
     pl_pair s0 = zero, s1 = zero, s2 = zero, s3 = zero;
     const real *a0 = a, *a1 = a0 + 1 / wide * a_row, *a2 = a0 + 2 / wide * a_row, *a3 = a0 + 3 / wide * a_row;
-    const real *b0 = b + (size_t)(column / PL_PANEL) * b_panel;
-    const size_t b1 = 1 % wide * b_panel, b2 = 2 % wide * b_panel, b3 = 3 % wide * b_panel;
+    const real *b0 = b + (size_t)(column / PL_PANEL) * t->b_panel;
+    const size_t b1 = 1 % wide * b_step, b2 = 2 % wide * b_step, b3 = 3 % wide * b_step;
     for (int32_t k = count; k > 0; k--) {
         s0 = pair_madd(s0, a0, b0);
         s1 = pairs > 1 ? pair_madd(s1, a1, b0 + b1) : s1;
@@ -63,7 +64,7 @@ PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const s
         b0 += PL_PANEL;
     }
     const int32_t width = panels * PL_PANEL;
-    const bool whole = column + width <= t->n;
+    const bool whole = column + (panels - 1) * apart * PL_PANEL + PL_PANEL <= t->n;
     real beside[PAIRS * PL_PANEL]; /* takes the sums when C ends inside the panel */
     real *c = whole ? t->c + (size_t)row * t->c_step + (size_t)column : beside;
     const size_t c_row = whole ? t->c_step : (size_t)width;
@@ -71,11 +72,11 @@ PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const s
     const pl_vec scale = vec_splat(t->scale);
     pair_store(s0, c, add, scale);
     if (pairs > 1)
-        pair_store(s1, c + 1 / wide * c_row + 1 % wide * PL_PANEL, add, scale);
+        pair_store(s1, c + 1 / wide * c_row + 1 % wide * c_step, add, scale);
     if (pairs > 2)
-        pair_store(s2, c + 2 / wide * c_row + 2 % wide * PL_PANEL, add, scale);
+        pair_store(s2, c + 2 / wide * c_row + 2 % wide * c_step, add, scale);
     if (pairs > 3)
-        pair_store(s3, c + 3 / wide * c_row + 3 % wide * PL_PANEL, add, scale);
+        pair_store(s3, c + 3 / wide * c_row + 3 % wide * c_step, add, scale);
     if (!whole)
         store_part(t, beside, width, rows, row, column);
 }
@@ -83,16 +84,18 @@ PL_INLINE void tile(const pl_tile *t, const real *a, const size_t a_row, const s
 /* ---- A by rows ----------------------------------------------------------------------------------------- */
 
 PL_INLINE void row_tile(const pl_tile *t, int32_t row, int32_t column, const int rows, const int panels) {
-    tile(t, t->a + (size_t)row * t->a_step, t->a_step, 1, t->b, t->k, row, column, rows, panels);
+    tile(t, t->a + (size_t)row * t->a_step, t->a_step, 1, t->b, t->k, row, column, rows, panels, 1);
 }
 
-/* One row, decoding, reads weights at 80 GB/s from L2 this way: two panels at a time, so that four sums hide
-   the latency of addition (one panel: 73, four panels: 74). */
+/* One row, decoding: every weight is read once and comes from far away, so what counts is how many are on
+   their way. Four panels a quarter of the matrix apart are four streams for the prefetcher, and twice as fast
+   as pairs of neighbours, which are one (Zen 5, 21 MB of weights: 1.0 ms a token against 1.9). */
 static void one_row(const pl_tile *t, int32_t row) {
-    int32_t column = 0;
-    for (; column + PL_PANEL < t->n; column += 2 * PL_PANEL)
-        row_tile(t, row, column, 1, 2);
-    if (column < t->n)
+    const int32_t quarter = t->n / PL_PANEL / PAIRS;
+    const real *a = t->a + (size_t)row * t->a_step;
+    for (int32_t panel = 0; panel < quarter; panel++)
+        tile(t, a, 0, 1, t->b, t->k, row, panel * PL_PANEL, 1, PAIRS, quarter);
+    for (int32_t column = quarter * PAIRS * PL_PANEL; column < t->n; column += PL_PANEL)
         row_tile(t, row, column, 1, 1);
 }
 
@@ -151,9 +154,9 @@ static void strip_times_panels(const pl_tile *t, const real *strip, const real *
     for (int32_t column = 0; column < t->n; column += PL_PANEL) {
         int32_t row = from;
         for (; row + ROWS <= to; row += ROWS)
-            tile(t, strip + (row - from), 1, STRIP, b, count, row, column, ROWS, 1);
+            tile(t, strip + (row - from), 1, STRIP, b, count, row, column, ROWS, 1, 1);
         for (; row < to; row++)
-            tile(t, strip + (row - from), 1, STRIP, b, count, row, column, 1, 1);
+            tile(t, strip + (row - from), 1, STRIP, b, count, row, column, 1, 1, 1);
     }
 }
 

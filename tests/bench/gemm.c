@@ -37,17 +37,15 @@ void bench_outer(const real *dy, const real *x, int32_t n, int32_t out, int32_t 
 }
 
 real bench_read(const real *x, int32_t count, int32_t times) {
-    enum { CHAINS = 8 };
-    const int32_t half = count / 2; /* two streams: faster here than one */
+    enum { CHAINS = 8, STREAMS = 4 }; /* four streams: faster here than two */
+    const int32_t part = count / STREAMS;
     pl_vec sum[CHAINS];
     for (int i = 0; i < CHAINS; i++)
         sum[i] = vec_zero();
     while (times-- > 0)
-        for (int32_t at = 0; at < half; at += CHAINS / 2 * PL_LANES)
-            for (int i = 0; i < CHAINS / 2; i++) {
-                sum[i] = vec_add(sum[i], vec_load(x + at + i * PL_LANES));
-                sum[i + CHAINS / 2] = vec_add(sum[i + CHAINS / 2], vec_load(x + half + at + i * PL_LANES));
-            }
+        for (int32_t at = 0; at < part; at += CHAINS / STREAMS * PL_LANES)
+            for (int i = 0; i < CHAINS; i++)
+                sum[i] = vec_add(sum[i], vec_load(x + i % STREAMS * part + at + i / STREAMS * PL_LANES));
     real total = 0;
     for (int i = 0; i < CHAINS; i++)
         total += vec_sum(sum[i]);
