@@ -132,6 +132,19 @@ test('a stopped run is scored when asked: the button goes, the focus to what it 
   assertClean();
 });
 
+test('every run is scored by itself, also while Merge or Inspect looks at its matrices', { timeout: 400_000 }, async (context) => {
+  for (const panel of ['merge', 'inspect']) {
+    const { page, assertClean } = await open(context, `#v=1&model=stories-300k&task=pirate&n=2&bs=4&panel=${panel}`);
+    for (const n of [1, 2]) {
+      await eventually(() => lab(page, 'lab.status'), 'ready');
+      await lab(page, 'void await lab.train()');
+      await eventually(() => lab(page, `lab.runs.length === ${n} && lab.runs.at(-1).score !== null`), true, `${panel}, run ${n}`);
+    }
+    await page.locator(`peft-panel-${panel} peft-heatmap`).first().waitFor();
+    assertClean();
+  }
+});
+
 test('own text without a held-out part: said where it matters; nothing asks for more steps or names lines that are not drawn', async (context) => {
   const { page, assertClean } = await open(context, '#v=1&model=stories-300k&n=8&panel=data');
   const panel = page.locator('peft-panel-data');

@@ -232,6 +232,15 @@ test('scored aside: the run and, once, the model alone; it delays nothing, what 
   const never = lab.scoreAside({ limit: 24 });
   lab.stopScoring();
   await assert.rejects(never, { code: 'aborted' });
+  lab.baseScores.clear();
+  run.score = null;
+  const looks = /** @type {Promise<boolean>[]} */ ([]);
+  const look = () => { looks.push(lab.during(null, async () => run.score === null)); };
+  const began = lab.scoreAside({ limit: 3, onProgress: () => { if (looks.length < 4) look(); } });
+  look();
+  assert.ok(await began, 'looks of panels, before it began and in its midst, only put it off');
+  assert.deepEqual(await Promise.all(looks), [true, true, true, true], 'and need not wait for it');
+  assert.ok(run.score !== null && run.base_score !== undefined);
 });
 
 test('impossible settings from outside: corrected with one notice each time, at the start and later; the rest is loaded', async () => {

@@ -68,7 +68,7 @@ export class Lab extends EventTarget {
     #queue = Promise.resolve();
     /** @type {{state: Record<string, any>, run: Run | null}[]} */
     #past = [];
-    /** Ends the scoring that nobody asked for. @type {AbortController | null} */
+    /** The scoring that nobody asked for. @type {import('./scoring.js').Aside | null} */
     #aside = null;
 
     /**
@@ -97,7 +97,7 @@ export class Lab extends EventTarget {
      * @template T @param {Status | null} status shown meanwhile; null: too short to show @param {() => Promise<T>} work @returns {Promise<T>}
      */
     during(status, work) {
-        this.#aside?.abort(); // what was done for want of anything better
+        this.#interrupt(status !== null); // what was done for want of anything better
         const turn = this.#queue.then(async () => {
             const before = this.status;
             if (status) this.setStatus(status);
@@ -298,46 +298,27 @@ export class Lab extends EventTarget {
 
     /**
      * Scores the run in the model, and once per model and task the model alone, while nobody wants anything else:
-     * whatever is asked of the engine next ends it.
-     * @param {{limit?: number, onProgress?: (done: number, total: number) => void}} [options]
+     * whatever is asked of the engine next ends it; for a panel's look it begins anew.
+     * @param {import('./scoring.js').How} [how]
      */
-    scoreAside({ limit = 24, onProgress } = {}) {
-        const { task, run, baseKey } = this;
-        if (!run || !task || task.metric.id === 'none') return Promise.resolve(null);
-        const aside = new AbortController();
-        const { signal } = aside;
-        const scored = this.during(null, async () => {
-            const { session } = this;
-            if (signal.aborted || !session || this.run !== run || this.merged) throw PeftLabError.aborted();
-            const result = await evaluateTask(session, task, { limit, onProgress, signal });
-            run.score = result.score;
-            this.emit('runs');
-            run.base_score = this.baseScores.get(baseKey) ?? run.base_score ?? await this.#scoreAlone(task, { limit, onProgress, signal });
-            this.baseScores.set(baseKey, run.base_score);
-            this.emit('runs');
-            return result;
-        });
-        this.#aside = aside;
-        return scored;
-    }
-
-    /**
-     * @param {import('../engine/tasks.js').Task} task
-     * @param {{limit: number, onProgress?: (done: number, total: number) => void, signal: AbortSignal}} options
-     */
-    async #scoreAlone(task, options) {
-        const session = /** @type {Session} */ (this.session);
-        const active = this.description.modules.filter((/** @type {any} */ module) => module.active);
-        for (const { id } of active) await session.setModule(id, { active: false });
-        try {
-            return (await evaluateTask(session, task, options)).score;
-        } finally {
-            for (const { id } of active) await session.setModule(id, { active: true });
-        }
+    async scoreAside(how = {}) {
+        const { task, run } = this;
+        this.stopScoring();
+        if (!run || !task || task.metric.id === 'none') return null;
+        const aside = this.#aside = { ended: false, now: new AbortController() };
+        const { scoreAside } = await import('./scoring.js'); // not before something was trained
+        return scoreAside(this, run, aside, evaluateTask, how);
     }
 
     /** Ends scoreAside(). */
-    stopScoring() { this.#aside?.abort(); }
+    stopScoring() { this.#interrupt(true); }
+
+    /** @param {boolean} end for good */
+    #interrupt(end) {
+        if (!this.#aside) return;
+        this.#aside.ended ||= end;
+        this.#aside.now.abort();
+    }
 
     /** A fresh module with the current settings, to the end. Resolves with the run when it is done, paused or stopped. */
     train() { return this.#trainer.train(); }
