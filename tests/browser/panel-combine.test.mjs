@@ -86,6 +86,23 @@ test('an explorer combines any two methods, and can cancel', { timeout: 400_000 
   await page.locator('#method1').selectOption('adapter');
   await page.locator('#method2').selectOption('ia3');
   await page.waitForFunction(() => globalThis.panel.fresh?.modules.map((m) => m.method).join() === 'adapter,ia3');
+  // LoRA beside (IA)³ on the same matrix: the drawing has the pieces of both, each in its colour, and both are named.
+  await page.locator('#method1').selectOption('lora');
+  const drawn = () => page.evaluate(() => {
+    const root = globalThis.panel.renderRoot.querySelector('peft-diagram').renderRoot;
+    const block = root.querySelector('[data-method="lora ia3"]');
+    const pieces = [...(block?.querySelectorAll('.piece') ?? [])].map((piece) => ({
+      method: piece.getAttribute('style').match(/--m-(\w+)/)?.[1], from: Number(piece.getAttribute('x')), wide: Number(piece.getAttribute('width')),
+    })).sort((a, b) => a.from - b.from);
+    return {
+      pieces: pieces.map(({ method }) => method),
+      apart: pieces.every(({ from }, i) => i === 0 || pieces[i - 1].from + pieces[i - 1].wide < from),
+      named: /\(LoRA \+ \(IA\)³\): .*lora_A.*ia3/.test(block?.getAttribute('aria-label') ?? ''),
+    };
+  });
+  await eventually(drawn, { pieces: ['ia3', 'lora', 'lora'], apart: true, named: true });
+  await page.locator('#method1').selectOption('adapter');
+  await page.waitForFunction(() => globalThis.panel.fresh?.modules.map((m) => m.method).join() === 'adapter,ia3');
   await page.evaluate(() => { globalThis.panel.steps = 200; });
   await page.locator('#run').click();
   await page.waitForFunction(() => globalThis.panel.work.done > 3);

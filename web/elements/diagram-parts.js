@@ -4,10 +4,8 @@
  */
 
 /** @typedef {{name: string, shape: number[], count: number}} Part one trained tensor (of one layer) */
-/**
- * @typedef {{key: string, label: string, base: boolean, parts: Part[],
- *   kind: 'weight' | 'detour' | 'factor' | 'bottleneck' | ''}} Block
- */
+/** @typedef {'weight' | 'detour' | 'factor' | 'bottleneck'} Kind how a part is trained */
+/** @typedef {{parts: Part[], kinds: Map<Kind, string>}} Block kinds: each with the method it is of, where several share a matrix */
 
 const SITES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
@@ -28,7 +26,7 @@ export function placeOf(name) {
     return 'rows';
 }
 
-/** @param {string} name @returns {Block['kind']} */
+/** @param {string} name @returns {Kind} */
 function kindOf(name) {
     if (/lora_|magnitude/.test(name)) return 'detour';
     if (/ia3/.test(name)) return 'factor';
@@ -39,23 +37,20 @@ function kindOf(name) {
 /**
  * @param {any} description of the session
  * @returns {{layers: number, width: number, virtual: number, memory: number, merged: boolean, method: string, methods: string[],
- *   blocks: Map<string, {parts: Part[], kind: Block['kind'], method: string}>, perLayer: Map<string, number>}}
- *   methods: of the active modules, each once; blocks: what is trained in the first layer that has it, by place, and by which method;
- *   perLayer: trained numbers per place over all layers
+ *   blocks: Map<string, Block>}}
+ *   methods: of the active modules, each once; blocks: what is trained in the first layer that has it, by place
  */
 export function partsOf(description) {
-    /** @type {Map<string, {parts: Part[], kind: Block['kind'], layer: number, method: string}>} */
+    /** @type {Map<string, Block & {layer: number}>} */
     const blocks = new Map();
-    /** @type {Map<string, number>} */
-    const perLayer = new Map();
     const modules = description.modules.filter((/** @type {any} */ m) => m.active);
     for (const module of modules) {
         for (const { name, shape, layer } of module.tensors) {
             const place = placeOf(name);
             const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-            perLayer.set(place, (perLayer.get(place) ?? 0) + count);
-            const block = blocks.get(place) ?? { parts: /** @type {Part[]} */ ([]), kind: kindOf(name), layer, method: module.method };
+            const block = blocks.get(place) ?? { parts: /** @type {Part[]} */ ([]), kinds: new Map(), layer };
             blocks.set(place, block);
+            block.kinds.set(kindOf(name), module.method);
             if (layer !== block.layer) continue;
             block.parts.push({ name: name.replace(/^.*\.(?=[^.]+\.[^.]+$)/, '').replace('.weight', ''), shape, count });
         }
@@ -65,6 +60,6 @@ export function partsOf(description) {
     return {
         layers: description.model.num_hidden_layers, width: description.model.hidden_size,
         virtual: sum('virtual_tokens'), memory: sum('memory_tokens'), merged: Boolean(description.model.merged),
-        method: methods[0] ?? '', methods: [...new Set(methods)], blocks, perLayer,
+        method: methods[0] ?? '', methods: [...new Set(methods)], blocks,
     };
 }

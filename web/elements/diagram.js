@@ -153,7 +153,9 @@ class PeftDiagram extends LabElement {
         if (!trained) return '';
         const numbers = trained.parts.reduce((sum, part) => sum + part.count, 0);
         const shape = trained.parts.map((part) => `${part.name} ${part.shape.join('×')}`).join(', ');
-        return t(ONCE.includes(place) ? 'diagram.part.once' : 'diagram.part', { name: this.#label(place, parts), shape, n: count(numbers) });
+        const methods = [...trained.kinds.values()].map((method) => t(`method.${method}`));
+        const name = this.#label(place, parts) + (methods.length > 1 ? ` (${methods.join(' + ')})` : '');
+        return t(ONCE.includes(place) ? 'diagram.part.once' : 'diagram.part', { name, shape, n: count(numbers) });
     }
 
     /** The lit blocks in the order of the drawing. @param {ReturnType<typeof partsOf>} parts @returns {string[]} */
@@ -188,10 +190,17 @@ class PeftDiagram extends LabElement {
             return svg`<g class="block">${box}<text x=${x + w / 2} y=${y + h / 2 + 4} text-anchor="middle"
                 class=${h < 24 ? 'dim' : ''}>${label}</text></g>`;
         }
-        const own = trained.kind === 'weight' || trained.kind === 'bottleneck';
+        const { kinds } = trained;
+        const own = kinds.get('weight') ?? kinds.get('bottleneck');
+        const detour = h > 30 ? kinds.get('detour') : undefined;
+        const factor = kinds.get('factor');
+        // From the end of the block: a method's pieces, each in its colour; the label has what is left.
+        const taken = detour ? (factor ? 47 : 34) : 0;
+        const piece = (/** @type {string} */ method, /** @type {number} */ from, /** @type {number} */ inset, wide = 11) =>
+            svg`<rect class="piece" style="--mc: ${methodColor(method)}" x=${x + w - from} y=${y + inset}
+                width=${wide} height=${h - 2 * inset} rx="2"></rect>`;
         const show = () => { this.shown = place; };
         const select = () => this.fire('peft-select', { site: place });
-        const detour = trained.kind === 'detour' && h > 30;
         const lit = this.#lit(parts);
         const stop = place === (lit.includes(this.at) ? this.at : lit[0]);
         const onKey = (/** @type {KeyboardEvent} */ e) => this.#key(e, lit, place, select);
@@ -199,13 +208,14 @@ class PeftDiagram extends LabElement {
             this.at = place;
             show();
         };
-        return svg`<g class="block lit ${own ? 'own' : ''}" style="--mc: ${methodColor(trained.method)}" data-method=${trained.method}
+        const [first] = kinds.values();
+        return svg`<g class="block lit ${own ? 'own' : ''}" style="--mc: ${methodColor(own ?? first)}"
+            data-method=${[...kinds.values()].join(' ')}
             role="button" tabindex=${stop ? 0 : -1} aria-label=${this.#explained(parts, place)}
             @mouseenter=${show} @focus=${onFocus} @click=${() => { show(); select(); }} @keydown=${onKey}>${box}
-            ${detour ? svg`<rect class="piece" x=${x + w - 31} y=${y + 5} width="11" height=${h - 10} rx="2"></rect>
-                <rect class="piece" x=${x + w - 16} y=${y + 11} width="11" height=${h - 22} rx="2"></rect>`
-        : trained.kind === 'factor' ? svg`<rect class="piece" x=${x + w - 12} y=${y + 4} width="7" height=${h - 8} rx="2"></rect>` : nothing}
-            <text x=${x + (detour ? (w - 34) / 2 : w / 2)} y=${y + h / 2 + 4} text-anchor="middle">${label}</text></g>`;
+            ${detour ? [piece(detour, 31, 5), piece(detour, 16, 11)] : nothing}
+            ${factor ? piece(factor, detour ? 44 : 12, 4, 7) : nothing}
+            <text x=${x + (w - taken) / 2} y=${y + h / 2 + 4} text-anchor="middle">${label}</text></g>`;
     }
 }
 define('peft-diagram', PeftDiagram);
