@@ -117,6 +117,18 @@ static pl_status build_module(pl_session *s, const import_request *r, pl_module 
     return status;
 }
 
+static pl_status write_import(pl_session *s, const pl_entry *entry, const pl_json *config,
+                              const pl_text *notes) {
+    pl_write_begin(&s->result, '{');
+    pl_write_key(&s->result, "module");
+    session_write_entry(s, entry);
+    write_ignored(&s->result, config);
+    pl_write_key(&s->result, "notes");
+    pl_text_bytes(&s->result, notes->data, notes->length);
+    pl_write_end(&s->result, '}');
+    return session_answered(s);
+}
+
 static pl_status import_parsed(pl_session *s, const import_request *r) {
     pl_module *module = NULL;
     pl_entry *entry = NULL;
@@ -131,14 +143,9 @@ static pl_status import_parsed(pl_session *s, const import_request *r) {
     if (status == PL_OK)
         status = session_adopt(s, module, 1, true, &entry);
     if (status == PL_OK) {
-        pl_write_begin(&s->result, '{');
-        pl_write_key(&s->result, "module");
-        session_write_entry(s, entry);
-        write_ignored(&s->result, r->config);
-        pl_write_key(&s->result, "notes");
-        pl_text_bytes(&s->result, notes.data, notes.length);
-        pl_write_end(&s->result, '}');
-        status = session_answered(s);
+        status = session_ready(s, 1); /* what cannot run beside the active modules is refused now */
+        if (status == PL_OK)
+            status = write_import(s, entry, r->config, &notes);
         if (status != PL_OK)
             session_abandon(s);
     }

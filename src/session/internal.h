@@ -90,6 +90,8 @@ pl_status session_need_model(pl_session *s);
 pl_status session_need_idle(pl_session *s, const char *what); /* no run in progress */
 /* Builds the stack of active modules, plans their buffers for passes of `rows` rows, attaches and prepares them. */
 pl_status session_ready(pl_session *s, int32_t rows);
+/* Could the active modules run together once nothing is merged any more? */
+pl_status session_check_unmerged(pl_session *s);
 int32_t session_learned_rows(
     const pl_session *s); /* virtual + memory rows of active modules: positions that text cannot use */
 void session_drop_run(pl_session *s);

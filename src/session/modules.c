@@ -229,6 +229,8 @@ static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root)
     entry->module->weight = (real)weight;
     pl_status status = session_ready(s, 1);
     if (status == PL_OK)
+        status = session_check_unmerged(s); /* else unmerging would leave what cannot run */
+    if (status == PL_OK)
         status = session_answer_entry(s, entry);
     if (status == PL_OK)
         return PL_OK;

@@ -129,17 +129,26 @@ int32_t session_learned_rows(const pl_session *s) {
     return rows;
 }
 
-static pl_status collect_active(pl_session *s) {
-    s->active_count = 0;
+/* Active modules in stack order; those merged into the base run in it, unless they are asked for, too. */
+static pl_status collect_active(pl_session *s, bool with_merged, pl_module **modules, int32_t *count) {
+    *count = 0;
     for (int32_t i = 0; i < s->entry_count; i++) {
-        if (!s->entries[i].active || s->entries[i].merged)
+        if (!s->entries[i].active || (s->entries[i].merged && !with_merged))
             continue;
-        if (s->active_count == PL_STACK_MAX)
+        if (*count == PL_STACK_MAX)
             return pl_fail(&s->error, PL_ERR_RANGE,
                            "at most %d modules can be active together; deactivate one", PL_STACK_MAX);
-        s->active[s->active_count++] = s->entries[i].module;
+        modules[(*count)++] = s->entries[i].module;
     }
     return PL_OK;
+}
+
+pl_status session_check_unmerged(pl_session *s) {
+    pl_module *modules[PL_STACK_MAX];
+    int32_t count;
+    pl_stack stack;
+    PL_TRY(collect_active(s, true, modules, &count));
+    return pl_stack_build(modules, count, &stack, &s->error);
 }
 
 static pl_status plan_active(pl_session *s, int32_t rows) {
@@ -156,7 +165,7 @@ pl_status session_ready(pl_session *s, int32_t rows) {
     if (s->ready && rows <= s->ready_rows)
         return PL_OK;
     if (!s->ready) {
-        PL_TRY(collect_active(s));
+        PL_TRY(collect_active(s, false, s->active, &s->active_count));
         PL_TRY(pl_stack_build(s->active, s->active_count, &s->stack, &s->error));
     }
     pl_status status = plan_active(s, rows);

@@ -185,7 +185,11 @@ static pl_status build_modules(pl_session *s, const pl_json *header, const pl_sa
                        pl_json_size(modules), PL_SESSION_MODULES_MAX);
     for (const pl_json *node = pl_json_first(modules); node; node = pl_json_next(node)) {
         PL_TRY(build_entry(s, node, file, made->count, &made->entries[made->count]));
-        made->count++;
+        const char *name = made->entries[made->count++].module->name;
+        for (int32_t i = 0; i < made->count - 1; i++) /* a folder each, and dropout masks of its own */
+            if (strcmp(made->entries[i].module->name, name) == 0)
+                return pl_fail(&s->error, PL_ERR_FORMAT, "the snapshot has two modules of the name \"%s\"",
+                               name);
     }
     return PL_OK;
 }
@@ -253,7 +257,9 @@ static pl_status restore_header(pl_session *s, const pl_json *header, const pl_s
     const int32_t next_id = s->next_id;
     for (int32_t i = 0; i < s->entry_count; i++)
         s->entries[i].id = s->next_id++;
-    status = restore_run(s, header, file);
+    status = session_ready(s, 1); /* a file made by hand may switch on what cannot run together */
+    if (status == PL_OK)
+        status = restore_run(s, header, file);
     if (status == PL_OK)
         status = write_restored(s);
     if (status != PL_OK) {

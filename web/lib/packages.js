@@ -110,13 +110,30 @@ export function adapterFolders(files) {
 }
 
 /**
+ * Nothing is merged and nothing active any more: the engine refuses to import beside what is merged, and what cannot run together.
+ * @param {import('../engine/session.js').Session} session @param {import('../engine/session.js').ModuleInfo[]} modules
+ * @returns {Promise<() => Promise<void>>} puts it back, to the same bits
+ */
+async function setAside(session, modules) {
+    const merged = modules.filter((m) => m.merged).map(({ id }) => id);
+    const active = modules.filter((m) => m.active);
+    await session.unmerge();
+    for (const { id } of active) await session.setModule(id, { active: false });
+    return async () => {
+        for (const { id } of active) await session.setModule(id, { active: true });
+        if (merged.length) await session.merge(merged);
+    };
+}
+
+/**
  * Puts adapter folders into the model in place of its modules. What was there stays when one does not fit.
  * @param {Lab} lab @param {Record<string, Uint8Array>[]} folders
  * @returns {Promise<{modules: any[], notes: string[]}>}
  */
 export async function importAdapters(lab, folders) {
     const result = await lab.work(async (session) => {
-        const before = (await session.describe()).modules;
+        const { modules: before, run: open } = await session.describe();
+        const back = open ? async () => {} : await setAside(session, before); // an open run refuses the import
         /** @type {any[]} */
         const made = [];
         /** @type {string[]} */
@@ -129,9 +146,9 @@ export async function importAdapters(lab, folders) {
             }
         } catch (error) {
             for (const { id } of made) await session.removeModule(id);
+            await back();
             throw error;
         }
-        await session.unmerge();
         for (const { id } of before) await session.removeModule(id);
         const counts = (await lab.describe()).counts;
         const [first] = made;
