@@ -152,3 +152,84 @@ test('weights of a run that workers share cannot be set from outside: they would
     await session.setTensor(id, name, values);
     session.close();
 });
+
+/**
+ * A way to start workers, of which the one of this number, counted from 1, gets no memory for the model.
+ * @param {number} poor @returns {() => Promise<import('node:worker_threads').Worker>}
+ */
+function withPoorWorker(poor) {
+    let made = 0;
+    return async () => {
+        const { Worker } = await import('node:worker_threads');
+        const worker = new Worker(new URL('../../web/engine/worker.js', import.meta.url));
+        const post = worker.postMessage.bind(worker);
+        if (++made === poor) {
+            worker.postMessage = (message, transfer) => {
+                if (message.command === 'loadModel') post({ id: 1e6, command: 'failAt', args: { allocation: 3 } });
+                post(message, transfer);
+            };
+        }
+        return worker;
+    };
+}
+
+test('a worker that gets no memory is done without: the run goes on with fewer, says so, and comes to the same weights', async () => {
+    const train = { steps: 6, batch_size: 4, shards: 4, lr: 1e-2 };
+    const alone = await PeftLab.load(STORIES, { inThread: true });
+    const begin = async (/** @type {import('../../web/engine/session.js').Session} */ session) => {
+        await session.addModule('lora', { rank: 2 });
+        await session.setData('train', [3, 9, 5, 7, 4].map((count) => ({ prompt: 'The', completion: ' bird'.repeat(count) })));
+    };
+    await begin(alone);
+    await alone.train(train);
+    for (const [workers, poor] of [[2, 1], [3, 2]]) {
+        const session = await PeftLab.load(STORIES, { inThread: true, createWorker: withPoorWorker(poor) });
+        await begin(session);
+        /** @type {any[]} */
+        const told = [];
+        const outcome = await session.train({ ...train, workers, until: 3, onFewerWorkers: (fewer) => told.push(fewer) });
+        assert.deepEqual([outcome.step, outcome.done], [3, false]);
+        assert.deepEqual(told.map((one) => [one.workers, one.asked, one.error.code]), [[workers - 1, workers, 'memory']]);
+        assert.match(told[0].error.message, /memory/);
+        assert.equal((await session.resume()).done, true);
+        assert.equal((await session.describe()).run, null);
+        assert.equal(await weightHash(session), await weightHash(alone), `${workers} workers`);
+        session.close();
+    }
+    alone.close();
+});
+
+test('a run that is restored for more workers than there is memory for goes on with fewer', async () => {
+    const session = await PeftLab.load(STORIES, { inThread: true, createWorker: withPoorWorker(1) });
+    await session.addModule('lora', { rank: 2 });
+    await session.setData('train', [3, 9, 5, 7].map((count) => ({ prompt: 'The', completion: ' bird'.repeat(count) })));
+    await session.train({ steps: 4, batch_size: 4, shards: 4, until: 2 });
+    const bytes = await session.snapshot();
+    await session.endRun();
+    let told = 0;
+    const { run } = await session.restore(bytes, { workers: 2, onFewerWorkers: ({ workers }) => { told = workers; } });
+    assert.deepEqual([run.step, told], [2, 1]);
+    assert.equal((await session.resume()).done, true);
+    session.close();
+});
+
+test('a callback that throws when fewer workers start ends its call, and the run can go on', async () => {
+    const session = await PeftLab.load(STORIES, { inThread: true, createWorker: withPoorWorker(1) });
+    await session.addModule('lora', { rank: 2 });
+    await session.setData('train', [3, 9].map((count) => ({ prompt: 'The', completion: ' bird'.repeat(count) })));
+    const train = session.train({ steps: 2, batch_size: 2, shards: 2, workers: 2, onFewerWorkers: () => { throw new Error('mine'); } });
+    await assert.rejects(train, (/** @type {any} */ error) => error.code === 'argument' && /a callback of this call failed: mine/.test(error.message));
+    assert.equal((await session.resume()).done, true);
+    session.close();
+});
+
+test('a snapshot without a run needs no workers: its weights can be set', async () => {
+    const session = await PeftLab.load(STORIES);
+    const { id, tensors: [{ name }] } = await session.addModule('lora', { rank: 2 });
+    const bytes = await session.snapshot();
+    await session.restore(bytes, { workers: 2 });
+    const [module] = (await session.describe()).modules;
+    await session.setTensor(module.id, name, await session.tensor(module.id, name));
+    assert.notEqual(module.id, id);
+    session.close();
+});

@@ -1,7 +1,7 @@
 /** Going on from a snapshot: the run is the snapshot's, and what else was asked for must say the same. */
 import { readFile } from 'node:fs/promises';
 
-import { kebab, parseCombine, snake, usage } from './args.mjs';
+import { kebab, parseCombine, snake, usage, warn } from './args.mjs';
 
 /** @typedef {import('../engine/session.js').Session} Session */
 /** @typedef {import('../engine/session.js').ModuleInfo} ModuleInfo */
@@ -24,8 +24,12 @@ export async function resumeRun(session, request) {
     checkRun(request, run);
     if (request.given.has('adapter')) checkAdapters(values.resume, frozen, modules.filter((/** @type {ModuleInfo} */ m) => !m.trainable));
     await checkMethods(session, request, trained);
-    await session.restore(bytes, { workers: values.workers });
+    await session.restore(bytes, { workers: values.workers, onFewerWorkers: warnOfFewer });
 }
+
+/** @param {{workers: number, asked: number, error: Error}} fewer than were asked for could be started */
+export const warnOfFewer = ({ workers, asked, error }) =>
+    warn(`--workers ${asked}: only ${workers} could be started (${error.message}); the result is the same, it takes longer`);
 
 /** @param {string} name of the option @param {string} file @param {unknown} value that the run has */
 function differs(name, file, value) {

@@ -42,8 +42,16 @@ import { PeftLabError, shown } from './errors.js';
  * @property {(best: {step: number, loss: number, modules: {id: number, tensors: Record<string, Float32Array>}[]}) => void} [onBest] for setTensor()
  */
 
-/** Each worker is a whole engine with a model of its own. @param {number} workers */
-export function checkWorkers(workers) {
+/**
+ * @typedef {object} Workers
+ * @property {number} [workers] engines that share each step (same result for any number)
+ * @property {(fewer: {workers: number, asked: number, error: import('./errors.js').PeftLabError}) => void} [onFewerWorkers] not all of
+ *   them could be started, and why; the work goes on with those there are
+ */
+
+/** Each worker is a whole engine with a model of its own. @param {Workers} options */
+export function checkWorkers({ workers = 1, onFewerWorkers }) {
+    checkCallbacks({ onFewerWorkers });
     if (Number.isInteger(workers) && workers >= 1 && workers <= 64) return;
     throw new PeftLabError('range', `workers must be a whole number from 1 to 64, not ${shown(workers)}`);
 }

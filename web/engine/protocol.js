@@ -24,7 +24,7 @@ function signalError(signal) {
 }
 
 /** @param {unknown} cause what a callback threw @returns {PeftLabError} what the call rejects with */
-const callbackError = (cause) =>
+export const callbackError = (cause) =>
     new PeftLabError('argument', `a callback of this call failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 
 /** @param {Port} port @param {(message: any) => void} handler */

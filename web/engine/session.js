@@ -5,6 +5,7 @@
 import { checkCallbacks, checkRun, checkWorkers, record, RUN_KEYS, splitOptions } from './checks.js';
 import { PeftLabError } from './errors.js';
 import { adapterFileName, readAdapterFolder } from './files.js';
+import { Replicas } from './replicas.js';
 import { shardWeights } from './shards.js';
 
 /** @typedef {import('./protocol.js').Remote | import('./protocol.js').Local} Engine */
@@ -26,6 +27,7 @@ import { shardWeights } from './shards.js';
 /** @typedef {{step: number, loss: number, perplexity: number, bits_per_byte: number}} ValidationReport */
 /** @typedef {import('./checks.js').TrainOptions} TrainOptions */
 /** @typedef {import('./checks.js').RunOptions} RunOptions */
+/** @typedef {import('./checks.js').Workers} Workers */
 
 const DATA_KEYS = ['maxLength', 'onProgress', 'signal'];
 const EVALUATE_KEYS = ['split', 'limit', 'onProgress', 'signal'];
@@ -34,11 +36,9 @@ export class Session {
     #engine;
     /** @type {ModelFiles} kept to give replicas the same model */
     #files = { config: new Uint8Array(), weights: [] };
-    #spawn;
     /** Examples by split, kept to give replicas the same data. @type {Map<string, {examples: Example[], maxLength: number}>} */
     #data = new Map();
-    /** @type {import('./protocol.js').Remote[]} */
-    #replicas = [];
+    #replicas;
     /** The call that trains, if one does. @type {object | null} */
     #training = null;
 
@@ -48,7 +48,7 @@ export class Session {
      */
     constructor(engine, spawn) {
         this.#engine = engine;
-        this.#spawn = spawn;
+        this.#replicas = new Replicas(spawn);
     }
 
     /**
@@ -59,9 +59,13 @@ export class Session {
         return this.#engine.request(command, args, options);
     }
 
+    get #original() {
+        return { request: this.request.bind(this), files: this.#files, data: this.#data };
+    }
+
     /** Ends the workers, also those of a run that is still open. */
     close() {
-        for (const replica of this.#replicas.splice(0)) replica.terminate();
+        this.#replicas.terminate();
         this.#engine.terminate();
     }
 
@@ -74,7 +78,7 @@ export class Session {
         this.#training = null;
         this.#files = files;
         this.#data.clear(); // it went with the old model
-        await this.#dropReplicas();
+        await this.#replicas.drop(this.#original);
     }
 
     /** The session as the page draws it: model, modules, data, run, counts. @returns {Promise<any>} */
@@ -106,7 +110,7 @@ export class Session {
     /** Removes every module; an open run is given up and a merge taken back first. */
     async clear() {
         this.#training = null;
-        await this.#dropReplicas();
+        await this.#replicas.drop(this.#original);
         await this.request('clear');
     }
 
@@ -263,21 +267,20 @@ export class Session {
      * Begins a run over all active trainable modules and trains to its end. When the signal fires the promise rejects with code
      * "aborted" after the step in progress; resume() goes on, endRun() gives up the optimiser state. Weights are always those of
      * the last finished step.
-     * @param {TrainOptions & RunOptions & {workers?: number, task?: import('./tasks.js').Task}} options
-     *   workers: engines that share each step (same result for any number); task: loads its splits first
+     * @param {TrainOptions & RunOptions & Workers & {task?: import('./tasks.js').Task}} options task: loads its splits first
      * @returns {Promise<Outcome>} one training at a time: another one meanwhile is refused with code "state"
      */
     async train(options) {
-        const { workers = 1, task, ...others } = record(options, 'train({steps: 50, lr: 5e-3, …})');
+        const { workers, onFewerWorkers, task, ...others } = record(options, 'train({steps: 50, lr: 5e-3, …})');
         const { run, engine } = splitOptions(others);
-        checkWorkers(workers);
+        checkWorkers({ workers, onFewerWorkers });
         checkRun(run);
         return this.#alone(async (givenUp) => {
             await this.#end();
             for (const [split, examples] of Object.entries(task?.splits ?? {})) await this.setData(split, examples, { signal: run.signal });
             if (givenUp()) throw new PeftLabError('state', 'The run was ended before it began.');
             await this.request('trainBegin', { ...engine, eval_split: run.eval_split });
-            if (workers > 1) await this.#addReplicas(workers - 1);
+            await this.#replicas.add(this.#original, { workers, onFewerWorkers });
             return this.#goOn(run);
         });
     }
@@ -327,55 +330,22 @@ export class Session {
     }
 
     async #end() {
-        await this.#dropReplicas();
+        await this.#replicas.drop(this.#original);
         await this.request('trainEnd');
     }
 
     /** Modules, optimiser state and position of the run as bytes. @returns {Promise<Uint8Array>} */
     snapshot() { return this.request('snapshot'); }
 
-    /** Needs the same model and data. @param {Uint8Array} bytes @param {{workers?: number}} [options] @returns {Promise<any>} */
+    /** Needs the same model and data. @param {Uint8Array} bytes @param {Workers} [options] @returns {Promise<any>} */
     async restore(bytes, options = {}) {
-        const { workers = 1 } = record(options, 'restore(bytes, {workers})', ['workers']);
+        const workers = record(options, 'restore(bytes, {workers})', ['workers', 'onFewerWorkers']);
         checkWorkers(workers);
         const result = await this.request('restore', { bytes }); // refused while a run is open, which must not notice
         this.#training = null;
-        await this.#dropReplicas();
-        if (workers > 1) await this.#addReplicas(workers - 1);
+        await this.#replicas.drop(this.#original);
+        if (result.run) await this.#replicas.add(this.#original, workers);
         return result;
-    }
-
-    /** Replicas get the model, the data and a snapshot of the run just begun, and a port to the primary engine. @param {number} count */
-    async #addReplicas(count) {
-        const spawn = this.#spawn;
-        if (!spawn) throw new PeftLabError('unsupported', 'This session has no way to start workers.', { hint: 'Train with workers: 1.' });
-        const bytes = await this.snapshot();
-        const started = await Promise.allSettled(Array.from({ length: count }, async () => this.#addReplica(await spawn(), bytes)));
-        const failed = started.find((start) => start.status === 'rejected');
-        if (!failed) return;
-        await this.#dropReplicas();
-        throw failed.reason;
-    }
-
-    /** @param {import('./protocol.js').Remote} replica @param {Uint8Array} bytes */
-    async #addReplica(replica, bytes) {
-        this.#replicas.push(replica);
-        // Without its part the step would never end. The run stays at its last finished step and can go on without replicas.
-        replica.onDied = (error) => { this.request('dropPeers', { why: error.message }).catch(() => {}); };
-        await replica.request('loadModel', { files: this.#files });
-        for (const [split, { examples, maxLength }] of this.#data) await replica.request('setData', { split, examples, maxLength });
-        await replica.request('restore', { bytes });
-        const { port1, port2 } = new MessageChannel();
-        await replica.request('servePort', { port: port1 }, { transfer: [port1] });
-        await this.request('attachPeer', { port: port2 }, { transfer: [port2] });
-        await replica.request('memory'); // one that died before the engine knew it was dropped by nobody
-    }
-
-    /** They end even where the engine is lost, or closed meanwhile. */
-    async #dropReplicas() {
-        const replicas = this.#replicas.splice(0);
-        if (replicas.length) await this.request('dropPeers').catch(() => {});
-        for (const replica of replicas) replica.terminate();
     }
 
     // ---- calculators and advice ----

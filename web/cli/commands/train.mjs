@@ -4,7 +4,7 @@ import { adapterFolders, findTask, loadSplits, MODEL_SPEC, openCalculator, openS
 import { measure } from '../measure.mjs';
 import { exportTrained, prepareFile, prepareFolder, writeSafely } from '../output.mjs';
 import { isFile } from '../paths.mjs';
-import { resumeRun } from '../resume.mjs';
+import { resumeRun, warnOfFewer } from '../resume.mjs';
 
 const SUMMARY = 'fine-tune a model on a task or a data file';
 const { merge: _, ...BASE } = MODEL_SPEC; // nothing new is trained beside merged adapters: `merge --out` writes the base for that
@@ -253,7 +253,7 @@ async function trainWithReports(session, values, engine, say) {
     let pending = Promise.resolve();
     const result = await interruptible(
         stop,
-        () => (values.resume ? session.resume(options) : session.train({ ...engine, ...options, workers: values.workers })),
+        () => (values.resume ? session.resume(options) : session.train({ ...engine, ...options, workers: values.workers, onFewerWorkers: warnOfFewer })),
         async () => (await session.describe()).run?.step ?? 0,
     );
     flush();
