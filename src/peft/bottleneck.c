@@ -24,8 +24,8 @@ static const pl_option OPTIONS[OPTION_COUNT] = {
      .choices = "houlsby|pfeiffer|parallel|per_linear|per_linear_parallel",
      .label = "Placement",
      .help = "houlsby: after attention and after the FFN; pfeiffer: after the FFN; parallel: beside the FFN; "
-             "per_linear: around the "
-             "gate, up and down maps (three per layer, as in LLM-Adapters)."},
+             "per_linear: around the gate, up and down maps (three per layer, as in LLM-Adapters); "
+             "per_linear_parallel: beside each of these maps, from its input to its output."},
     {.name = "bottleneck_size",
      .type = PL_OPTION_INT,
      .maximum = 8192,

@@ -46,6 +46,13 @@ test('methods, their options, and why some cannot be merged', async () => {
   );
 });
 
+test('every placement of an adapter is explained, by the command line and in every language', async () => {
+  const { methods } = await session.describeStatic();
+  const variant = methods.find((/** @type {any} */ m) => m.name === 'adapter').options.find((/** @type {any} */ o) => o.name === 'variant');
+  const helps = [variant.help, ...Object.values(texts).map((dictionary) => dictionary['option.variant.about'])];
+  for (const help of helps) for (const choice of variant.choices) assert.match(help, new RegExp(`\\b${choice}\\s?: \\S`), help);
+});
+
 test('the coach: every state, rule, advice and reason', async () => {
   const history = Array.from({ length: 12 }, (_, i) => ({ step: i + 1, loss: 3 - i / 10, val_loss: 3 - i / 20 }));
   const report = await session.coach({ history, method: 'lora', options: { rank: 8 }, steps: 12, lr: 0.01 });

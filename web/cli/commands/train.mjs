@@ -253,7 +253,9 @@ async function trainWithReports(session, values, engine, say) {
     let pending = Promise.resolve();
     const result = await interruptible(
         stop,
-        () => (values.resume ? session.resume(options) : session.train({ ...engine, ...options, workers: values.workers, onFewerWorkers: warnOfFewer })),
+        () => (values.resume
+            ? session.resume(options)
+            : session.train({ ...engine, ...options, workers: values.workers, onFewerWorkers: warnOfFewer })),
         async () => (await session.describe()).run?.step ?? 0,
     );
     flush();
