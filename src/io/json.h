@@ -35,8 +35,8 @@ int32_t pl_json_size(const pl_json *node);         /* members of an array or obj
 const pl_json *pl_json_first(const pl_json *node); /* first member or NULL; iterate with pl_json_next */
 const pl_json *pl_json_next(const pl_json *member);
 const char *pl_json_key(const pl_json *member); /* key of an object's member */
-const pl_json *pl_json_get(const pl_json *object,
-                           const char *key); /* case-sensitive, linear; NULL when absent */
+/* Case-sensitive, linear; NULL when absent. */
+const pl_json *pl_json_get(const pl_json *object, const char *key);
 
 /* Typed access with a sentence on failure ("config.json: hidden_size must be an integer from 1 to 65536,
    not 3.5"). When the key is absent or null: *value keeps the caller's default, or, if required,

@@ -36,12 +36,12 @@ typedef struct pl_config {
     double rms_norm_eps;
     double rope_theta;
     pl_rope_kind rope_kind;
-    double rope_factor, rope_low_freq_factor,
-        rope_high_freq_factor; /* of rope_scaling (llama3); factor alone for linear */
+    /* Of rope_scaling (llama3); for linear the factor alone. */
+    double rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     int32_t rope_original_positions;
     int32_t bos_token_id, eos_token_id; /* PL_NONE when the file names none */
-    int32_t other_eos[PL_OTHER_EOS_MAX],
-        other_eos_count;  /* ids that end a text as well: Llama 3 has several */
+    /* Ids that end a text as well: Llama 3 has several. */
+    int32_t other_eos[PL_OTHER_EOS_MAX], other_eos_count;
     int32_t pad_token_id; /* of no use here, kept for the file; or PL_NONE */
 } pl_config;
 

@@ -117,10 +117,8 @@ pl_status pl_forward_logits(pl_model *model, const pl_stack *stack, pl_workspace
 
 typedef struct pl_decoder pl_decoder;
 
-enum {
-    PL_DECODE_ROWS =
-        32 /* rows of one pass of a decoder at most: modules plan their buffers for an extent of so many rows */
-};
+/* Rows of one pass of a decoder at most: modules plan their buffers for an extent of so many rows. */
+enum { PL_DECODE_ROWS = 32 };
 
 /* capacity: positions the cache can hold, learned rows included (<= max_position_embeddings). The stack is copied; its modules stay the
    caller's and are asked for their learned rows at create, reset and the first feed. */

@@ -66,8 +66,8 @@ static int32_t nucleus(const real *p, const int32_t *ids, int32_t count, double 
 int32_t pl_sample(real *logits, int32_t vocab_size, const pl_sampling *sampling, pl_rng *rng,
                   int32_t *scratch) {
     const real temperature = (real)sampling->temperature;
-    if (!(temperature > 0) ||
-        !isfinite((real)1 / temperature)) /* so small that dividing by it gives no numbers */
+    /* Or so small that dividing by it gives no numbers. */
+    if (!(temperature > 0) || !isfinite((real)1 / temperature))
         return best(logits, vocab_size);
     pl_softmax(logits, vocab_size, temperature);
     int32_t count = sampling->top_k > 0 && sampling->top_k < vocab_size ? sampling->top_k : vocab_size;

@@ -14,9 +14,9 @@ typedef struct pl_layer_state {
     real *q, *k, *v;        /* [n, width of q / k / v], q and k after RoPE */
     real *past_k, *past_v;  /* rows in front of every sequence: learned ones, or the cache of a decoder */
     real *attended, *stats; /* [n, width of q]; [n, heads], NULL unless training */
-    real *tail_x,
-        *tail_attended; /* [t, …] x and attended of the tail; the same pointers except in the last layer */
-    real *middle;       /* [t, hidden] residual stream between the sub-layers */
+    /* [t, …] x and attended of the tail; the same pointers except in the last layer */
+    real *tail_x, *tail_attended;
+    real *middle;                   /* [t, hidden] residual stream between the sub-layers */
     real *ffn_normed, *ffn_inverse; /* [t, hidden], [t] */
     real *gate, *up, *product;      /* [t, intermediate], product = silu(gate) * up */
     real *out;                      /* [t, hidden] residual stream on exit = x of the next layer */
@@ -64,10 +64,8 @@ struct pl_workspace {
     real *attention_scratch;
 };
 
-enum {
-    PL_HEAD_BLOCK =
-        32 /* rows whose logits are made, turned into gradients and used while they are in cache */
-};
+/* Rows whose logits are made, turned into gradients and used while they are in cache. */
+enum { PL_HEAD_BLOCK = 32 };
 
 /* What a stack asks of the model. */
 typedef struct pl_stack_needs {

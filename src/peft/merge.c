@@ -197,9 +197,8 @@ pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules
     if (!made)
         return pl_fail(error, PL_ERR_MEMORY, "merging: no memory left");
     made->memory = memory;
-    pl_stack_prepare(
-        modules, count,
-        model); /* with replacing tensors still attached: DoRA's norms are those of the running model */
+    /* With replacing tensors still attached: DoRA's norms are those of the running model. */
+    pl_stack_prepare(modules, count, model);
     pl_status status = fill(made, model, modules, count, error);
     if (status != PL_OK) {
         pl_merged_free(made);

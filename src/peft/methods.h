@@ -188,8 +188,8 @@ pl_status pl_module_trainable(pl_module *module, bool trainable, pl_error *error
 pl_status pl_module_plan(pl_module *module, const pl_extent *extent, pl_error *error);
 /* Values of tensor (layer, site, slot); layer/site may be PL_NONE. NULL when not declared. */
 real *pl_module_values(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
-real *pl_module_gradients(const pl_module *module, int32_t layer, int32_t site,
-                          int32_t slot); /* NULL when frozen */
+/* Likewise; NULL also when frozen. */
+real *pl_module_gradients(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 real *pl_module_buffer(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 const pl_tensor *pl_module_shape(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 

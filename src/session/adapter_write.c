@@ -114,8 +114,8 @@ static pl_status export_prefix(pl_session *s, const pl_module *module, export_li
     if (!list->table)
         return pl_fail(&s->error, PL_ERR_MEMORY, "no memory for the prefix table");
     pl_prefix_table(module, list->table);
-    if (pl_option_number(&module->options, "memory_shifts") ==
-        0.0) /* the file's readers start tokens at position n */
+    const bool shifts = pl_option_number(&module->options, "memory_shifts") != 0.0;
+    if (!shifts) /* the file's readers start tokens at position n */
         pl_prefix_rotate(&module->config, (int32_t)rows, (int32_t)rows, list->table);
     list->tensors[0] = (pl_save_tensor){
         .name = "prompt_embeddings", .dims = 2, .shape = {rows, cols}, .values = list->table};

@@ -193,8 +193,8 @@ static pl_status data_loss(pl_session *s, const char *name, int32_t from, int32_
     if (!s->evaluator.memory) {
         PL_TRY(pl_evaluator_create(&s->memory, s->model, s->active, s->active_count, &s->stack, d->longest,
                                    &s->evaluator, &s->error));
-        pl_stack_prepare(s->active, s->active_count,
-                         s->model); /* planning may have moved what prepare() had filled */
+        /* Planning may have moved what it had filled. */
+        pl_stack_prepare(s->active, s->active_count, s->model);
     }
     pl_loss sum = {0};
     int64_t bytes = 0;

@@ -81,8 +81,8 @@ struct pl_session {
 
 /* session.c */
 void session_begin(pl_session *s); /* clears error and result: first line of every public function */
-int32_t session_end(pl_session *s,
-                    pl_status status); /* last line: turns a failed result into PL_ERR_MEMORY */
+/* The last line: turns a failed result into PL_ERR_MEMORY. */
+int32_t session_end(pl_session *s, pl_status status);
 /* Is the answer whole? A call that changes anything asks this while it can still undo what it did, or makes room for its answer first. */
 pl_status session_answered(pl_session *s);
 void session_invalidate(pl_session *s); /* anything about model, modules or their values changed */
@@ -92,8 +92,8 @@ pl_status session_need_idle(pl_session *s, const char *what); /* no run in progr
 pl_status session_ready(pl_session *s, int32_t rows);
 /* Could the active modules run together once nothing is merged any more? */
 pl_status session_check_unmerged(pl_session *s);
-int32_t session_learned_rows(
-    const pl_session *s); /* virtual + memory rows of active modules: positions that text cannot use */
+/* Virtual + memory rows of active modules: positions that text cannot use. */
+int32_t session_learned_rows(const pl_session *s);
 void session_drop_run(pl_session *s);
 /* A public function that takes a JSON request: parses it, lets answer() write into the result, ends. answer checks what it needs
    first; id is passed through. */
@@ -148,8 +148,8 @@ pl_status session_find_method(pl_session *s, const char *name, const pl_method *
 pl_entry *session_entry(pl_session *s, int32_t id); /* NULL with error set */
 /* A module id in a request; 0, which no module has, for what is none. */
 int32_t session_json_id(const pl_json *node);
-pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool trainable,
-                        pl_entry **entry); /* takes ownership, also on error */
+/* Takes ownership, also on error. */
+pl_status session_adopt(pl_session *s, pl_module *module, uint64_t seed, bool trainable, pl_entry **entry);
 void session_abandon(pl_session *s); /* frees the module that was adopted last, as if it had never been */
 void session_write_entry(pl_session *s, const pl_entry *entry);       /* one JSON object into the result */
 pl_status session_answer_entry(pl_session *s, const pl_entry *entry); /* it is the whole answer */

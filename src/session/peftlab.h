@@ -52,12 +52,11 @@ int32_t pl_describe(pl_session *s);
 
 /* A new model is built aside and swapped in by pl_model_commit, which also drops all modules, data and the run. */
 int32_t pl_model_begin(pl_session *s, const char *config_json, int32_t length);
-int32_t pl_model_weights(pl_session *s, const uint8_t *safetensors,
-                         int32_t size); /* one file; call once per shard */
+/* One file; call once per shard. */
+int32_t pl_model_weights(pl_session *s, const uint8_t *safetensors, int32_t size);
 int32_t pl_model_tokenizer(pl_session *s, const char *tokenizer_json, int32_t length); /* optional */
-int32_t pl_model_commit(
-    pl_session
-        *s); /* missing or unexpected tensors are an error that lists them; {"parameters":…,"ignored":[…]} */
+/* Missing or unexpected tensors are an error that lists them. -> {"parameters":…,"ignored":[…]} */
+int32_t pl_model_commit(pl_session *s);
 void pl_model_cancel(pl_session *s);
 /* Current weights (merged modules included; a full fine-tuning module that is active counts as the weights) as
    model.safetensors. dtype "F32", "F16", "BF16". */

@@ -42,8 +42,8 @@ typedef struct pl_shard {
 typedef struct pl_trainer {
     pl_memory *memory;
     pl_model *model;
-    pl_module *modules
-        [PL_STACK_MAX]; /* every active module in stack order; those with gradients are trained, jointly */
+    /* Every active module in stack order; those with gradients are trained, jointly. */
+    pl_module *modules[PL_STACK_MAX];
     int32_t module_count;
     pl_stack stack;
     const pl_dataset *dataset;
