@@ -333,6 +333,33 @@ test('instrumented: settings in, events out, and the laboratory as an object', {
   assertClean();
 });
 
+test('a kept mixture is called one, where its number has it; the chart says why it has no curve, and without a plot none', SLOW, async (context) => {
+  const { page, assertClean } = await open(context, '#v=1&model=stories-1m&task=pirate&n=2&bs=2');
+  await lab(page, 'void await lab.train()');
+  await lab(page, 'void lab.set({ panel: "mix" })');
+  const mix = page.locator('peft-panel-mix');
+  await eventually(() => mix.evaluate((/** @type {any} */ panel) => Boolean(panel.applied && !panel.thinking && !panel.dirty)), true);
+  await mix.locator('input[type=number]').first().fill('0.4');
+  await mix.locator('input[type=number]').first().blur();
+  await mix.locator('#keep').click();
+  await mix.getByText('Kept as run 2').waitFor();
+  const rows = page.locator('peft-runs tbody tr');
+  await eventually(() => rows.count(), 2);
+  await says(() => rows.first().innerText(), /^\S Run 2 · LoRA\s+mixture: Run 1 × 0\.4 \+ mood-lora × 1\s/);
+  await rows.first().getByRole('button', { name: 'Load the weights of run 2' }).click();
+  await says(() => page.locator('peft-loss peft-chart figcaption').innerText(), /Run 2 was mixed or read from a file, not trained here/);
+  await lab(page, 'void await lab.train()');
+  await says(() => rows.first().innerText(), /^\S Run 3 · (?!.*mixture)/s);
+  await eventually(() => mix.locator('select').first().locator('option', { hasText: 'Run 2: mixture' }).count(), 1);
+
+  await inside(page, `document.body.append(Object.assign(document.createElement('peft-chart'), { id: 'own', lab,
+    plot: () => document.createElementNS('http://www.w3.org/2000/svg', 'svg') }))`);
+  await page.locator('#own svg').waitFor({ state: 'attached' });
+  await page.locator('#own').evaluate((/** @type {any} */ chart) => { chart.plot = null; });
+  await eventually(() => page.locator('#own svg').count(), 0);
+  assertClean();
+});
+
 test('the proof: recorded with its command, and checked again in this tab, with the recorded bits', { timeout: 600_000 }, async (context) => {
   const { page, assertClean } = await open(context, '#v=1&task=pirate&m=prompt');
   await page.locator('footer button', { hasText: 'See the proof' }).click();

@@ -45,6 +45,16 @@ test('session files: own data and runs come back; foreign, newer and edited ones
     assert.equal(byId(2), mine);
     assert.deepEqual(byId(3)?.adapter, lab.runs[1].adapter, 'the new number has the files of the old one');
 
+    // Mixtures are told apart by what they are made of, and name their sources by the numbers that those have here.
+    const mixed = (/** @type {number} */ id, /** @type {number} */ weight) => ({
+      .../** @type {any} */ (lab.runs[1]), id, losses: [], validations: [], train: { steps: 0 },
+      mixture: { rule: 'sum', parts: [{ run: 2, name: 'run 2', weight }, { run: 0, name: 'mood-lora', weight: 1 }] },
+    });
+    lab.adopt([mixed(8, 0.5), mixed(9, 0.25)]);
+    assert.deepEqual(lab.runs.map(({ id }) => id), [1, 2, 8, 9], 'they stand where their numbers have them');
+    assert.deepEqual(await unpackSession(other, await packSession(lab)), { runs: 2, open: false });
+    assert.deepEqual(byId(9)?.mixture, { rule: 'sum', parts: [{ run: 3, name: 'run 2', weight: 0.25 }, { run: 0, name: 'mood-lora', weight: 1 }] });
+
     const before = JSON.stringify(other.state);
     await assert.rejects(unpackSession(other, strToU8('no zip')), /no zip/);
     await assert.rejects(unpackSession(other, zip({ 'session.json': strToU8('{') })), /no session file/);

@@ -122,7 +122,12 @@ class PeftChart extends LabElement {
         this.#drawn = performance.now();
         const place = this.renderRoot.querySelector('.plot');
         const width = Math.floor(place?.clientWidth ?? 0);
-        if (!place || !this.plot || width < 40 || this.open) return;
+        if (!place || this.open) return;
+        if (!this.plot) { // nothing (any more) to draw
+            this.#scale = null;
+            place.replaceChildren();
+        }
+        if (!this.plot || width < 40) return;
         const drawing = this.plot(Plot, { width, height: this.height });
         drawing.setAttribute('aria-hidden', 'true');
         drawing.setAttribute('part', 'svg');

@@ -49,7 +49,7 @@ class PeftLoss extends LabElement {
      */
     get #run() {
         const { run, runs, state } = this.lab;
-        return run ?? [...runs].reverse().find((r) => r.task === state.task && r.model === state.model)
+        return run ?? runs.findLast((r) => !r.mixture && r.task === state.task && r.model === state.model)
             ?? (state.task === recorded.run.task ? recorded.run : null);
     }
 
@@ -100,7 +100,7 @@ class PeftLoss extends LabElement {
     /** @param {import('../lib/runs.js').Run} run */
     #summary(run) {
         const step = run.losses.at(-1)?.step ?? 0;
-        if (!step) return t('loss.summary.none');
+        if (!step) return run.status === 'done' ? t('loss.summary.untrained', { run: run.id }) : t('loss.summary.none');
         const train = fixed(smooth(run.losses).at(-1)?.loss ?? NaN);
         const validation = run.validations.at(-1);
         if (!validation || run.base_loss === null) return t('loss.summary.train', { step, train });

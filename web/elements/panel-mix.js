@@ -120,7 +120,8 @@ class PeftPanelMix extends LabElement {
     }
 
     get all() {
-        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${taskTitle(run.task)}, r = ${run.options.rank}`, taskTitle);
+        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${run.mixture ? t('mix.mixture') : taskTitle(run.task)}, ${
+            `r = ${run.options.rank}`}`, taskTitle);
     }
 
     /** The sources in use: what was picked, else the first two of different tasks. */
@@ -277,7 +278,9 @@ class PeftPanelMix extends LabElement {
                 id, state: { ...lab.state, task: from?.task ?? lab.state.task }, module, counts, train: { ...from?.train, steps: 0 },
                 sample: { prompt: this.prompt, before: '', after: '' }, base: null,
             });
-            lab.adopt([{ ...run, status: 'done', adapter: files, sample: { ...run.sample, after: this.text } }]);
+            const parts = this.used.map(({ key }, i) => ({ run: Number(/^run (\d+)$/.exec(key)?.[1] ?? 0), name: key, weight: this.weights[i] }));
+            const mixture = { rule: this.rule, parts };
+            lab.adopt([{ ...run, status: 'done', adapter: files, mixture, sample: { ...run.sample, after: this.text } }]);
             this.kept = id;
             this.say(t('mix.kept', { n: String(id) }));
         });

@@ -1,7 +1,7 @@
 /** <peft-runs>: the runs of this page, each with what it changed against the one before. */
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import { count, duration, fixed, optionValue, percent } from '../lib/format.js';
-import { hasText } from '../lib/i18n.js';
+import { hasText, number } from '../lib/i18n.js';
 import { configDiff } from '../lib/runs.js';
 import { methodColor, methodShape } from './look.js';
 
@@ -81,10 +81,15 @@ class PeftRuns extends LabElement {
     /** @param {number} at */
     #difference(at) {
         const { runs } = this.lab;
-        const { back } = runs[at];
+        const { back, mixture } = runs[at];
         if (back) return t('runs.back', { n: back.run, step: back.step });
-        if (at === 0) return t('runs.first');
-        const differences = configDiff(runs[at - 1], runs[at]);
+        if (mixture) {
+            const parts = mixture.parts.map(({ run, name, weight }) => `${run ? t('runs.name', { n: run }) : name} × ${number(weight)}`);
+            return t('runs.mixture', { parts: parts.join(' + ') + (mixture.rule === 'sum' ? '' : `, ${mixture.rule}`) });
+        }
+        const before = runs.slice(0, at).findLast((run) => !run.mixture);
+        if (!before) return t('runs.first');
+        const differences = configDiff(before, runs[at]);
         if (differences.length === 0) return t('runs.same');
         const word = (/** @type {string} */ key, /** @type {any} */ value) =>
             (hasText(`${key}.${value}`) ? t(`${key}.${value}`) : optionValue(value));

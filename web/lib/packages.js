@@ -233,8 +233,17 @@ function readRun(raw, adapter) {
         seconds: number(raw?.seconds),
         score: typeof raw?.score === 'number' ? raw.score : null, status, adapter, ...(raw?.pinned === true && { pinned: true }),
         ...(raw?.back && { back: { run: number(raw.back.run), step: number(raw.back.step) } }),
+        ...(raw?.mixture && { mixture: readMixture(raw.mixture) }),
     };
 }
+
+/** @param {any} raw */
+const readMixture = ({ rule, parts }) => ({
+    rule: text(rule, 64),
+    parts: (Array.isArray(parts) ? parts.slice(0, 8) : []).map((part) => ({
+        run: number(part?.run), name: text(part?.name, 64), weight: number(part?.weight),
+    })),
+});
 
 /**
  * Brings a session file back. Runs that are already listed stay.
@@ -285,8 +294,9 @@ export async function unpackSession(lab, bytes) {
 }
 
 /** What makes a run this one; its score, or a pin, may have come later. @param {Run} run */
-const essence = ({ task, model, method, options, train, seed, losses, validations, back }) =>
-    JSON.stringify([task, model, method, options, train, seed, losses, validations, Boolean(back)]);
+const essence = ({ task, model, method, options, train, seed, losses, validations, back, mixture }) =>
+    JSON.stringify([task, model, method, options, train, seed, losses, validations, Boolean(back),
+        mixture && [mixture.rule, mixture.parts.map(({ weight }) => weight)]]);
 
 /**
  * The runs that are not here yet, those whose number another run has here under a new one.
@@ -308,6 +318,7 @@ function newcomers(here, runs) {
     for (const run of fresh) {
         run.id = now.get(run.id) ?? run.id;
         if (run.back) run.back.run = now.get(run.back.run) ?? run.back.run;
+        for (const part of run.mixture?.parts ?? []) part.run = now.get(part.run) ?? part.run;
     }
     return { fresh, was };
 }

@@ -27,6 +27,8 @@
  *   held-out loss, if that was before the end
  * @property {boolean} [best_kept] false: memory was too short to keep them
  * @property {{run: number, step: number}} [back] it is another run's weights after this step
+ * @property {{rule: string, parts: {run: number, name: string, weight: number}[]}} [mixture] it was mixed of these, not trained:
+ *   runs, or (run 0) ready adapters by name
  * @property {boolean} [recorded]
  * @property {boolean} [pinned]
  */

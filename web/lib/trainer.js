@@ -345,9 +345,9 @@ export class Trainer {
         });
     }
 
-    /** Numbers of later runs come after these. @param {Run[]} runs */
+    /** Each stands where its number has it; numbers of later runs come after these. @param {Run[]} runs */
     adopt(runs) {
-        this.#lab.runs = [...runs, ...this.#lab.runs];
+        this.#lab.runs = [...runs, ...this.#lab.runs].sort((a, b) => a.id - b.id);
         this.#nextRun = Math.max(this.#nextRun, ...runs.map((run) => run.id + 1));
         this.#lab.emit('runs');
     }
