@@ -78,6 +78,24 @@ test('every answer loads exactly what it says, its second choice too, without a 
   assertClean();
 });
 
+test('what it trains of the loaded model is counted anew when another one is loaded', { timeout: 240_000 }, async () => {
+  const { page, panel, assertClean } = await site.open();
+  await panel.getByRole('radio', { name: 'Yes' }).first().check(); // before there is a model
+  await panel.getByRole('heading', { name: /Recommendation: .*LoRA/ }).waitFor();
+  const shown = async (/** @type {string} */ model, /** @type {number} */ width) => {
+    await page.evaluate(`(lab.set({ model: '${model}' }), lab.ready())`);
+    const there = `lab.status === 'ready' && lab.description?.model.hidden_size === ${width}`;
+    await until(page, there);
+    await page.evaluate("lab.set({ method: 'lora', options: { rank: 8, alpha: 17, target_modules: ['q_proj', 'v_proj'] } })");
+    await until(page, `${there} && lab.description.modules[0]?.options.alpha === 17`);
+    const count = await page.evaluate('lab.description.counts.trainable.toLocaleString("en")');
+    await says(() => panel.locator('.best').innerText(), new RegExp(`loaded here it trains .*: ${count}\\D`));
+    return count;
+  };
+  assert.notEqual(await shown('stories-300k', 64), await shown('stories-1m', 128));
+  assertClean();
+});
+
 test('by keyboard alone', { timeout: 240_000 }, async () => {
   const { page, panel } = await site.open();
   await panel.getByRole('radio').first().focus();

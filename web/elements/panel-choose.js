@@ -71,6 +71,27 @@ class PeftPanelChoose extends LabElement {
         }, (error) => { this.problem = `${error.message} ${error.hint ?? ''}`; });
     }
 
+    /** @param {string} type @param {any} detail */
+    onLab(type, detail) {
+        super.onLab(type, detail);
+        if (type === 'counts') this.#recount().catch(() => {});
+    }
+
+    /** The loaded model, as the calculator needs it; '' before there is one. */
+    get #model() {
+        const { model } = this.lab.description ?? {};
+        return model ? JSON.stringify(model.config ?? model) : '';
+    }
+
+    /** The recommendation stays, also with another model: what it trains of that one is another number. */
+    async #recount() {
+        const { advice } = this;
+        const model = this.#model;
+        if (!advice || model === advice.model) return;
+        const here = await calculator(this.lab, (session) => this.#count(session, advice, '', model));
+        if (advice === this.advice && model === this.#model) this.advice = { ...advice, here, model };
+    }
+
     /** The questions up to the one that decides. */
     get open() {
         const questions = this.guide.tree.filter((/** @type {any} */ node) => node.question);
@@ -93,19 +114,20 @@ class PeftPanelChoose extends LabElement {
         const given = { ...answers, task: answers.task === 'yes' ? 'classification' : answers.task };
         const advice = await calculator(this.lab, async (session) => {
             const said = await session.advise(given);
-            const [here, large] = await Promise.all(['', 'llama-2-7b'].map((shape) => this.#count(session, said, shape)));
-            return { ...said, here, large };
+            const model = this.#model;
+            const [here, large] = await Promise.all(['', 'llama-2-7b'].map((shape) => this.#count(session, said, shape, model)));
+            return { ...said, here, large, model };
         });
         if (this.given !== answers) return; // another answer was given meanwhile
         this.advice = advice;
+        this.#recount().catch(() => {}); // the model may have come, or changed, meanwhile
         this.fire('peft-recommend', { method: advice.method, settings: advice.settings });
         this.say(t('choose.say', { method: bookWords(advice.label).text, settings: settingsText(advice.settings) }));
     }
 
-    /** @param {any} session @param {any} advice @param {string} shape '' for the loaded model */
-    async #count(session, advice, shape) {
-        const { model } = this.lab.description ?? {};
-        const config = shape ? { shape } : model && { config: model.config ?? model };
+    /** @param {any} session @param {any} advice @param {string} shape '' for the loaded model @param {string} model */
+    async #count(session, advice, shape, model) {
+        const config = shape ? { shape } : model && { config: JSON.parse(model) };
         return config ? session.countFor({ ...config, method: advice.method, options: advice.options }).catch(() => null) : null;
     }
 
