@@ -16,24 +16,23 @@ static const double BLOWN_FACTOR = 1.3, BLOWN_NATS = 0.3;
 
 const pl_coach_rule PL_COACH_RULES[] = {
     {PL_COACH_DIVERGING,
-     "A loss is not a number, or the training loss (mean of the last points) is above 1.3 times its best "
-     "plus 0.3 nats.",
+     "A loss is not a number, or the training loss (mean of the last sixth of its points) is above 1.3 "
+     "times its best plus 0.3 nats.",
      "The steps are too large: divide the learning rate by 3."},
     {PL_COACH_TOO_EARLY, "Fewer than 6 points of the training loss, or fewer than 2 held-out losses.",
      "Train a little longer, then ask again."},
     {PL_COACH_OVERFITTING,
-     "The held-out loss is 2 % or more above its best while the training loss has fallen since; or it is "
-     "25 % above the training loss and "
-     "has not improved by 0.5 % in the last third.",
+     "The held-out loss is 2% or more above its best while the training loss has fallen since; or it is "
+     "25% above the training loss and has not improved by 0.5% in the last third.",
      "\"Decrease rank to 4\", \"Add dropout\", \"Reduce training epochs\"."},
     {PL_COACH_UNFINISHED, "The run has not reached its last step.",
      "Let it train on: whether it needs more steps or more capacity shows at its end."},
     {PL_COACH_UNDERFITTING,
-     "The training loss is still falling by 5 % or more in the last third (stopped too soon), or it has "
-     "fallen by less than 10 % in all (too little capacity, or steps too small).",
+     "The training loss is still falling by 5% or more in the last third (stopped too soon), or it has "
+     "fallen by less than 10% in all (too little capacity, or steps too small).",
      "\"Increase rank to 16 or 32\", \"Add more target modules (K, O, FFN)\"; while it still falls: more "
      "steps."},
-    {PL_COACH_PLATEAU, "The training loss has fallen by less than 0.5 % in the last third.",
+    {PL_COACH_PLATEAU, "The training loss has fallen by less than 0.5% in the last third.",
      "More of the same brings nothing; for a better result give the method more capacity."},
     {PL_COACH_GOOD, "None of the above: training and held-out loss fell together.",
      "Keep it. \"Validate performance\", then merge."},
@@ -56,9 +55,16 @@ typedef struct coach_curves {
     double train_at_best;               /* smoothed training loss when validation was best */
 } coach_curves;
 
-/* Mean of the training loss over a window of a sixth of the run (at least 3 points) that ends at point `end`. */
+enum { SHARE = 6, WINDOW_MIN = 3 };
+
+/* Points that a training loss is the mean of: a sixth of the run. */
+static int32_t window_of(const pl_coach_input *in) {
+    return in->count / SHARE > WINDOW_MIN ? in->count / SHARE : WINDOW_MIN;
+}
+
+/* Mean of the training loss over a window that ends at point `end`. */
 static double smoothed(const pl_coach_input *in, int32_t end) {
-    int32_t width = in->count / 6 > 3 ? in->count / 6 : 3, from = end - width + 1 > 0 ? end - width + 1 : 0;
+    int32_t width = window_of(in), from = end - width + 1 > 0 ? end - width + 1 : 0;
     double sum = 0.0;
     for (int32_t i = from; i <= end; i++)
         sum += in->points[i].loss;
@@ -89,8 +95,7 @@ static coach_curves read_curves(const pl_coach_input *in, pl_coach_report *out) 
         }
     }
     if (in->count > 0) {
-        int32_t window = in->count < 3 ? in->count - 1 : 2;
-        out->start = smoothed(in, window);
+        out->start = smoothed(in, in->count < WINDOW_MIN ? in->count - 1 : WINDOW_MIN - 1);
         out->now = smoothed(in, in->count - 1);
         double before = smoothed(in, third > 0 ? third : 0);
         out->recent = before > 0.0 ? (before - out->now) / before : 0.0;
@@ -130,10 +135,12 @@ static pl_coach_state judge(const pl_coach_input *in, const coach_curves *c, con
 static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_report *out) {
     double fallen = out->start > 0.0 ? 100.0 * (out->start - out->now) / out->start : 0.0;
     const char *side = out->gap < 0.0 ? "below" : "above";
+    int32_t window = window_of(in); /* said, because a page may draw the curve smoothed in another way */
     switch (out->state) {
     case PL_COACH_DIVERGING:
         if (c->finite)
-            (void)snprintf(out->why, sizeof out->why, "The training loss was %.3f at best and is %.3f now.",
+            (void)snprintf(out->why, sizeof out->why,
+                           "The training loss (mean of %d points) was %.3f at best and is %.3f now.", window,
                            c->best_train, out->now);
         else
             (void)snprintf(out->why, sizeof out->why, "A loss became infinite or not a number.");
@@ -144,17 +151,19 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
                        in->count, (int)POINTS_MIN, c->validations, (int)VALIDATIONS_MIN);
         return;
     case PL_COACH_OVERFITTING:
-        (void)snprintf(out->why, sizeof out->why,
-                       "The held-out loss was best at step %d (%.3f) and is %.3f now, while the training "
-                       "loss is %.3f: the module learns "
-                       "the training examples by heart.",
-                       out->best_step, c->best_val, c->last_val, out->now);
+        (void)snprintf(
+            out->why, sizeof out->why,
+            "The held-out loss was best at step %d (%.3f) and is %.3f now, while the training "
+            "loss is %.3f (mean of the last %d points): the module learns the training examples by heart.",
+            out->best_step, c->best_val, c->last_val, out->now, window);
         return;
     case PL_COACH_UNFINISHED:
-        (void)snprintf(out->why, sizeof out->why,
-                       "The run is at step %d of %d; the training loss went from %.3f to %.3f, the held-out "
-                       "loss is %.0f %% %s it.",
-                       last_step(in), in->steps, out->start, out->now, fabs(100.0 * out->gap), side);
+        (void)snprintf(
+            out->why, sizeof out->why,
+            "The run is at step %d of %d; the training loss went from %.3f (mean of the first %d points) to "
+            "%.3f (mean of the last %d), the held-out loss is %.0f%% %s it.",
+            last_step(in), in->steps, out->start, (int)WINDOW_MIN, out->now, window, fabs(100.0 * out->gap),
+            side);
         return;
     case PL_COACH_UNDERFITTING:
     case PL_COACH_PLATEAU:
@@ -162,12 +171,13 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
     case PL_COACH_STATES:
         break;
     }
-    (void)snprintf(
-        out->why, sizeof out->why,
-        "The training loss went from %.3f to %.3f (%.0f %% %s); in the last third of the run it %s by "
-        "%.1f %%; the held-out loss is %.0f %% %s it.",
-        out->start, out->now, fabs(fallen), fallen < 0.0 ? "more" : "less",
-        out->recent < 0.0 ? "rose" : "fell", fabs(100.0 * out->recent), fabs(100.0 * out->gap), side);
+    (void)snprintf(out->why, sizeof out->why,
+                   "The training loss went from %.3f (mean of the first %d points) to %.3f (mean of the last "
+                   "%d), %.0f%% %s; in the last third of the run it %s by %.1f%%; the held-out loss is "
+                   "%.0f%% %s it.",
+                   out->start, (int)WINDOW_MIN, out->now, window, fabs(fallen),
+                   fallen < 0.0 ? "more" : "less", out->recent < 0.0 ? "rose" : "fell",
+                   fabs(100.0 * out->recent), fabs(100.0 * out->gap), side);
 }
 
 /* ---- what to change ---------------------------------------------------------------------------------------------- */

@@ -207,7 +207,7 @@ TEST(coach_too_little_capacity) {
     expect(&r, PL_COACH_UNDERFITTING, "lr", "0.001", "0.002");
 }
 
-/* As the rule is printed: less than 10 % in all is too little, also where the curve is not flat yet. */
+/* As the rule is printed: less than 10% in all is too little, also where the curve is not flat yet. */
 TEST(coach_little_but_not_flat) {
     run r;
     curve(&r, "lora", "rank=8", 3.0, 2.75, 40, 0.02, 0);
@@ -216,12 +216,33 @@ TEST(coach_little_but_not_flat) {
     CHECK(strstr(r.report.rule->condition, "flat") == NULL);
 }
 
+/* The page's chart has a line smoothed in another way: what these losses are means of is said, and so they are. */
+TEST(coach_says_what_it_averages) {
+    run r;
+    curve(&r, "lora", "rank=8", 3.0, 1.5, 11, 0.05, 0);
+    pl_coach(&r.input, &r.report);
+    double first = 0.0, last = 0.0;
+    for (int i = 0; i < 3; i++)
+        first += r.points[i].loss / 3;
+    for (int i = 0; i < POINTS / 6; i++)
+        last += r.points[POINTS - 1 - i].loss / (POINTS / 6);
+    char said[160];
+    (void)snprintf(said, sizeof said,
+                   "from %.3f (mean of the first 3 points) to %.3f (mean of the last %d), %.0f%% less;",
+                   first, last, POINTS / 6, 100.0 * (first - last) / first);
+    CHECK(strstr(r.report.why, said) != NULL);
+    curve(&r, "lora", "rank=16", 3.0, 0.4, 20, 0.02, 0.02);
+    pl_coach(&r.input, &r.report);
+    CHECK(r.report.state == PL_COACH_OVERFITTING &&
+          strstr(r.report.why, " (mean of the last 10 points): ") != NULL);
+}
+
 /* Losses that rose, or held-out ones below those of training, are said so, not with a minus. */
 TEST(coach_says_which_way) {
     run r;
     curve(&r, "prefix", "num_virtual_tokens=20", 3.0, 3.1, 30, -0.2, 0);
     expect(&r, PL_COACH_UNDERFITTING, "num_virtual_tokens", "20", "40");
-    CHECK(strstr(r.report.why, "% more); in the last third of the run it rose by ") != NULL);
+    CHECK(strstr(r.report.why, "% more; in the last third of the run it rose by ") != NULL);
     CHECK(strstr(r.report.why, "% below it.") != NULL &&
           strchr(r.report.why, '-') == strstr(r.report.why, "-out"));
 }
