@@ -3,6 +3,7 @@
  */
 import { configureLabs } from './elements/labs.js';
 import { EMBEDDED, embedFiles } from './engine/files.js';
+import { cameFrom } from './lib/site.js';
 // Made by bundle.mjs: {path: gzip in base64} of the wasm and the models folder, and the worker as a classic script.
 import { files, workerScript } from 'virtual:peftlab-embedded';
 
@@ -16,6 +17,8 @@ const unpacked = Promise.all(
     Object.entries(files).map(async ([path, text]) => /** @type {[string, Uint8Array]} */ ([path, await unpack(text)])),
 ).then(Object.fromEntries);
 embedFiles(unpacked);
+
+cameFrom(import.meta.url);
 
 let url = '';
 const createWorker = () => {

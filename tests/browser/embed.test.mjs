@@ -50,6 +50,7 @@ before(async () => {
         `<!doctype html><html lang="en"><title>host</title><link rel="icon" href="data:,"><peft-counter method="lora"></peft-counter>
         <peft-panel-calculator method="lora"
           rank="4"></peft-panel-calculator><peft-merge></peft-merge><peft-mix></peft-mix><peft-delta></peft-delta><peft-compare></peft-compare>
+        <peft-export></peft-export>
         <script type="module" src="${library.url}peftlab-elements.js"></script><script
           type="module" src="${library.url}peftlab-elements.js?again"></script>`,
     );
@@ -110,6 +111,10 @@ test('the single file, opened from disk, trains without a server and asks nobody
     assert.equal(run.status, 'done');
     assert.equal(run.losses, 4);
     assert.ok(run.after.length > 0 && run.trainable > 0);
+    await page.evaluate(`document.querySelector('peft-playground').lab.set({ panel: 'export' })`);
+    // The link opens this file, not the folder it lies in; the code for other pages needs more than one file.
+    await page.locator('peft-panel-export pre', { hasText: `${pathToFileURL(join(OUT, 'peftlab.html'))}#v=1&` }).first().waitFor();
+    await page.locator('peft-panel-export #only-here', { hasText: 'dist/site' }).waitFor();
     assertClean();
     await page.context().close();
 });
@@ -159,6 +164,9 @@ test('the elements library from another origin, loaded twice, counts in a foreig
     await page.locator('peft-panel-calculator', { hasText: '2,097,152' }).waitFor();
     await page.locator('peft-merge', { hasText: 'Merge into the weights' }).waitFor();
     for (const name of ['mix', 'delta', 'compare']) await page.locator(`peft-${name} h2`).waitFor();
+    // What it gives to paste names the place the library came from, not the page it stands in.
+    await page.locator('peft-export pre', { hasText: `src="${library.url}embed.html` }).first().waitFor({ state: 'attached' });
+    await page.locator('peft-export pre', { hasText: `${library.url}#v=1` }).first().waitFor();
     // A page that says nothing about colour schemes: light, and dark as soon as it goes dark by its background alone.
     const colours = () => page.evaluate(() => ['--bg', '--accent'].map((name) => {
         const probe = document.createElement('i');

@@ -3,6 +3,7 @@ import { html, nothing, t } from './base.js';
 import { codeBlock } from './clipboard.js';
 import { attributesOf, embedCode, onlyHere } from '../lib/embed.js';
 import { panelNames } from './panels.js';
+import { place } from '../lib/site.js';
 import { toLink } from '../lib/store.js';
 
 /** Controls by the names that `hide` and `lock` know. */
@@ -10,17 +11,14 @@ const CONTROLS = Object.freeze([
     'method', 'task', 'rank', 'alpha', 'target_modules', 'steps', 'lr', 'batch_size', 'seed', 'prompt', 'model', 'shape',
 ]);
 
-/** Where the site lies: this page's folder. @returns {string} */
-const siteFolder = () => new URL('.', document.baseURI).href;
-
 /** @param {any} host with reactive `hide`, `lock` (string[]), `element` and `copied` */
 export function sharing(host) {
     const { lab } = host;
     const state = { ...lab.state, hide: host.hide, lock: host.lock, panel: '', theme: '', lang: lab.state.lang };
     if (state.task === 'own-data') delete state.task;
     const link = toLink(state);
-    const page = siteFolder();
-    const here = onlyHere(page);
+    const { folder, page, single } = place();
+    const here = single ? 'file' : onlyHere(folder);
     const toggle = (/** @type {'hide' | 'lock'} */ list, /** @type {string} */ name, /** @type {boolean} */ on) => {
         host[list] = on ? [...host[list], name] : host[list].filter((/** @type {string} */ other) => other !== name);
     };
@@ -45,7 +43,7 @@ export function sharing(host) {
             <option value="playground">${t('export.embed.page')}</option>
             ${panelNames().map((name) =>
                 html`<option value=${name} ?selected=${host.element === name}>${t(`panel.${name}`)}</option>`)}</select></label></p>
-        ${embedCode({ page, element: host.element, link, settings: attributesOf(state) }).map(({ id, code }) => html`<details
+        ${embedCode({ page: folder, element: host.element, link, settings: attributesOf(state) }).map(({ id, code }) => html`<details
             ?open=${id === 'iframe'}><summary>${t(`export.embed.${id}`)}</summary>
             <p class="small muted">${t(`export.embed.${id}.about`)}</p>
             ${codeBlock(host, t(`export.embed.${id}`), code)}</details>`)}</section>`;
