@@ -206,14 +206,46 @@ test('levels show more controls and hide none of the values; hide and lock by li
   await lab(page, `[lab.set({ seed: 5 }), history.replaceState(null, '', '${followed}')].length`);
   await page.waitForTimeout(500);
   assert.equal(await page.evaluate('location.hash'), followed, 'a link is not written over by what was set before it');
+  await page.goto(`${site.url}embed.html?element=none`); // an open page would follow the link, and write it as it understands it
   await page.goto(`${site.url}#v=1&model=stories-300k&hide=method&lock=rank&nonsense=1&n=9999999`);
-  await page.reload();
   await reach(page, 'ready');
   assert.equal(await page.locator('peft-methods').count(), 0);
   await eventually(() => page.locator('peft-controls #o-rank').isDisabled(), true);
   assert.equal(await lab(page, 'lab.state.steps'), 5000);
   await says(() => text(page, 'peft-notices [role="alert"]'), /nonsense/);
   assertClean();
+});
+
+test('whatever a teacher may hide or lock is hidden or locked, and nothing else loads another value', { timeout: 240_000 }, async (context) => {
+  const { page } = await open(context, '#v=1&model=stories-300k&level=developer');
+  await reach(page, 'ready');
+  const CONTROLS = {
+    method: 'peft-methods input', task: 'peft-controls #task', rank: 'peft-controls #o-rank', alpha: 'peft-controls #o-alpha',
+    target_modules: 'peft-controls #o-target_modules button, peft-controls #o-target_modules input', steps: 'peft-controls #s-steps',
+    lr: 'peft-controls #s-lr', batch_size: 'peft-controls #s-batch_size', seed: 'peft-controls #s-seed',
+    prompt: 'peft-sample input, peft-sample form button', model: 'peft-controls #model', shape: 'peft-counter select',
+  };
+  const offered = await page.evaluate(`document.querySelector('peft-playground').lab.set({ panel: 'export' })`)
+    .then(() => page.locator('peft-panel-export .narrow tbody input[aria-label^="Hide"]'));
+  await eventually(() => offered.count(), Object.keys(CONTROLS).length, 'as many as the Export panel offers');
+  for (const [name, selector] of Object.entries(CONTROLS)) {
+    const found = page.locator(selector);
+    await eventually(async () => await found.count() > 0, true, name);
+    await lab(page, `lab.set({ hide: ['${name}'] })`);
+    await eventually(() => found.count(), 0, `${name} is hidden`);
+    await lab(page, `lab.set({ hide: [], lock: ['${name}'] })`);
+    await eventually(async () => (await found.count()) > 0 && (await found.evaluateAll((all) =>
+      all.every((/** @type {any} */ each) => each.disabled))), true, `${name} is locked`);
+    await lab(page, 'lab.set({ lock: [] })');
+  }
+  // "Run it" of the chapter and the wizard's recommendation go through the same door.
+  const recommended = page.locator('peft-panel-chapter button', { hasText: 'Run it: Maximum efficiency' });
+  const lora = page.locator('peft-panel-chapter button', { hasText: 'Run it: Maximum quality (near full fine-tuning): Rank r 32' });
+  await lab(page, `lab.set({ panel: 'chapter', lock: ['rank'] })`);
+  await eventually(() => lora.isDisabled(), true, 'it would change the rank');
+  assert.equal(await recommended.isDisabled(), false, 'it has no rank');
+  await lab(page, `lab.set({ lock: ['steps'], steps: 12 })`);
+  await eventually(() => recommended.isDisabled(), true, 'it would take the preset\'s steps');
 });
 
 test('a model that cannot be fetched: one sentence, and a way to try again', { timeout: 240_000 }, async (context) => {

@@ -149,6 +149,7 @@ class PeftCounter extends LabElement {
 
     /** Whether the trained numbers are new ones or the model's own. @param {{added: number, trainable: number}} counts */
     #whose({ added, trainable }) {
+        if (!trainable) return nothing;
         return added === 0 ? t('counter.none_added') : added === trainable ? t('counter.all_new') : t('counter.added', { n: added });
     }
 
@@ -156,10 +157,14 @@ class PeftCounter extends LabElement {
         const { lab, large } = this;
         const shapes = lab.engine?.shapes;
         if (!shapes || !large) return nothing;
-        return html`<div class="line"><label class="row"><span>${t('counter.same_on')}</span>
-            <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lab.state.lock.includes('shape')}>
+        const { hide, lock, shape } = lab.state;
+        const chosen = shapes.find((/** @type {any} */ s) => s.name === shape);
+        return html`<div class="line">${hide.includes('shape')
+            ? html`<span>${t('counter.same_on')} ${chosen ? shapeWords(chosen) : shape}</span>`
+            : html`<label class="row"><span>${t('counter.same_on')}</span>
+            <select @change=${(/** @type {any} */ e) => lab.set({ shape: e.target.value })} ?disabled=${lock.includes('shape')}>
                 ${shapes.map((/** @type {any} */ s) => html`<option value=${s.name}
-                    ?selected=${s.name === lab.state.shape}>${shapeWords(s)}</option>`)}</select></label>
+                    ?selected=${s.name === shape}>${shapeWords(s)}</option>`)}</select></label>`}
             <span><strong class="num" part="large">${count(large.trainable)}</strong> = <span class="num">${percent(large.percent)}</span></span>
             ${badge('calculated')}</div>
             <div class="line small muted">

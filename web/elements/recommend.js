@@ -35,6 +35,17 @@ export async function load(lab, { method, settings = '', options, task, ...rest 
     return train ? lab.train() : null;
 }
 
+/**
+ * Whether it would change what a teacher's link has locked.
+ * @param {import('../lib/lab.js').Lab} lab @param {any} what see load()
+ */
+function changesLocked({ state, description }, { settings = '', options = optionsOf(settings), task, ...rest }) {
+    const now = { ...state, ...description?.modules[0]?.options, ...state.options };
+    const wanted = { steps: 0, lr: 0, batch_size: 0, ...rest, ...options };
+    return state.lock.some((/** @type {string} */ name) => name === 'method' || (name === 'task' && Boolean(task))
+        || (Object.hasOwn(wanted, name) && String(/** @type {any} */ (wanted)[name]) !== String(now[name])));
+}
+
 /** "rank 8, alpha 16, targets q, v" @param {string | Record<string, any>} settings */
 export function settingsText(settings) {
     const options = typeof settings === 'string' ? optionsOf(settings) : settings;
@@ -58,7 +69,7 @@ export const methodName = (method, label) => html`<span style="color: ${methodCo
  */
 export function loadButtons(host, what, { primary = false, about = '' } = {}) {
     const { lab } = host;
-    const locked = lab.state.lock.includes('method') || (what.task && lab.state.lock.includes('task')); // by a teacher's link
+    const locked = changesLocked(lab, what);
     const off = locked || ['training', 'busy', 'loading'].includes(lab.status);
     const run = (/** @type {boolean} */ train) => load(lab, what, train).then(() => host.fire('peft-change', what), () => {});
     const more = about ? html`<span class="sr">: ${about}</span>` : nothing;

@@ -100,6 +100,7 @@ class PeftSample extends LabElement {
         const { lab } = this;
         const { prompt, before, after, kind } = this.#shown;
         const training = lab.status === 'training';
+        const locked = lab.state.lock.includes('prompt');
         const past = kind === 'measured' ? this.#past : null;
         const said = past ? past.text : after;
         const ask = (/** @type {any} */ e) => {
@@ -111,12 +112,12 @@ class PeftSample extends LabElement {
         const nothingSaid = training ? 'sample.waiting' : lab.run && kind === 'measured' ? 'sample.empty' : 'sample.none';
         return html`<section class="stack">
             <h2>${t('sample.title')} ${badge(kind)}</h2>
-            ${lab.state.level === 'student' || !lab.session
+            ${lab.state.level === 'student' || !lab.session || lab.state.hide.includes('prompt')
                 ? html`<p class="small"><span class="muted">${t('sample.prompt')}:</span> <bdi>${prompt}</bdi></p>`
                 : html`<form @submit=${ask}>
                     <input type="text" name="prompt" dir="auto" aria-label=${t('sample.yours')} maxlength="400" .value=${prompt}
-                        ?disabled=${training}>
-                    <button ?disabled=${training || lab.status === 'loading'}>${t('sample.try')}</button></form>`}
+                        ?disabled=${training || locked}>
+                    <button ?disabled=${training || locked || lab.status === 'loading'}>${t('sample.try')}</button></form>`}
             <div class="two"><div><h3>${t('sample.before')}</h3><blockquote dir="auto">${before.trim()
                 || html`<span class="muted">${t(lab.status === 'loading' ? 'sample.waiting' : 'sample.empty')}</span>`}</blockquote></div>
                 <div><h3>${when}</h3><blockquote dir="auto" class="after">${said.trim()
