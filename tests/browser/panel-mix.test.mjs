@@ -125,3 +125,56 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
   await checkLooks(page, 'mix');
   assertClean();
 });
+
+test('adapters of one shape are averaged: why no other rule is there is said, and which has no partner', { timeout: 400_000 }, async () => {
+  const { page, assertClean } = await site.open({ model: 'stories-1m', level: 'explorer' });
+  await page.locator('#alone', { hasText: 'no second one of its shape: Three words, one story (words-to-story-adapter).' }).waitFor();
+  const train = (change) => page.evaluate(async (patch) => {
+    const { lab } = globalThis;
+    lab.set({ method: 'adapter', steps: 1, batch_size: 1, ...patch });
+    await lab.work(async () => {});
+    return (await lab.train()).id;
+  }, change);
+  const ids = [await train({ task: 'mood', options: { bottleneck_size: 4 } }), await train({ task: 'turtle', options: { bottleneck_size: 4 } })];
+  const [a, b] = ids.map((id) => `run ${id}`);
+  const selects = page.locator('.sources select');
+  const settled = () => page.waitForFunction(() => {
+    const p = globalThis.panel;
+    return p.applied && !p.thinking && !p.dirty && !p.work.running && !p.problem;
+  });
+  await page.waitForFunction((key) => globalThis.panel.all.some((source) => source.key === key), b);
+  await selects.first().selectOption(a);
+  await says(() => page.locator('.sources label').first().innerText(), /^Adapter A/);
+  await eventually(() => selects.nth(1).locator('option').evaluateAll((all) => all.map((option) => option.value)), [a, b], 'what goes with A');
+  await eventually(() => selects.nth(1).inputValue(), b);
+  await settled();
+  await eventually(() => page.locator('#rule option').allInnerTexts(), ['average of the numbers']);
+  await says(() => page.locator('#rule-text').innerText(), /^Every number of the new adapter is the weighted average .* for LoRAs only/);
+  await eventually(() => page.locator('#rules').count(), 0, 'nothing to compare');
+  const weigh = async (i, value) => {
+    await page.locator('.sources input[type=number]').nth(i).fill(value);
+    await page.locator('.sources input[type=number]').nth(i).blur();
+  };
+  await weigh(0, '-1');
+  await page.getByRole('alert').filter({ hasText: 'must add up to more than 0' }).waitFor();
+  await weigh(0, '0.5');
+  await settled();
+  const heard = await page.evaluate(() => globalThis.panel.text);
+  assert.notEqual(heard, '');
+  await page.getByRole('button', { name: 'Keep this mixture as an adapter' }).click();
+  await page.getByText('Kept as run 3').waitFor();
+  await eventually(() => page.evaluate(() => {
+    const { method, mixture } = globalThis.lab.runs.at(-1);
+    return { method, ...mixture };
+  }), {
+    method: 'adapter', rule: 'linear',
+    parts: ids.map((run, i) => ({ run, name: `run ${run}`, weight: [0.5, 1][i] })),
+  });
+  // Back to LoRAs: their rules are there again.
+  await selects.first().selectOption('mood-lora');
+  await settled();
+  await says(() => page.locator('.sources label').first().innerText(), /^LoRA A/);
+  await eventually(() => page.locator('#rule').inputValue(), 'sum');
+  await page.locator('#rules').waitFor();
+  assertClean();
+});

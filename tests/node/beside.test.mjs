@@ -7,7 +7,7 @@ import { aside, recipe } from '../../web/lib/aside.js';
 import { ablation, putTogether, runAblation } from '../../web/lib/combine.js';
 import { distil } from '../../web/lib/distill.js';
 import { Lab } from '../../web/lib/lab.js';
-import { Mixer, sources } from '../../web/lib/mixing.js';
+import { AVERAGE, candidates, Mixer, sources } from '../../web/lib/mixing.js';
 import { measuringWork, plan, points, sweep, workOf } from '../../web/lib/sweep.js';
 import { placeLabels } from '../../web/elements/compare-plot.js';
 
@@ -85,6 +85,44 @@ test('ready adapters bear the title of their task in the language of the page', 
     ).map(({ name }) => name),
     ['Wie fühlt es sich an? (mood-lora)'],
   );
+});
+
+test('adapters of one shape are averaged, in proportion to their weights; one that is alone is named, not offered', async () => {
+  const own = new Lab({ base: fileURLToPath(new URL('../../models', import.meta.url)), load: { inThread: true } });
+  own.set({ model: 'stories-300k', task: 'mood', method: 'adapter', options: { bottleneck_size: 4 }, steps: 2 });
+  await own.ready();
+  const train = async (/** @type {Record<string, any>} */ change) => {
+    own.set(change);
+    await own.work(async () => {});
+    return own.train();
+  };
+  const [a, b] = [await train({}), await train({ seed: 7 })];
+  await train({ options: { bottleneck_size: 8 } });
+  const { mixed, alone } = candidates(own, (run) => `run ${run.id}`, (task) => task);
+  assert.deepEqual(mixed.map(({ key }) => key), [`run ${a.id}`, `run ${b.id}`]);
+  assert.deepEqual(alone.map(({ key }) => key), ['run 3']);
+  const mixer = new Mixer(await aside(own));
+  await mixer.load(mixed);
+  const logits = async (/** @type {number[]} */ weights) => {
+    const { exact, error, rank } = await mixer.apply(AVERAGE, weights);
+    assert.deepEqual([exact, error, rank], [false, NaN, 0], 'an average is no sum of changes');
+    return Array.from((await mixer.session.logits({ text: 'Once' })).logits);
+  };
+  const [one, other, both] = [await logits([1, 0]), await logits([0, 2]), await logits([1, 1])];
+  assert.notDeepEqual(one, other);
+  assert.deepEqual(await logits([0.5, 0.5]), both, 'in proportion');
+  assert.deepEqual(await logits([1, 0]), one);
+  await assert.rejects(mixer.apply(AVERAGE, [1, -1]), { code: 'range' });
+  const { module, files } = await mixer.keep(AVERAGE, [1, 1]);
+  assert.equal(module.method, 'adapter');
+  mixer.own.close();
+  const again = await own.work(async (session) => {
+    await session.clear();
+    await session.importAdapter(files, { name: 'kept' });
+    return Array.from((await session.logits({ text: 'Once' })).logits);
+  });
+  assert.deepEqual(again, both, 'what is kept is what was heard');
+  own.close();
 });
 
 test('own text: a lab aside has it, and can be compared and combined on it', async () => {

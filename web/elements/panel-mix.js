@@ -1,21 +1,14 @@
-/** Mix: two or three trained LoRAs, a weight for each, the text and the losses of the mixture, and what the mixing rules cost. */
+/** Mix: two or three trained LoRAs or adapters, a weight for each, the text and the losses of the mixture, and what the mixing rules cost. */
 import { aside } from '../lib/aside.js';
-import { mixSummary } from '../lib/engine-words.js';
-import { percent } from '../lib/format.js';
-import { Mixer, PRUNES, SCORED, sources, SUM, trainLora } from '../lib/mixing.js';
+import { AVERAGE, candidates, Mixer, PRUNES, SCORED, SUM, trainLora } from '../lib/mixing.js';
 import { makeRun } from '../lib/runs.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
 import './chart.js';
 import { errorsTable, LETTERS, measuredOn, scoresTable, stripResult } from './mix-results.js';
-import { onSliderKey } from './options.js';
+import { aloneText, areLoras, ruleName, rulesFor, ruleText, sourceCard, sourceName, weightNear } from './mix-sources.js';
 import { taskTitle, Work } from './work.js';
 
-const STEP = 0.05;
-const FINE = 0.01;
-const [LOW, HIGH] = [-1, 1.5];
 const POINTS = 11;
-/** Rules a student sees; the others come with the level. */
-const STUDENT_RULES = [SUM, 'cat', 'linear', 'svd', 'ties', 'dare_linear'];
 const LIVE_MS = 200;
 /** What stays with the lab when the panel is closed. */
 const KEPT = /** @type {const} */ (['chosen', 'weights', 'rule', 'density', 'prompt', 'scores', 'strip', 'errors', 'measured']);
@@ -119,19 +112,34 @@ class PeftPanelMix extends LabElement {
         this.requestUpdate();
     }
 
-    get all() {
-        return sources(this.lab, (run) => `${t('runs.name', { n: run.id })}: ${run.mixture ? t('mix.mixture') : taskTitle(run.task)}, ${
-            `r = ${run.options.rank}`}`, taskTitle);
-    }
+    get candidates() { return candidates(this.lab, sourceName, taskTitle); }
 
-    /** The sources in use: what was picked, else the first two of different tasks. */
+    get all() { return this.candidates.mixed; }
+
+    /** The sources in use: what was picked and goes together, else the first, and one of another task. */
     get used() {
         const { all } = this;
         const known = this.chosen.map((key) => all.find((source) => source.key === key));
-        if (known[0] && known[1]) return known.filter((source) => source !== undefined);
-        const first = all[0];
-        const second = all.find((source) => source !== first && source.task !== first.task) ?? all[1];
-        return second ? [first, second] : [];
+        const first = known[0] ?? all[0];
+        const [, second, third] = known.map((source) => (source?.kind === first?.kind ? source : undefined));
+        if (known[0] && second) return third ? [first, second, third] : [first, second];
+        const others = all.filter((source) => source !== first && source.kind === first.kind);
+        const other = others.find(({ task }) => task !== first.task) ?? others[0];
+        return other ? [first, other] : [];
+    }
+
+    /** The rule that is chosen, where the sources can be mixed by it. */
+    get by() { return areLoras(this.used) ? this.rule : AVERAGE; }
+
+    /** What is mixed now. */
+    get mixture() {
+        const { used, weights, by: rule, density, prompt } = this;
+        return { used, weights, rule, density, prompt };
+    }
+
+    /** @param {Mixer} mixer @param {number[]} [weights] */
+    #apply(mixer, weights = this.weights) {
+        return mixer.apply(this.by, weights.slice(0, this.used.length), { density: this.density });
     }
 
     updated() {
@@ -177,12 +185,12 @@ class PeftPanelMix extends LabElement {
             try {
                 const mixer = await this.#ready();
                 this.prompt ||= await this.#firstPrompt(mixer);
-                this.applied = await mixer.apply(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+                this.applied = await this.#apply(mixer);
                 this.text = await mixer.say(this.prompt, this.speaking.signal);
                 this.problem = '';
             } catch (error) {
                 const { code, message } = /** @type {any} */ (error);
-                if (code !== 'aborted') this.problem = message;
+                if (code !== 'aborted') this.problem = code === 'range' && !areLoras(this.used) ? t('mix.average.zero') : message;
             }
         }
         this.thinking = false;
@@ -198,7 +206,7 @@ class PeftPanelMix extends LabElement {
     /** @param {number} i @param {number} value */
     #weigh(i, value) {
         if (!Number.isFinite(value)) return;
-        this.weights = this.weights.with(i, Math.round(Math.max(LOW, Math.min(HIGH, value)) / FINE) / (1 / FINE));
+        this.weights = this.weights.with(i, weightNear(value));
         this.#touch();
     }
 
@@ -211,7 +219,7 @@ class PeftPanelMix extends LabElement {
         while (this.thinking) await new Promise((resolve) => setTimeout(resolve, 20));
         await this.work.run(total, label, async (hand) => {
             const mixer = await this.#ready();
-            await mixer.apply(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+            await this.#apply(mixer);
             await job(mixer, hand);
         });
     }
@@ -235,11 +243,11 @@ class PeftPanelMix extends LabElement {
     #sweep() {
         return this.#longer(POINTS, t('mix.strip.running'), async (mixer, { signal, tick, check }) => {
             const points = [];
-            const rest = this.weights.slice(2, this.used.length);
+            const rest = this.weights.slice(2);
             const ends = this.used.slice(0, 2);
             for (let i = 0; i < POINTS; i++) {
                 const weight = i / (POINTS - 1);
-                await mixer.apply(this.rule, [1 - weight, weight, ...rest], { density: this.density });
+                await this.#apply(mixer, [1 - weight, weight, ...rest]);
                 const losses = [];
                 for (const { task } of ends) losses.push(mixer.tasks.includes(task) ? await mixer.loss(task, signal) : NaN);
                 const held = ends.map(({ task }) => mixer.heldOut(task));
@@ -248,7 +256,7 @@ class PeftPanelMix extends LabElement {
                 check();
             }
             this.#show('strip', points);
-            await mixer.apply(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+            await this.#apply(mixer);
         });
     }
 
@@ -262,15 +270,15 @@ class PeftPanelMix extends LabElement {
     /** @param {'scores' | 'strip' | 'errors'} kind @param {any} result of the mixture as it is set now */
     #show(kind, result) {
         this[kind] = result;
-        const { used, weights, rule, density, prompt } = this;
-        this.measured = { ...this.measured, [kind]: { used: used.map(({ key }) => key), weights, rule, density, prompt } };
+        const { used, ...mixture } = this.mixture;
+        this.measured = { ...this.measured, [kind]: { ...mixture, used: used.map(({ key }) => key) } };
     }
 
     /** The mixture as a run of its own: it can be loaded, merged, exported. */
     #keep() {
         const { lab } = this;
         return this.#longer(1, t('mix.keep'), async (mixer) => {
-            const { module, files } = await mixer.keep(this.rule, this.weights.slice(0, this.used.length), { density: this.density });
+            const { module, files } = await mixer.keep(this.by, this.weights.slice(0, this.used.length), { density: this.density });
             const from = lab.runs.find((run) => this.used.some((source) => source.key === `run ${run.id}`)) ?? lab.run;
             const id = Math.max(0, ...lab.runs.map((run) => run.id)) + 1;
             const counts = { trainable: module.parameters, total: lab.description?.counts.total ?? 0 };
@@ -279,7 +287,7 @@ class PeftPanelMix extends LabElement {
                 sample: { prompt: this.prompt, before: '', after: '' }, base: null,
             });
             const parts = this.used.map(({ key }, i) => ({ run: Number(/^run (\d+)$/.exec(key)?.[1] ?? 0), name: key, weight: this.weights[i] }));
-            const mixture = { rule: this.rule, parts };
+            const mixture = { rule: this.by, parts };
             lab.adopt([{ ...run, status: 'done', adapter: files, mixture, sample: { ...run.sample, after: this.text } }]);
             this.kept = id;
             this.say(t('mix.kept', { n: String(id) }));
@@ -319,16 +327,15 @@ class PeftPanelMix extends LabElement {
             <div class="row">${pair.map(choice)}
                 ${this.work.running ? nothing : html`<button class="primary" id="train-pair" ?disabled=${pair[0] === pair[1]}
                     @click=${this.#trainPair}>${t('mix.train.do')}</button>`}</div>
-            ${this.work.bar()}`;
+            ${this.work.bar()}${aloneText(this.candidates.alone)}`;
     }
 
     #mixing() {
-        const { lab, used, all, work, applied } = this;
-        const rules = [SUM, ...(lab.engine?.mix_types ?? []).map((/** @type {any} */ m) => m.name)]
-            .filter((name) => lab.state.level !== 'student' || STUDENT_RULES.includes(name));
-        const summary = this.rule === SUM ? t('mix.rule.sum.about') : mixSummary(lab.engine?.mix_types, this.rule);
+        const { lab, used, all, by, work } = this;
+        const loras = areLoras(used);
         const choose = (/** @type {number} */ i, /** @type {string} */ key) => {
             this.chosen = [...used.map((s) => s.key), '', ''].slice(0, 3).with(i, key);
+            this.chosen = [...this.used.map((s) => s.key), '', ''].slice(0, 3); // the others may not go with the new one
             if (!used[i] && !this.weights[i]) this.weights = this.weights.with(i, 1); // so that it is heard
         };
         const onRule = (/** @type {any} */ e) => { this.rule = e.target.value; this.#touch(); };
@@ -339,17 +346,18 @@ class PeftPanelMix extends LabElement {
         const onPrompt = (/** @type {any} */ e) => { this.prompt = e.target.value; this.#touch(0); };
         const button = (/** @type {string} */ id, /** @type {() => void} */ act, /** @type {string} */ text) =>
             html`<button id=${id} ?disabled=${work.running} @click=${act}>${text}</button>`;
-        return html`<div class="sources">${LETTERS.map((letter, i) => this.#source(letter, i, all, used[i], choose))}</div>
+        return html`<div class="sources">${LETTERS.map((_, i) => sourceCard(i, all, used, this.weights[i], work.running, {
+            choose: (key) => choose(i, key), weigh: (value) => this.#weigh(i, value),
+        }))}</div>${aloneText(this.candidates.alone)}
             <div class="two"><label>${t('mix.rule')}<select id="rule" ?disabled=${work.running} @change=${onRule}>
-                    ${rules.map((name) => html`<option value=${name} ?selected=${name === this.rule}>${
-                        name === SUM ? t('mix.rule.sum') : name}</option>`)}</select></label>
-                ${PRUNES.test(this.rule) ? html`<label>${t('mix.density')}<input type="number"
+                    ${rulesFor(lab, used).map((name) => html`<option value=${name} ?selected=${name === by}>${
+                        ruleName(name, used)}</option>`)}</select></label>
+                ${PRUNES.test(by) ? html`<label>${t('mix.density')}<input type="number"
                     min="0.05" max="1" step="0.05" .value=${String(this.density)} ?disabled=${work.running}
                     @change=${onDensity}></label>` : nothing}
                 <label>${t('settings.prompt')}<textarea id="prompt" rows="3" maxlength="400" .value=${this.prompt}
                     ?disabled=${work.running} @change=${onPrompt}></textarea></label></div>
-            <p class="small">${summary} ${applied ? html`${
-                applied.exact ? t('mix.exact') : t('mix.error', { percent: percent(applied.error * 100) })} ${badge('measured')}` : nothing}</p>
+            <p class="small" id="rule-text">${ruleText(by, used, lab.engine?.mix_types, this.applied)}</p>
             ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
             <h3>${t('mix.text')} ${badge('measured')}</h3>
             <p class="text" aria-live="polite" aria-busy=${this.thinking}><span class="muted">${this.prompt}</span>${
@@ -357,38 +365,16 @@ class PeftPanelMix extends LabElement {
             <div class="row">
                 ${button('score', () => this.#score(), t('mix.score'))}
                 ${button('strip', () => this.#sweep(), t('mix.strip.do', { n: POINTS }))}
-                ${button('rules', () => this.#compareRules(), t('mix.rules.do'))}
-                ${button('keep', () => this.#keep(), t('mix.keep'))}
+                ${loras ? button('rules', () => this.#compareRules(), t('mix.rules.do')) : nothing}
+                ${button('keep', () => this.#keep(), t(loras ? 'mix.keep' : 'mix.keep.adapter'))}
                 ${this.kept ? html`<span class="small muted">${t('mix.kept', { n: String(this.kept) })}</span>` : nothing}</div>
             ${work.bar()}${this.#results()}`;
-    }
-
-    /**
-     * @param {string} letter @param {number} i @param {import('../lib/mixing.js').Source[]} all
-     * @param {import('../lib/mixing.js').Source | undefined} source @param {(i: number, key: string) => void} choose
-     */
-    #source(letter, i, all, source, choose) {
-        const busy = this.work.running;
-        const label = t('mix.weight', { letter });
-        const slider = { value: this.weights[i], min: LOW, max: HIGH, step: STEP, fine: FINE, big: 0.25 };
-        const slid = (/** @type {any} */ e) => this.#weigh(i, Math.round(Number(e.target.value) / STEP) * STEP);
-        const typed = (/** @type {any} */ e) => this.#weigh(i, Number(e.target.value));
-        const onKey = (/** @type {KeyboardEvent} */ e) => onSliderKey(e, slider, (value) => this.#weigh(i, value));
-        return html`<div class="card stack"><label>${t('mix.source', { letter })}<select ?disabled=${busy}
-                @change=${(/** @type {any} */ e) => choose(i, e.target.value)}>
-                ${i === 2 ? html`<option value="" ?selected=${!source}>${t('word.none')}</option>` : nothing}
-                ${all.map((s) => html`<option value=${s.key} ?selected=${s === source || s.key === source?.key}>${s.name}</option>`)}
-                </select></label>
-            ${source ? html`<div class="slide"><input type="range" min="-1" max="1.5" step=${FINE} aria-label=${label}
-                    .value=${String(this.weights[i])} ?disabled=${busy} @input=${slid} @keydown=${onKey}>
-                <input type="number" min="-1" max="1.5" step=${FINE} aria-label=${label}
-                    .value=${String(this.weights[i])} ?disabled=${busy} @change=${typed}></div>` : nothing}</div>`;
     }
 
     #results() {
         const { scores, strip, errors, used, lab } = this;
         const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${taskTitle(source.task)}`);
-        const of = (/** @type {string} */ kind) => measuredOn(kind, this.measured[kind], this);
+        const of = (/** @type {string} */ kind) => measuredOn(kind, this.measured[kind], this.mixture);
         return html`${scores ? html`${scoresTable(scores)}${of('scores')}` : nothing}
             ${strip ? html`${stripResult(this, strip, names)}${of('strip')}` : nothing}
             ${errors ? html`${errorsTable(errors, lab.engine?.mix_types)}${of('errors')}` : nothing}`;

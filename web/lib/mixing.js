@@ -1,12 +1,18 @@
-/** Mixing trained LoRAs in an engine of its own: exact weighted sums, peft's other rules with their error, losses and scores per task. DOM-free. */
+/**
+ * Mixing trained LoRAs in an engine of its own: exact weighted sums, peft's other rules with their error, losses and scores per task;
+ * of bottleneck adapters, the average. DOM-free.
+ */
 import { evaluateTask, PeftLabError } from '../engine/index.js';
 
 /** @typedef {import('./lab.js').Lab} Lab */
 /**
- * @typedef {{key: string, name: string, task: string, files: import('../engine/session.js').FolderSource}} Source a
- *   trained LoRA: files, or the folder's place
+ * @typedef {{key: string, name: string, task: string, kind: string, files: import('../engine/session.js').FolderSource}} Source a
+ *   trained LoRA or bottleneck adapter: files, or the folder's place; kind: those of one can be mixed
  */
-/** @typedef {{exact: boolean, error: number, rank: number}} Applied error: |what runs − weighted sum| / |weighted sum| */
+/**
+ * @typedef {{exact: boolean, error: number, rank: number}} Applied error: |what runs − weighted sum| / |weighted sum|; NaN where
+ *   there is no such sum
+ */
 
 /** Held-out examples that a loss is computed on, and those that are scored: few, because every change of the weights asks again. */
 const HELD = 32;
@@ -18,34 +24,55 @@ export const PRUNES = /ties|dare|magnitude/;
 /** The rule that needs no new module: all sources run beside each other, each with its weight. */
 export const SUM = 'sum';
 
+/** The one rule for bottleneck adapters. */
+export const AVERAGE = 'linear';
+
+export const LORA = 'lora';
+
+/** Adapters of as many numbers have, as a rule, one shape; the engine refuses those that have not. @param {string} method @param {number} numbers */
+const kindOf = (method, numbers) => (method === LORA ? LORA : `${method} ${numbers}`);
+
 /**
- * LoRAs of the page's model: finished runs, and the ready adapters of the index.
+ * LoRAs and bottleneck adapters of the page's model: finished runs, and the ready adapters of the index.
  * @param {Lab} lab @param {(run: import('./runs.js').Run) => string} nameOf
  * @param {(task: string, fallback: string) => string} titleOf a task's title in the language of the page
- * @returns {Source[]}
+ * @returns {{mixed: Source[], alone: Source[]}} alone: adapters of whose shape there is no other
  */
-export function sources(lab, nameOf, titleOf) {
+export function candidates(lab, nameOf, titleOf) {
     const { model } = lab.state;
+    const methods = [LORA, 'adapter'];
     const own = lab.runs
         .filter(
             (run) =>
-                run.method === 'lora' &&
+                methods.includes(run.method) &&
                 run.adapter &&
                 run.model === model &&
                 !run.options.use_dora &&
                 ['done', 'stopped'].includes(run.status),
         )
-        .map((run) => ({ key: `run ${run.id}`, name: nameOf(run), task: run.task, files: /** @type {any} */ (run.adapter) }));
+        .map((run) => ({
+            key: `run ${run.id}`,
+            name: nameOf(run),
+            task: run.task,
+            kind: kindOf(run.method, run.trainable),
+            files: /** @type {any} */ (run.adapter),
+        }));
     const ready = (lab.index.adapters ?? [])
-        .filter((item) => item.method === 'lora' && item.model === model)
+        .filter((item) => methods.includes(item.method) && item.model === model)
         .map((item) => ({
             key: item.name,
             name: `${titleOf(item.task, item.title ?? item.task)} (${item.name})`,
             task: item.task,
+            kind: kindOf(item.method, item.parameters),
             files: lab.adapterPlace(item.name),
         }));
-    return [...own, ...ready];
+    const all = [...own, ...ready];
+    const alone = all.filter(({ kind }) => kind !== LORA && all.filter((other) => other.kind === kind).length < 2);
+    return { mixed: all.filter((source) => !alone.includes(source)), alone };
 }
+
+/** What can be mixed. @param {Parameters<typeof candidates>} of */
+export const sources = (...of) => candidates(...of).mixed;
 
 /** @param {import('../engine/tasks.js').Task} task */
 const heldSplit = ({ splits }) => (splits.validation ? 'validation' : 'test');
@@ -79,6 +106,7 @@ export class Mixer {
         for (const [i, { files }] of chosen.entries()) {
             const { module } = /** @type {any} */ (await this.session.importAdapter(files, { name: `source-${i + 1}` }));
             this.ids.push(module.id);
+            await this.session.setModule(module.id, { active: false }); // two adapters at one place do not run together
         }
     }
 
@@ -89,11 +117,13 @@ export class Mixer {
      */
     async apply(rule, weights, options = {}) {
         const made = rule === SUM ? null : await this.#mix(rule, weights, options);
+        if (made) await this.session.setModule(made.module.id, { active: false });
         if (this.#mixed) await this.session.removeModule(this.#mixed);
         this.#mixed = made?.module.id ?? 0;
         for (const [i, id] of this.ids.entries()) await this.session.setModule(id, { active: !made, weight: made ? 1 : weights[i] });
         if (made) await this.session.setModule(made.module.id, { active: true });
-        return made ? { exact: made.exact, error: made.relative_error, rank: made.rank } : { exact: true, error: 0, rank: 0 };
+        const { exact = false, relative_error: error = NaN, rank = 0 } = made ?? { exact: true, relative_error: 0 };
+        return { exact, error, rank };
     }
 
     /** @param {string} type @param {number[]} weights @param {{density?: number, compat?: boolean}} options */
@@ -127,7 +157,7 @@ export class Mixer {
     }
 
     /**
-     * The mixture as one LoRA: with the rule SUM the exact one, else the rule's.
+     * The mixture as one module: with the rule SUM the exact one, else the rule's.
      * @param {string} rule @param {number[]} weights @param {{density?: number, compat?: boolean}} [options]
      */
     async keep(rule, weights, options = {}) {
