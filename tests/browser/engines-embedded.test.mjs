@@ -2,7 +2,7 @@
 // sandbox, pressed by the mouse and asked by messages; the elements library and the notebook module in a page of another origin.
 // All of them train to the same numbers, say it where nothing can be kept, and ask nobody for anything.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -12,6 +12,8 @@ import { bundle } from '../../web/bundle.mjs';
 import { startStaticServer } from '../../web/cli/static-server.mjs';
 import { engines } from './lib/browser.mjs';
 import { agreement, giveEyes } from './lib/eyes.mjs';
+import { removeFolder } from './lib/folders.mjs';
+import { press } from './lib/pointer.mjs';
 import { buildSite, eventually, lab, trainToSnapshot, until } from './lib/qa-site.mjs';
 
 const SETTINGS = '#v=1&model=stories-300k&task=pirate&n=6&bs=4&lr=0.01&r=4&w=1&lang=en';
@@ -66,7 +68,7 @@ before(async () => {
 after(async () => {
   await Promise.all([library, host].map((server) => server?.close()));
   await built?.close();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  await removeFolder(folder);
 });
 
 const asElsewhere = agreement();
@@ -115,14 +117,10 @@ for (const { name: engine, launch } of engines()) {
       await driver.open(`${host.url}frames.html`);
       const inside = await driver.within("document.getElementById('train')");
       await eventually(() => inside("document.querySelector('peft-train')?.lab?.status").catch(() => ''), 'ready', 'the frame is ready');
-      const button = "tools.one('peft-train >>> #train')";
-      await inside("tools.one('peft-train >>> #train:enabled').then(() => 1)");
-      const [x, y] = await inside(`${button}.then((at) => { const { left, top, width, height } = at.getBoundingClientRect();
-        return [left + width / 2, top + height / 2]; })`);
-      const [left, top] = await driver.evaluate(`(() => { const at = document.getElementById('train');
+      await press(driver, "tools.one('peft-train >>> #train:enabled')", { evaluate: inside, corner: () => driver.evaluate(`(() => {
+        const at = document.getElementById('train');
         const { left, top } = at.getBoundingClientRect();
-        return [left + at.clientLeft, top + at.clientTop]; })()`);
-      await driver.click(left + x, top + y);
+        return [left + at.clientLeft, top + at.clientTop]; })()`) });
       const run = "document.querySelector('peft-train').lab.run";
       await eventually(() => inside(`${run}?.status`), 'done', 'trained by a press of the mouse');
       asElsewhere('losses', await inside(`${run}.losses.map(({ loss }) => loss)`));

@@ -12,6 +12,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { unzipSync } from 'fflate';
 import { engines } from './lib/browser.mjs';
 import { agreement, giveEyes } from './lib/eyes.mjs';
+import { removeFolder } from './lib/folders.mjs';
+import { middle, press } from './lib/pointer.mjs';
 import { buildSite, eventually, kept, lab, stored, trainToSnapshot, until } from './lib/qa-site.mjs';
 
 /** Long enough that something can happen to it on the way. */
@@ -36,7 +38,7 @@ before(async () => {
 }, { timeout: 400_000 });
 after(async () => {
   await built?.close();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  await removeFolder(folder);
 });
 
 const asElsewhere = agreement();
@@ -63,19 +65,6 @@ const button = (words) => `tools.one('peft-panel-export >>> button', '${words}')
 /** In the Export panel. @param {RegExp} words of its status line */
 const says = (words) => `tools.one('peft-panel-export >>> .note', ${words}).then(tools.words)`;
 
-/** Pressed where it stands, as a person does. @param {Driver} tab @param {string} element an expression */
-async function click(tab, element) {
-  const [x, y] = await middle(tab, element);
-  await tab.click(x, y);
-}
-/** @param {Driver} tab @param {string} element an expression @returns {Promise<[number, number]>} */
-const middle = (tab, element) => tab.evaluate(`(async () => { const at = await ${element};
-  await tools.until(() => !at.disabled);
-  at.scrollIntoView({ block: 'center' });
-  await new Promise(requestAnimationFrame);
-  const { left, top, width, height } = at.getBoundingClientRect();
-  return [left + width / 2, top + height / 2]; })()`);
-
 for (const { name: engine, launch } of engines()) {
   test(`${engine}: what was trained is kept`, { timeout: 1_800_000 }, async (t) => {
     const [profile, downloads] = ['profile', 'files'].map((name) => mkdtempSync(join(folder, `${engine}-${name}-`)));
@@ -85,7 +74,7 @@ for (const { name: engine, launch } of engines()) {
     const saved = async (words, name) => {
       const path = join(downloads, name);
       rmSync(path, { force: true });
-      await click(driver, button(words));
+      await press(driver, button(words));
       let size = -1;
       for (const end = Date.now() + 120_000; Date.now() < end; await sleep(200)) {
         const now = statSync(path, { throwIfNoEntry: false })?.size ?? -1;
@@ -238,7 +227,7 @@ for (const { name: engine, launch } of engines()) {
     await t.test('dropped from the disk by the system', { skip: driver.drop ? false : NO_DROP }, async () => {
       const before = await lab(driver, '[lab.runs.length, ' + LOGITS + ']');
       await lab(driver, 'void await lab.reset()');
-      const [x, y] = await middle(driver, "tools.one('peft-panel-export >>> .drop')");
+      const [x, y] = await middle(driver.evaluate, "tools.one('peft-panel-export >>> .drop')");
       await /** @type {NonNullable<Driver['drop']>} */ (driver.drop)(x, y, join(downloads, 'pirate-lora-stories-300k.zip'));
       await driver.evaluate(says(/^Loaded: LoRA/));
       await until(driver, `lab.runs.length > ${before[0]} && lab.status === "ready"`);

@@ -15,6 +15,7 @@ import { startStaticServer } from '../../../web/cli/static-server.mjs';
 import { putSite } from './built-site.mjs';
 import { launchChromiumProfile } from './chromium.mjs';
 import { launchFirefox } from './firefox.mjs';
+import { removeFolder } from './folders.mjs';
 import { launchWebKit } from './webkit.mjs';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -134,7 +135,7 @@ export async function launchChromium({ persistent = false, args = [] } = {}) {
     },
     async close() {
       await (shared ?? browser)?.close();
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+      await removeFolder(profile);
     },
   };
 }

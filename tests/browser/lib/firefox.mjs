@@ -1,14 +1,21 @@
 // Firefox through puppeteer-core and WebDriver BiDi: the stock binary, no patched build and no geckodriver.
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { arrived } from './arrived.mjs';
+import { removeFolder } from './folders.mjs';
 
 /**
  * @param {string} executablePath @param {import('./browser.mjs').Wishes} [wishes]
  * @returns {Promise<import('./browser.mjs').Driver>}
  */
 export async function launchFirefox(executablePath, { profile, downloads, still, forced } = {}) {
+  // A profile of puppeteer's own is removed after five seconds, also under a Firefox that is still ending; what fails then fails the file.
+  const own = profile ? '' : mkdtempSync(join(tmpdir(), 'peftlab-firefox-'));
   const browser = await puppeteer.launch({
-    browser: 'firefox', executablePath, headless: true, timeout: 180_000, protocolTimeout: 300_000, userDataDir: profile,
+    browser: 'firefox', executablePath, headless: true, timeout: 180_000, protocolTimeout: 300_000, userDataDir: profile || own,
     extraPrefsFirefox: {
       ...(downloads && { 'browser.download.folderList': 2, 'browser.download.dir': downloads }),
       ...(still && { 'ui.prefersReducedMotion': 1 }),
@@ -34,7 +41,8 @@ export async function launchFirefox(executablePath, { profile, downloads, still,
       name: 'firefox',
       async open(url) {
         await seen();
-        await page.goto(url, { timeout: 120_000 });
+        // While a way that the page took by itself has not ended for puppeteer, it never sees the beginning of another one.
+        await page.goto(url, { timeout: 30_000 }).catch((error) => { if (error.name !== 'TimeoutError') throw error; });
         await arrived((expression) => page.evaluate(expression), url);
       },
       async evaluate(expression) {
@@ -64,7 +72,14 @@ export async function launchFirefox(executablePath, { profile, downloads, still,
         child?.kill('SIGKILL');
         await gone;
       },
-      close: () => (page === first ? browser.close() : page.close()),
+      async close() {
+        if (page !== first) return page.close();
+        const child = browser.process();
+        const gone = child && child.exitCode === null && child.signalCode === null && once(child, 'exit');
+        await browser.close();
+        await gone;
+        if (own) await removeFolder(own);
+      },
     };
   };
   return driver(first);

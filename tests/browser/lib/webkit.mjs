@@ -1,11 +1,13 @@
 // WebKitGTK through WebKitWebDriver: a display of its own (Xvfb), a message bus of its own, and the few WebDriver calls we need.
 // It is not Safari: no SharedArrayBuffer by default, no navigator.storage.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { arrived } from './arrived.mjs';
+import { removeFolder } from './folders.mjs';
 
 /** Keys that are no characters, as WebDriver names them. @type {Record<string, string>} */
 const KEYS = { Tab: '\uE004', Enter: '\uE007', Shift: '\uE008', Control: '\uE009', ArrowLeft: '\uE012', ArrowRight: '\uE014' };
@@ -45,13 +47,13 @@ function endGroup(child) {
  * @returns {Promise<import('./browser.mjs').Driver>}
  */
 export async function launchWebKit(browser, { downloads, still } = {}) {
-  const [port, screen] = [await freePort(), await startDisplay()];
+  const screen = await startDisplay();
   const folder = mkdtempSync(join(tmpdir(), 'peftlab-webkit-')); // mode 0700, as XDG_RUNTIME_DIR must be
   const settings = join(folder, '.config');
   mkdirSync(join(settings, 'gtk-3.0'), { recursive: true });
   if (still) writeFileSync(join(settings, 'gtk-3.0/settings.ini'), '[Settings]\ngtk-enable-animations=0\n');
   if (downloads) writeFileSync(join(settings, 'user-dirs.dirs'), `XDG_DOWNLOAD_DIR="${downloads}"\n`);
-  const child = spawn('dbus-run-session', ['--', 'WebKitWebDriver', `--port=${port}`, '--host=127.0.0.1'], {
+  const start = (/** @type {number} */ port) => spawn('dbus-run-session', ['--', 'WebKitWebDriver', `--port=${port}`, '--host=127.0.0.1'], {
     detached: true,
     stdio: 'ignore',
     env: {
@@ -59,10 +61,11 @@ export async function launchWebKit(browser, { downloads, still } = {}) {
       WEBKIT_DISABLE_COMPOSITING_MODE: '1', LIBGL_ALWAYS_SOFTWARE: '1',
     },
   });
-  const base = `http://127.0.0.1:${port}`;
+  let port = await freePort();
+  let child = start(port);
   /** @param {string} method @param {string} path @param {object} [body] */
   async function call(method, path, body) {
-    const response = await fetch(base + path, { method, body: body && JSON.stringify(body) });
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, body: body && JSON.stringify(body) });
     const { value } = /** @type {{value: any}} */ (await response.json());
     if (!response.ok) throw new Error(`WebKitWebDriver: ${value?.error}: ${value?.message}`);
     return value;
@@ -70,7 +73,10 @@ export async function launchWebKit(browser, { downloads, still } = {}) {
   for (let tries = 0; ; tries++) {
     if (await call('GET', '/status').catch(() => null)) break;
     if (tries > 1200) throw new Error('WebKitWebDriver did not answer within two minutes');
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await sleep(100);
+    if (child.exitCode === null) continue;
+    port = await freePort(); // somebody took it between our asking and its listening
+    child = start(port);
   }
   const options = { 'webkitgtk:browserOptions': { binary: browser, args: ['--automation'] } };
   const { sessionId } = await call('POST', '/session', { capabilities: { alwaysMatch: options } });
@@ -152,7 +158,7 @@ export async function launchWebKit(browser, { downloads, still } = {}) {
         await call('DELETE', session).catch(() => {});
         endGroup(child);
         screen.stop();
-        rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+        await removeFolder(folder);
       },
     };
   };
