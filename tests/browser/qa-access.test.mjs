@@ -82,17 +82,18 @@ test('by keyboard alone: train, merge, take it back, compare', { timeout: 400_00
   await until(page, 'lab.run?.status === "done"');
   await tabTo(page, (at) => at.name === 'button' && at.text === 'Merge');
   await page.keyboard.press('Enter');
-  await page.locator('#merge').waitFor();
+  await page.locator('#merge:enabled').waitFor(); // what is disabled is no stop of the keyboard
   await tabTo(page, (at) => at.id === 'merge');
   await page.keyboard.press('Space');
   await page.locator('#difference').waitFor();
+  await page.locator('#unmerge:enabled').waitFor();
   await tabTo(page, (at) => at.id === 'unmerge');
   await page.keyboard.press('Enter');
   await until(page, '!lab.merged');
   await tabTo(page, (at) => at.name === 'button' && /^Compare/.test(at.text), 'Shift+Tab');
   await page.keyboard.press('Enter');
   const panel = page.locator('peft-panel-compare');
-  await panel.waitFor();
+  await panel.locator('#run:enabled').waitFor();
   await tabTo(page, (at) => at.id === 'run');
   await page.keyboard.press('Enter');
   await panel.getByRole('button', { name: /Cancel|Stop/ }).waitFor();
@@ -110,7 +111,7 @@ test('the drawing is one stop of Tab between Train and the result; arrow keys go
     const { name } = await focused(page);
     return name === 'g';
   };
-  await page.locator('.left #train').focus();
+  await page.locator('.left #train:enabled').focus();
   let stops = 0;
   for (let i = 0; i < 12; i++) {
     await page.keyboard.press('Tab');
@@ -186,6 +187,10 @@ test('forced colours and reduced motion: everything is seen, nothing moves', { t
     return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
   });
   await eventually(async () => (await colours()) > 20, true, 'a map keeps its colours');
+  await eventually(() => page.locator('peft-counter .bar i').first().evaluate((node) => {
+    const ground = (/** @type {Element | null} */ at) => getComputedStyle(/** @type {Element} */ (at)).backgroundColor;
+    return node.getBoundingClientRect().width > 0 && ground(node) !== ground(node.parentElement);
+  }), true, 'the trained share stands out from the whole');
   const chosen = await page.locator('peft-methods label.on').evaluate((node) => getComputedStyle(node).borderTopWidth);
   assert.equal(chosen, '4px', 'the chosen method differs by more than colour');
   const pressed = await page.locator('nav.next button[aria-expanded="true"]').evaluate((node) => getComputedStyle(node).borderTopWidth);
