@@ -38,8 +38,8 @@ typedef struct pl_pass {
     int32_t seq_count;
     const int32_t *row_start; /* [seq_count + 1], learned rows included */
     const uint64_t *streams;  /* [seq_count] */
-    bool training;            /* dropout on, activations kept for backward */
-    uint64_t dropout_key;     /* derived from (seed, step) */
+    bool training;            /* activations are kept for backward, and dropout is on, if there is a key */
+    uint64_t dropout_key;     /* derived from (seed, step); 0: no dropout */
 } pl_pass;
 
 struct pl_linear;
@@ -104,6 +104,7 @@ typedef struct pl_stack {
     int32_t count;
 } pl_stack;
 
+bool pl_pass_drops(const pl_pass *pass); /* is dropout on? */
 /* Dropout over the rows of a pass: each sequence has its own mask stream, so masks do not depend on how sequences are batched or spread over
    workers. tag names the place (layer, site, module). x, y: [rows, width]; y may be x. Backward is the same call on dy. */
 void pl_pass_dropout(const pl_pass *pass, uint64_t tag, real p, const real *x, int32_t width, real *y);

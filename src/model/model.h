@@ -97,8 +97,8 @@ typedef struct pl_loss {
     int32_t labels; /* number of labelled rows */
 } pl_loss;
 
-/* Runs the batch and the loss over its targets. With training true everything for pl_backward is kept and dropout (of modules) is on;
-   gradient_scale is d(objective)/d(sum), normally 1 / (labelled tokens of the whole optimiser step).
+/* Runs the batch and the loss over its targets. With training true everything for pl_backward is kept and dropout (of modules) is on,
+   unless dropout_key is 0; gradient_scale is d(objective)/d(sum), normally 1 / (labelled tokens of the whole optimiser step).
    Errors: PL_ERR_RANGE for a token outside the vocabulary or a sequence longer than max_position_embeddings (says which). */
 pl_status pl_forward_loss(pl_model *model, const pl_stack *stack, pl_workspace *workspace,
                           const pl_batch *batch, bool training, uint64_t dropout_key, real gradient_scale,

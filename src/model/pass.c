@@ -116,9 +116,11 @@ int32_t pl_pass_tokens(const pl_workspace *workspace, int32_t s) {
     return rows > 0 ? rows - workspace->virtual_tokens : 0;
 }
 
+bool pl_pass_drops(const pl_pass *pass) { return pass->training && pass->dropout_key != 0; }
+
 void pl_pass_dropout(const pl_pass *pass, uint64_t tag, real p, const real *x, int32_t width, real *y) {
     uint64_t place = pl_rng_mix(pass->dropout_key, tag);
-    real rate = pass->training ? p : 0;
+    real rate = pl_pass_drops(pass) ? p : 0;
     for (int32_t s = 0; s < pass->seq_count; s++) {
         size_t offset = (size_t)pass->row_start[s] * (size_t)width;
         size_t size = (size_t)(pass->row_start[s + 1] - pass->row_start[s]) * (size_t)width;

@@ -256,6 +256,15 @@ static void linear_backward(void *self, const pl_linear_at *at, const real *x, r
                                dy, NULL);
 }
 
+static pl_effect effect(const pl_options *options, int32_t layer, pl_site site) {
+    (void)layer;
+    if (pl_bottleneck_variant_of(options) == PL_BOTTLENECK_PER_LINEAR_PARALLEL)
+        return PL_EFFECT_ADDS;
+    if (pl_bottleneck_variant_of(options) != PL_BOTTLENECK_PER_LINEAR)
+        return PL_EFFECT_NONE;
+    return pl_bottleneck_on_input(site) ? PL_EFFECT_BENDS_INPUT : PL_EFFECT_BENDS;
+}
+
 const pl_method PL_METHOD_BOTTLENECK = {
     .name = "adapter",
     .label = "Bottleneck adapters",
@@ -282,4 +291,5 @@ const pl_method PL_METHOD_BOTTLENECK = {
     .linear_backward = linear_backward,
     .block_forward = block_forward,
     .block_backward = block_backward,
+    .effect = effect,
 };

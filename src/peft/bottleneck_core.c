@@ -202,7 +202,7 @@ static void drop(const pl_module *module, const pl_pass *pass, const pl_bottlene
                  int32_t width) {
     double p = pl_option_number(&module->options, "dropout");
     uint64_t tag = pl_rng_mix(module->tag, (uint64_t)(place->layer * PL_BOTTLENECK_PLACES + place->site));
-    if (pass->training && p > 0.0)
+    if (pl_pass_drops(pass) && p > 0.0)
         pl_pass_dropout(pass, tag, (real)p, a, width, a);
 }
 

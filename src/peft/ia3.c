@@ -264,6 +264,10 @@ static void ia3_unmerge(const pl_module *module, const pl_model *model, int32_t 
             w[(size_t)o * (size_t)in + (size_t)i] /= l[input ? i : o] + (real)1e-8;
 }
 
+static pl_effect ia3_effect(const pl_options *options, int32_t layer, pl_site site) {
+    return scales_input(options, layer, site) ? PL_EFFECT_SCALES_INPUT : PL_EFFECT_SCALES;
+}
+
 const pl_method PL_METHOD_IA3 = {
     .name = "ia3",
     .label = "(IA)3",
@@ -286,4 +290,5 @@ const pl_method PL_METHOD_IA3 = {
     .linear_backward = ia3_linear_backward,
     .merge = ia3_merge,
     .unmerge = ia3_unmerge,
+    .effect = ia3_effect,
 };

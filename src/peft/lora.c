@@ -32,7 +32,7 @@
 
 bool pl_lora_drops(const pl_module *module, const pl_pass *pass) {
     const pl_lora *lora = module->state;
-    return pass->training && lora->dropout > 0;
+    return pl_pass_drops(pass) && lora->dropout > 0;
 }
 
 uint64_t pl_lora_tag(const pl_module *module, const pl_linear_at *at) {
@@ -191,6 +191,11 @@ static void lora_unmerge(const pl_module *module, const pl_model *model, int32_t
         pl_lora_add_delta(module, layer, site, -1, w);
 }
 
+static pl_effect lora_effect(const pl_options *options, int32_t layer, pl_site site) {
+    (void)layer, (void)site;
+    return pl_option_number(options, "use_dora") != 0.0 ? PL_EFFECT_NORMS : PL_EFFECT_ADDS;
+}
+
 const pl_method PL_METHOD_LORA = {
     .name = "lora",
     .label = "LoRA",
@@ -211,5 +216,6 @@ const pl_method PL_METHOD_LORA = {
     .linear_backward = lora_backward,
     .merge = lora_merge,
     .unmerge = lora_unmerge,
+    .effect = lora_effect,
     .file_declare = pl_lora_file_declare,
 };

@@ -118,6 +118,17 @@ typedef struct pl_module {
     uint64_t tag; /* dropout stream of this module */
 } pl_module;
 
+/* What a module does at a linear map y = W x: whether it can change places with others there decides which may be merged without them. */
+typedef enum pl_effect {
+    PL_EFFECT_NONE,
+    PL_EFFECT_ADDS,         /* something made of x to y */
+    PL_EFFECT_SCALES,       /* each number of y */
+    PL_EFFECT_BENDS,        /* y by a network */
+    PL_EFFECT_NORMS,        /* y by the norms of W */
+    PL_EFFECT_SCALES_INPUT, /* each number of x, for everything at the map */
+    PL_EFFECT_BENDS_INPUT   /* x by a network, likewise */
+} pl_effect;
+
 typedef struct pl_method {
     const char *name;    /* JSON key: "lora" */
     const char *label;   /* "LoRA" */
@@ -165,6 +176,8 @@ typedef struct pl_method {
     /* The inverse by arithmetic, as peft does it (for the lesson about rounding). NULL = none. Tensors that `replace` base tensors need
        neither: merging copies them. */
     void (*unmerge)(const pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *w);
+    /* at one targeted map; NULL: none */
+    pl_effect (*effect)(const pl_options *options, int32_t layer, pl_site site);
 
     /* The tensors of the file, for methods that store others than they train (a re-parameterised prefix, see pl_prefix_table). NULL: the
        layout without its transient tensors. */
@@ -218,6 +231,9 @@ typedef struct pl_merged pl_merged; /* the kept base values of every changed map
 /* Merges modules (in stack order) into the model: prepare, scratch copy, finite check, commit, repack. On error the model is untouched.
    Values of modules that replace tensors are taken over first (they are what the other modules' changes come on top of); such modules are
    detached by the merge, attach them again after pl_unmerge. No site of a tied head is ever changed alone, so nothing needs untying. */
+/* Would those active modules that are not merged do beside the merged weights what they do now? active[count] is in stack order.
+   PL_ERR_STATE names the first that would not. */
+pl_status pl_merge_check_beside(pl_module *const *active, const bool *merged, int32_t count, pl_error *error);
 pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count,
                    pl_merged **merged, pl_error *error);
 /* Exchanges the model's values with the kept ones: the base is back and merged holds the merged values, or the other way round. */

@@ -47,6 +47,25 @@ test('21: k micro-batches of n are one batch of k n, weighted by tokens', async 
     }
 });
 
+test('22: gradients without an update are those without dropout', async () => {
+    for (const [method, options] of /** @type {[string, any][]} */ ([
+        ['lora', { rank: 3, init: 'false' }], ['lora', { rank: 3, init: 'false', use_dora: true }], ['adapter', { bottleneck_size: 4 }],
+    ])) {
+        const found = [];
+        for (const dropout of [0, 0.5]) {
+            const session = await tiny();
+            await addSequences(session, 4);
+            const { id, tensors } = await session.addModule(method, { ...options, dropout }, { seed: 2 });
+            const { sum } = await session.request('gradients', { split: 'train', from: 0, to: 4 });
+            const gradients = [];
+            for (const { name } of tensors) gradients.push(sha(await session.request('gradient', { id, name })));
+            found.push([sum, gradients]);
+            session.close();
+        }
+        assert.deepEqual(found[1], found[0], method);
+    }
+});
+
 test('23: tensor names are sorted by their bytes; unknown keys of the configuration are reported and harmless', async () => {
     const session = await tiny();
     for (const [method, options] of METHODS) {
