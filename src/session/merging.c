@@ -30,6 +30,20 @@ static void unmerge_all(pl_session *s) {
         s->entries[i].merged = false;
 }
 
+/* Those that stay active beside the merged weights must do what they did. */
+static pl_status check_beside(pl_session *s, const bool wanted[PL_SESSION_MODULES_MAX]) {
+    pl_module *active[PL_SESSION_MODULES_MAX];
+    bool merged[PL_SESSION_MODULES_MAX];
+    int32_t count = 0;
+    for (int32_t i = 0; i < s->entry_count; i++) {
+        if (!s->entries[i].active)
+            continue;
+        merged[count] = wanted[i];
+        active[count++] = s->entries[i].module;
+    }
+    return pl_merge_check_beside(active, merged, count, &s->error);
+}
+
 static pl_status merge_wanted(pl_session *s, const bool wanted[PL_SESSION_MODULES_MAX], double *residual) {
     pl_module *modules[PL_SESSION_MODULES_MAX];
     int32_t count = 0;
@@ -40,8 +54,9 @@ static pl_status merge_wanted(pl_session *s, const bool wanted[PL_SESSION_MODULE
     if (count == 0)
         return pl_fail(&s->error, PL_ERR_STATE,
                        "no active module can be merged; LoRA, (IA)3, norm tuning and full fine-tuning can");
-    for (int32_t i = 0; i < s->entry_count;
-         i++) /* what stands in for base tensors while running does so now, too */
+    PL_TRY(check_beside(s, wanted));
+    /* What stands in for base tensors while running does so now, too. */
+    for (int32_t i = 0; i < s->entry_count; i++)
         if (s->entries[i].active)
             PL_TRY(pl_module_attach(s->model, s->entries[i].module, &s->error));
     session_invalidate(s);

@@ -216,7 +216,7 @@ static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root)
     if (weight != 1.0 && !entry->module->method->can_scale)
         return pl_fail(&s->error, PL_ERR_UNSUPPORTED, "%s has no weight: only %s can be scaled",
                        entry->module->method->label, "LoRA-like modules, whose contribution is a sum,");
-    if (entry->merged && (!active || weight != (double)entry->module->weight))
+    if (entry->merged && (active != entry->active || weight != (double)entry->module->weight))
         return pl_fail(&s->error, PL_ERR_STATE,
                        "module %s is merged into the base: unmerge before changing it", entry->module->name);
     pl_entry before = *entry;

@@ -101,7 +101,8 @@ int32_t pl_module_compile_prompt(pl_session *s, int32_t id, const char *name);
 
 /* ---- merging ----------------------------------------------------------------------------------------------------- */
 
-/* Merges active modules (JSON array of ids, order kept) into the base weights. -> {"merged":[…],"residual_of_subtracting":…} */
+/* Merges active modules (JSON array of ids, order kept) into the base weights; refused where a module that stays active would do something
+   else beside them than before. -> {"merged":[…],"residual_of_subtracting":…} */
 int32_t pl_merge_modules(pl_session *s, const char *json, int32_t length);
 int32_t pl_unmerge_modules(pl_session *s); /* restores the kept base bit for bit */
 

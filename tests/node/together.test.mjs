@@ -73,6 +73,79 @@ test('beside a merged module nothing is switched on that could not run with it o
     session.close();
 });
 
+/** Two modules with numbers of their own in every tensor. @param {string[]} kinds of KINDS @returns {Promise<{session: Session, ids: number[]}>} */
+async function pair(kinds) {
+    const session = await tiny();
+    const ids = [];
+    for (const [seed, kind] of kinds.entries()) {
+        const [method, options] = KINDS[kind];
+        const { id, tensors } = await session.addModule(method, options, { seed });
+        for (const { name } of tensors) {
+            const values = await session.tensor(id, name);
+            const at = method === 'ia3' ? () => 1 : (/** @type {number} */ i) => values[i];
+            await session.setTensor(id, name, values.map((_, i) => at(i) + (method === 'ia3' ? 0.3 : 0.05) * Math.sin(1.7 * i + seed)));
+        }
+        ids.push(id);
+    }
+    return { session, ids };
+}
+
+/** @type {Record<string, [string, any]>} */
+const KINDS = {
+    lora: ['lora', { rank: 3, init: 'false', target_modules: 'all-linear' }],
+    dora: ['lora', { rank: 3, init: 'false', target_modules: 'all-linear', use_dora: true }],
+    scales: ['ia3', { target_modules: ['q_proj', 'v_proj', 'o_proj'], feedforward_modules: '' }],
+    input: ['ia3', { target_modules: ['down_proj'] }],
+    bends: ['adapter', { variant: 'per_linear', bottleneck_size: 4 }],
+    beside: ['adapter', { variant: 'per_linear_parallel', bottleneck_size: 4 }],
+    block: ['adapter', { variant: 'pfeiffer', bottleneck_size: 4 }],
+};
+
+test('a part of the active modules is merged where that is rounding only; where what stays would do something else it is refused', async () => {
+    // Of each pair, in this order, which one alone can be merged: the first, the second.
+    const pairs = /** @type {[string, string, boolean, boolean][]} */ ([
+        ['lora', 'lora', true, true], ['scales', 'scales', true, true], ['input', 'input', true, true],
+        ['lora', 'dora', false, false], ['dora', 'lora', true, false], ['dora', 'dora', false, false],
+        ['lora', 'scales', true, false], ['scales', 'lora', true, false], ['dora', 'scales', true, false], ['scales', 'dora', false, false],
+        ['lora', 'input', true, false], ['input', 'lora', false, true], ['input', 'dora', false, true], ['scales', 'input', true, true],
+        ['bends', 'lora', false, false], ['lora', 'bends', true, false], ['beside', 'lora', false, true], ['lora', 'beside', true, false],
+        ['beside', 'dora', false, false], ['beside', 'input', false, false], ['input', 'beside', false, false], ['bends', 'input', false, true],
+        ['block', 'dora', false, true], ['dora', 'block', true, false],
+    ]);
+    for (const [first, second, ...can] of pairs) {
+        const { session, ids } = await pair([first, second]);
+        const logits = async () => (await session.logits({ tokens: TOKENS })).logits;
+        const before = await logits();
+        const most = before.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+        for (const [i, id] of ids.entries()) {
+            if (['bends', 'beside', 'block'].includes([first, second][i])) continue; // never merged
+            const name = `${first} + ${second}: ${i ? 'the second' : 'the first'}`;
+            if (can[i]) {
+                await session.merge([id]);
+                const gap = (await logits()).reduce((max, value, j) => Math.max(max, Math.abs(value - before[j])), 0);
+                assert.ok(gap < 1e-4 * most, `${name}: ${gap} of ${most}`);
+                await session.unmerge();
+                assert.deepEqual(await logits(), before, name);
+            } else {
+                await refused(session, () => session.merge([id]), 'state', /cannot be merged alone: '.*' is active at model\.layers\.0/);
+            }
+        }
+        await session.setModule(ids[1], { active: false }); // whoever is off is beside nobody
+        if (!['bends', 'beside', 'block'].includes(first)) await session.merge([ids[0]]);
+        session.close();
+    }
+});
+
+test('what is merged is switched neither off nor on; the rest of it can be set', async () => {
+    const { session, ids: [on, off] } = await pair(['lora', 'lora']);
+    await session.setModule(off, { active: false });
+    await session.merge([on, off]);
+    await refused(session, () => session.setModule(on, { active: false }), 'state', /merged into the base: unmerge before changing it/);
+    await refused(session, () => session.setModule(off, { active: true }), 'state', /merged into the base: unmerge before changing it/);
+    for (const id of [on, off]) assert.equal((await session.setModule(id, { trainable: false })).trainable, false);
+    session.close();
+});
+
 test('a snapshot made by hand: two modules of one name, or two that cannot run together, are refused', async () => {
     const session = await tiny();
     await session.addModule('lora', { rank: 2 }, { name: 'a' });
