@@ -107,7 +107,7 @@ test('a phone: training is steered from the bar only; title, levels and one row 
   await page.locator('peft-toolbar').getByLabel('Language').selectOption('de');
   await page.locator('peft-toolbar .pick', { hasText: 'DE' }).first().waitFor();
   await page.locator('peft-toolbar').getByLabel('Sprache').selectOption('en');
-  assert.equal(await page.locator('peft-toolbar').getByRole('button', { name: 'Copy link' }).count(), 1, 'its sign has a name');
+  await eventually(() => page.locator('peft-toolbar').getByRole('button', { name: 'Copy link' }).count(), 1, 'its sign has a name');
   const seen = (/** @type {RegExp} */ name) => page.getByRole('button', { name }).filter({ visible: true }).count();
   await eventually(() => seen(/^Train \d/), 1);
   await lab(page, 'lab.step()');

@@ -265,7 +265,9 @@
   const keys = {
     async slider() {
       await ready();
-      (await one('peft-controls >>> input[type=range]')).focus();
+      const slider = await one('peft-controls >>> input[type=range]');
+      await until(() => slider.value === '8'); // as the link has it, which a page that is open already follows a little later
+      slider.focus();
     },
     /** Own text in its field, chosen by Control+A and taken by Control+X in what follows. */
     async paste() {
