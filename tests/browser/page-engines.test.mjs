@@ -110,6 +110,32 @@ test('languages: by link, by the browser, kept after a reload; axe in another on
   }
 });
 
+test('a language that comes late does not take the place of the one that was chosen after it', { timeout: 240_000 }, async () => {
+  const browser = await launchChromium();
+  try {
+    const { page, assertClean } = await browser.open(`${site.url}${LINK}&lang=en`);
+    await page.waitForFunction(() => /** @type {any} */ (document.querySelector('peft-playground')).lab.status === 'ready');
+    const late = /** @type {(() => void)[]} */ ([]);
+    await page.route(/\/assets\/de-[^/]*\.js$/, async (route) => {
+      await new Promise((resolve) => { late.push(() => resolve(undefined)); });
+      await route.continue();
+    });
+    const languages = page.locator('peft-toolbar select').first();
+    await languages.selectOption('de');
+    await eventually(async () => late.length > 0, true, 'German was asked for');
+    await languages.selectOption('fr');
+    await page.locator('peft-toolbar h1', { hasText: 'Atelier PEFT' }).waitFor();
+    const came = page.waitForResponse(/\/assets\/de-[^/]*\.js$/);
+    late.forEach((go) => go());
+    await (await came).finished();
+    await page.waitForTimeout(800); // would it turn the page round, it would have by now
+    assert.deepEqual(await page.evaluate('[document.title, document.documentElement.lang]'), ['Atelier PEFT', 'fr']);
+    assertClean();
+  } finally {
+    await browser.close();
+  }
+});
+
 test('with the keyboard alone: from the address bar to a trained model', { timeout: 240_000 }, async () => {
   const browser = await launchChromium();
   try {

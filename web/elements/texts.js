@@ -10,6 +10,8 @@ const panels = import.meta.glob('../content/texts/panels/*.json', { import: 'def
 /** @type {Set<string>} */
 const loaded = new Set();
 let wantsPanels = false;
+/** How often a language was asked for: one that comes late does not take the place of what was chosen after it. */
+let asked = 0;
 
 /** @param {Record<string, () => Promise<any>>} files @param {string} folder @param {string} name */
 async function bring(files, folder, name) {
@@ -22,10 +24,11 @@ async function bring(files, folder, name) {
 /** @param {string} name a language of ours; anything else: the browser's best @returns {Promise<string>} the one that is now used */
 export async function useLanguage(name) {
     const chosen = Object.hasOwn(LANGUAGES, name) ? name : chooseLanguage(navigator.languages ?? [navigator.language]);
+    const turn = ++asked;
     await bring(core, '../content/texts/', chosen);
     if (wantsPanels) await bring(panels, '../content/texts/panels/', chosen);
-    setLanguage(chosen);
-    return chosen;
+    if (turn === asked) setLanguage(chosen);
+    return language();
 }
 
 /** The panels' dictionary, in English and in the language in use. */
