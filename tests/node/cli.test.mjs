@@ -185,6 +185,8 @@ test('advise, recipe, models, tasks, methods', async () => {
         assert.match((await json('recipe', '--method', 'lora', '--init', init)).script, new RegExp(`init_lora_weights=${said},`));
     }
     assert.doesNotMatch(script, /init_lora_weights/);
+    const file = join(folder, 'my run.py');
+    assert.match((await json('recipe', '--method', 'lora', '--out', file)).launch, /launch .*my run\.py'$/);
     assert.ok((await json('models')).some((/** @type {any} */ m) => m.name === 'stories-300k'));
     assert.equal((await json('tasks')).length, 5);
     const names = (await json('methods')).map((/** @type {any} */ m) => m.name);

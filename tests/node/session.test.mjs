@@ -19,7 +19,13 @@ for (const method of METHODS) {
         await addSequences(session, 6);
         /** @type {number[]} */
         const losses = [];
-        const result = await session.train({ steps: 30, batch_size: 6, lr: 2e-2, schedule: 'constant', onStep: ({ loss }) => losses.push(loss) });
+        let spent = 0;
+        const onStep = (/** @type {import('../../web/engine/session.js').StepReport} */ { loss, ms }) => {
+            losses.push(loss);
+            spent += ms; // by the engine's clock: reports come in bundles
+        };
+        const result = await session.train({ steps: 30, batch_size: 6, lr: 2e-2, schedule: 'constant', onStep });
+        assert.ok(spent > 0 && spent <= result.ms, `${spent} of ${result.ms} ms`);
         assert.equal(result.done, true);
         assert.equal(losses.length, 30);
         assert.ok(losses[29] < losses[0], `${losses[0]} -> ${losses[29]}`);

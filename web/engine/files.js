@@ -97,7 +97,7 @@ export async function reader(source, signal) {
 }
 
 /** @param {FolderSource} source */
-const placeName = (source) => (isPlace(source) ? String(source) : 'the given files');
+const placeName = (source) => (isPlace(source) ? String(source) : 'the choice of files');
 
 /**
  * config.json, model.safetensors (or its shards by model.safetensors.index.json), tokenizer.json, and the small files beside them.

@@ -7,7 +7,7 @@ import { evaluate, spreadOf } from './evaluate.js';
 import { sharedStep } from './shared-step.js';
 
 /** @typedef {import('./protocol.js').Context} Context */
-/** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number}} Report */
+/** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number, ms?: number}} Report */
 /** @typedef {{step: number, steps: number, done: boolean, ms: number, tokens: number}} Outcome of a call that trains: step is the last one */
 
 /**
@@ -59,9 +59,11 @@ export async function trainRun(service, {
             if (service.lost) throw service.lost;
             if (service.runs !== runs) throw new PeftLabError('state', 'The run was ended or replaced while it trained.');
             context.unit('training step', spread);
+            const from = performance.now();
             const report = service.peers.length
                 ? await sharedStep(service, context.usual('training step', spread))
                 : core.json('pl_train_step');
+            report.ms = performance.now() - from; // here, because reports travel in bundles
             step = report.step;
             tokens += report.tokens;
             bundle.add(report);

@@ -60,6 +60,9 @@ async function chosenModules(values, description, own) {
     return [{ method: values.method, options: own }];
 }
 
+/** A file's name as a shell takes it. @param {string} path */
+const quoted = (path) => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+
 /** @param {string[]} argv */
 export async function run(argv) {
     const calculator = await openCalculator();
@@ -79,7 +82,10 @@ export async function run(argv) {
         dataFile: values.data,
     });
     if (!made.script) throw usage(made.notes.join(' '));
-    if (values.out) await writeSafely(values.out, made.script);
+    if (values.out) {
+        await writeSafely(values.out, made.script);
+        made.launch = made.launch.replace(/train\.py$/, () => quoted(values.out));
+    }
     if (values.json) return void process.stdout.write(`${JSON.stringify(made)}\n`);
     if (!values.out) process.stdout.write(made.script);
     process.stderr.write(`${made.notes.map((note) => `- ${note}`).join('\n')}\nlaunch: ${made.launch}\n`);

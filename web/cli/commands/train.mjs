@@ -209,7 +209,6 @@ function summary(metrics) {
 async function trainWithReports(session, values, engine, say) {
     const stop = new AbortController();
     let unwritten = /** @type {unknown} */ (null);
-    let at = performance.now();
     let last = /** @type {any} */ (null);
     let shown = true; // the last report has its line, or gets none
     /** @type {number[]} */
@@ -226,16 +225,14 @@ async function trainWithReports(session, values, engine, say) {
         signal: stop.signal,
         onStep: (/** @type {any} */ report) => {
             say();
-            const now = performance.now();
             flush();
             last = {
                 step: report.step,
                 loss: report.loss,
                 lr: report.lr,
                 grad_norm: report.grad_norm,
-                tokens_per_s: (report.tokens / Math.max(1e-3, now - at)) * 1000,
+                tokens_per_s: (report.tokens / Math.max(1e-3, report.ms)) * 1000,
             };
-            at = now;
             losses.push(report.loss);
             shown = !values.json && report.step % every !== 0 && report.step !== (engine.steps ?? 100);
         },
