@@ -30,6 +30,7 @@ for (const file of files) {
       for (const [i, step] of lesson.steps.entries()) {
         if (step.set) lab.set(/** @type {any} */ (settingsOf(step)));
         await lab.during(null, async () => {}); // what set() began
+        if (step.do && step.wait) assert.ok(!holds(facts(lab), step.wait.cond), `${lesson.id}, step ${i + 1} waits for what its button does`);
         if (step.do) await ACTIONS[step.do](lab);
         const known = facts(lab);
         const where = `${lesson.id}, step ${i + 1}: ${JSON.stringify(known)}`;

@@ -69,6 +69,16 @@ for (const [code, terms] of Object.entries(GLOSSARY)) {
   });
 }
 
+for (const code of Object.keys(LANGUAGES)) {
+  test(`${code}: the lesson about comparing calls the column of the run list as the list does`, () => {
+    const column = read(`${code}.json`)['runs.loss'].toLowerCase();
+    const { steps } = lessonFiles.find(({ id }) => id === 'comparing');
+    const { text, check } = steps.find((/** @type {any} */ step) => step.focus === 'runs');
+    for (const words of [text, check.question, check.wrong])
+      assert.ok(words[code].toLowerCase().replace('held-out losses', 'held-out loss').includes(column), words[code]);
+  });
+}
+
 test('t: gaps, plurals, fall-back to English, unknown keys', () => {
   addTexts('en', { 'x.n': { one: '{n} run', other: '{n} runs' }, 'x.only': 'only {what}' });
   addTexts('de', { 'x.n': { one: '{n} Lauf', other: '{n} Läufe' } });

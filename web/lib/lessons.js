@@ -58,7 +58,7 @@ export function facts(lab) {
         panel: lab.state.panel, counts: lab.description?.counts ?? null,
         options: module?.options ?? {},
         module: module && { method: module.method, can_merge: module.can_merge, virtual_tokens: module.virtual_tokens },
-        modules: lab.description?.modules.length ?? 0,
+        modules: lab.description?.modules.length ?? 0, apart: !lab.merged,
         width: lab.description?.model?.hidden_size ?? lab.description?.model?.config?.hidden_size ?? null,
         run: runFacts(lab.run), previous: runFacts(finished.at(-2)), first: runFacts(finished[0]), best: runFacts(ranked[0]), runs: finished.length,
         methods: new Set(finished.map((run) => run.method)).size,
