@@ -23,7 +23,7 @@ import { shardWeights } from './shards.js';
  */
 /** @typedef {{rows: number, cols: number, singular_values: number[], effective_rank: number, frobenius: number, relative: number}} Spectrum */
 /** @typedef {(done: number, total: number) => void} OnProgress */
-/** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number, ms: number}} StepReport ms: what the step took */
+/** @typedef {{step: number, loss: number, lr: number, grad_norm: number, tokens: number, labels: number, ms: number}} StepReport */
 /** @typedef {{step: number, loss: number, perplexity: number, bits_per_byte: number}} ValidationReport */
 /** @typedef {import('./checks.js').TrainOptions} TrainOptions */
 /** @typedef {import('./checks.js').RunOptions} RunOptions */
