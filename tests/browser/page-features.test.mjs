@@ -348,6 +348,7 @@ test('a kept mixture is called one, where its number has it; the chart says why 
   await says(() => rows.first().innerText(), /^\S Run 2 · LoRA\s+mixture: Run 1 × 0\.4 \+ mood-lora × 1\s/);
   await rows.first().getByRole('button', { name: 'Load the weights of run 2' }).click();
   await says(() => page.locator('peft-loss peft-chart figcaption').innerText(), /Run 2 was mixed or read from a file, not trained here/);
+  await eventually(async () => (await page.locator('peft-loss .keys > span').allTextContents()).some((key) => /smoothed/.test(key)), false);
   await lab(page, 'void await lab.train()');
   await says(() => rows.first().innerText(), /^\S Run 3 · (?!.*mixture)/s);
   await eventually(() => mix.locator('select').first().locator('option', { hasText: 'Run 2: mixture' }).count(), 1);

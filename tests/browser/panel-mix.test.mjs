@@ -128,7 +128,7 @@ test('two LoRAs are trained, weighed, heard, scored and swept; only exact rules 
 
 test('adapters of one shape are averaged: why no other rule is there is said, and which has no partner', { timeout: 400_000 }, async () => {
   const { page, assertClean } = await site.open({ model: 'stories-1m', level: 'explorer' });
-  await page.locator('#alone', { hasText: 'no second one of its shape: Three words, one story (words-to-story-adapter).' }).waitFor();
+  await page.locator('#alone', { hasText: 'no second one of its shape: Three words, one story (words-to-story-adapter) (198,912).' }).waitFor();
   const train = (change) => page.evaluate(async (patch) => {
     const { lab } = globalThis;
     lab.set({ method: 'adapter', steps: 1, batch_size: 1, ...patch });
@@ -162,7 +162,7 @@ test('adapters of one shape are averaged: why no other rule is there is said, an
   const heard = await page.evaluate(() => globalThis.panel.text);
   assert.notEqual(heard, '');
   await page.getByRole('button', { name: 'Keep this mixture as an adapter' }).click();
-  await page.getByText('Kept as run 3').waitFor();
+  await page.getByText('Kept as run 3: load or export it from there.').waitFor(); // nothing is merged
   await eventually(() => page.evaluate(() => {
     const { method, mixture } = globalThis.lab.runs.at(-1);
     return { method, ...mixture };

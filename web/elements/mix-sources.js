@@ -18,7 +18,7 @@ const STUDENT_RULES = [SUM, 'cat', 'linear', 'svd', 'ties', 'dare_linear'];
 /** @param {import('../lib/runs.js').Run} run */
 export function sourceName(run) {
     const what = run.mixture ? t('mix.mixture') : taskTitle(run.task);
-    const size = run.method === LORA ? `r = ${run.options.rank}` : `${t(`method.${run.method}`)}, ${count(run.trainable)}`;
+    const size = run.method === LORA ? `r = ${run.options.rank}` : t(`method.${run.method}`);
     return `${t('runs.name', { n: run.id })}: ${what}, ${size}`;
 }
 
@@ -47,9 +47,11 @@ export function ruleText(rule, used, types, applied) {
     return html`${rule === SUM ? t('mix.rule.sum.about') : mixSummary(types, rule)} ${lost ? html`${lost} ${badge('measured')}` : nothing}`;
 }
 
-/** Adapters that nothing can be done with here yet. @param {Source[]} alone */
-export const aloneText = (alone) => (alone.length
-    ? html`<p class="small muted" id="alone">${t('mix.alone', { names: alone.map(({ name }) => name).join('; ') })}</p>` : nothing);
+/** Adapters that nothing can be done with here yet, with their size, by which they differ. @param {Source[]} alone */
+export function aloneText(alone) {
+    const names = alone.map(({ name, kind }) => `${name} (${count(Number(kind.split(' ')[1]))})`);
+    return names.length ? html`<p class="small muted" id="alone">${t('mix.alone', { names: names.join('; ') })}</p>` : nothing;
+}
 
 /**
  * @param {number} i @param {Source[]} all @param {Source[]} used @param {number} weight @param {boolean} busy

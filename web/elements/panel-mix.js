@@ -290,8 +290,13 @@ class PeftPanelMix extends LabElement {
             const mixture = { rule: this.by, parts };
             lab.adopt([{ ...run, status: 'done', adapter: files, mixture, sample: { ...run.sample, after: this.text } }]);
             this.kept = id;
-            this.say(t('mix.kept', { n: String(id) }));
+            this.say(this.#keptText);
         });
+    }
+
+    get #keptText() {
+        const run = this.lab.runs.find(({ id }) => id === this.kept);
+        return t(run?.method === 'adapter' ? 'mix.kept.adapter' : 'mix.kept', { n: String(this.kept) });
     }
 
     /** Two LoRAs to mix, for who has none. */
@@ -367,7 +372,7 @@ class PeftPanelMix extends LabElement {
                 ${button('strip', () => this.#sweep(), t('mix.strip.do', { n: POINTS }))}
                 ${loras ? button('rules', () => this.#compareRules(), t('mix.rules.do')) : nothing}
                 ${button('keep', () => this.#keep(), t(loras ? 'mix.keep' : 'mix.keep.adapter'))}
-                ${this.kept ? html`<span class="small muted">${t('mix.kept', { n: String(this.kept) })}</span>` : nothing}</div>
+                ${this.kept ? html`<span class="small muted">${this.#keptText}</span>` : nothing}</div>
             ${work.bar()}${this.#results()}`;
     }
 
