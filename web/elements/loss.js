@@ -173,7 +173,8 @@ class PeftLoss extends LabElement {
                 <circle cx="11" cy="5" r="3.5" style="fill: var(--surface); stroke: var(--text); stroke-width: 1.5"></circle></svg>`
                 : nothing}</svg> ${t(name)}</span>`;
         const curve = run.losses.length || run.status !== 'done';
-        return html`<div class="keys" aria-hidden="true">${!curve ? nothing : key('loss.smooth', `stroke: ${methodColor(run.method)}; stroke-width: 3`)}
+        return html`<div class="keys" aria-hidden="true">
+            ${!curve ? nothing : key('loss.smooth', `stroke: ${methodColor(run.method)}; stroke-width: 3`)}
             ${run.validations.length ? key('loss.validation', 'stroke: var(--text); stroke-width: 1.5', true) : nothing}
             ${run.base_loss === null ? nothing : key('loss.base', 'stroke: var(--muted); stroke-dasharray: 5 3; stroke-width: 1.5')}
             ${ghosts ? key('loss.earlier', 'stroke: var(--muted); stroke-opacity: .6') : nothing}</div>`;
