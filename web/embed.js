@@ -46,7 +46,7 @@ async function make(name) {
 const { state } = fromLink(location.hash);
 lab.set(state);
 if (state.theme) document.documentElement.dataset.theme = state.theme;
-const element = await make(parameters.get('element') ?? 'playground');
+const element = await make((parameters.get('element') ?? 'playground').replace(/^(peft-)?(panel-)?/, '')); // a tag's name, too
 const adapter = parameters.get('adapter');
 if (adapter) element.setAttribute('adapter', adapter);
 place.replaceChildren(element);

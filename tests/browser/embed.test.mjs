@@ -237,7 +237,7 @@ test('Merge, Inspect and Coach alone: a ready adapter by its name, or trained on
         assertClean();
         await page.context().close();
     }
-    const { page, assertClean } = await embedded('element=coach&adapter=nobody', '&model=stories-300k&n=8&bs=4&lang=de');
+    const { page, assertClean } = await embedded('element=peft-panel-coach&adapter=nobody', '&model=stories-300k&n=8&bs=4&lang=de');
     await page.locator('peft-notices', { hasText: /„nobody“ gibt es nicht\. Es gibt: .*pirate-lora/ }).waitFor();
     await page.locator('peft-panel-coach peft-train #train:enabled').click();
     await page.locator('peft-coach .card').waitFor();
