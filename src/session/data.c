@@ -1,4 +1,5 @@
 /* Data sets of a session: text in, tokenised examples with labels out. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -204,6 +205,12 @@ static pl_status data_loss(pl_session *s, const char *name, int32_t from, int32_
     for (int32_t i = from; i < to; i++) {
         pl_loss loss;
         PL_TRY(pl_evaluate_example(&s->evaluator, s->model, &s->stack, d, i, &loss, &s->error));
+        if (!isfinite(loss.sum))
+            return pl_fail(
+                &s->error, PL_ERR_NUMERIC,
+                "the loss of example %d of \"%s\" is not finite: the weights have diverged; go back "
+                "to an earlier state, or train again with a lower learning rate",
+                i, name);
         sum.sum += loss.sum;
         sum.labels += loss.labels;
         bytes += d->examples[i].bytes;

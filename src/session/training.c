@@ -28,6 +28,8 @@ static pl_status read_train_options(const pl_json *root, pl_train_options *o, pl
     PL_TRY(pl_json_get_int(root, what, "warmup_steps", false, 0, steps, &warmup, error));
     PL_TRY(pl_json_get_int(root, what, "seed", false, 0, (int64_t)1 << 53, &seed, error));
     int64_t shards = batch < 4 ? batch : 4;
+    if (shards * accumulation > PL_SHARDS_MAX) /* each micro-batch has as many */
+        shards = PL_SHARDS_MAX / accumulation;
     PL_TRY(pl_json_get_int(root, what, "shards", false, 1, batch, &shards, error));
     o->steps = (int32_t)steps;
     o->batch_size = (int32_t)batch;
@@ -73,6 +75,12 @@ static pl_status check_room(pl_session *s, const pl_dataset *dataset) {
     int32_t learned = session_learned_rows(s), positions = s->model->config.max_position_embeddings;
     if (dataset->longest + learned <= positions)
         return PL_OK;
+    if (positions - learned < 2) /* no example is as short as that */
+        return pl_fail(
+            &s->error, PL_ERR_RANGE,
+            "the active modules add %d learned rows to a context of %d, which leaves no room to learn "
+            "anything; use fewer virtual tokens",
+            learned, positions);
     return pl_fail(&s->error, PL_ERR_RANGE,
                    "the longest example has %d tokens and the active modules add %d learned rows, but the "
                    "context holds %d; "
