@@ -158,12 +158,11 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
             out->best_step, c->best_val, c->last_val, out->now, window);
         return;
     case PL_COACH_UNFINISHED:
-        (void)snprintf(
-            out->why, sizeof out->why,
-            "The run is at step %d of %d; the training loss went from %.3f (mean of the first %d points) to "
-            "%.3f (mean of the last %d), the held-out loss is %.0f%% %s it.",
-            last_step(in), in->steps, out->start, (int)WINDOW_MIN, out->now, window, fabs(100.0 * out->gap),
-            side);
+        (void)snprintf(out->why, sizeof out->why,
+                       "The run is at step %d of %d; the training loss went from %.3f to %.3f (means of %d "
+                       "and %d points), the held-out loss is %.0f%% %s it.",
+                       last_step(in), in->steps, out->start, out->now, (int)WINDOW_MIN, window,
+                       fabs(100.0 * out->gap), side);
         return;
     case PL_COACH_UNDERFITTING:
     case PL_COACH_PLATEAU:
@@ -172,12 +171,11 @@ static void explain(const pl_coach_input *in, const coach_curves *c, pl_coach_re
         break;
     }
     (void)snprintf(out->why, sizeof out->why,
-                   "The training loss went from %.3f (mean of the first %d points) to %.3f (mean of the last "
-                   "%d), %.0f%% %s; in the last third of the run it %s by %.1f%%; the held-out loss is "
-                   "%.0f%% %s it.",
-                   out->start, (int)WINDOW_MIN, out->now, window, fabs(fallen),
-                   fallen < 0.0 ? "more" : "less", out->recent < 0.0 ? "rose" : "fell",
-                   fabs(100.0 * out->recent), fabs(100.0 * out->gap), side);
+                   "The training loss %s from %.3f to %.3f (%.0f%%; means of %d and %d points), in the last "
+                   "third it %s by %.1f%%; the held-out loss is %.0f%% %s it.",
+                   fallen < 0.0 ? "rose" : "fell", out->start, out->now, fabs(fallen), (int)WINDOW_MIN,
+                   window, out->recent < 0.0 ? "rose" : "fell", fabs(100.0 * out->recent),
+                   fabs(100.0 * out->gap), side);
 }
 
 /* ---- what to change ---------------------------------------------------------------------------------------------- */
