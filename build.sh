@@ -25,7 +25,7 @@ help() {
 ./build.sh wasm                          build/wasm/peftlab.wasm, the engine
 ./build.sh native                        build/native/peftlab-native, for profiling
 ./build.sh dist                          dist/: the site, the elements as a library, the single file
-./build.sh bench [--peers]               speed as ratios measured in one run
+./build.sh bench [--peers | --tasks]     speed as ratios measured in one run; the tables of the task cards, trained again
 ./build.sh fuzz [SECONDS]                fuzz every target for SECONDS (default 600)
 ./build.sh fmt                           format the C sources
 TEXT
