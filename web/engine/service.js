@@ -276,7 +276,10 @@ function scoreCompletion(s, prompt, completion) {
         for (const v of row) total += Math.exp(v - max);
         sum += row[tail[i]] - max - Math.log(total);
     }
-    if (!Number.isFinite(sum)) throw new PeftLabError('numeric', 'The logits are not finite: the weights have diverged; go back to an earlier state.');
+    if (!Number.isFinite(sum)) {
+        const hint = 'Go back to an earlier state.';
+        throw new PeftLabError('numeric', 'The logits are not finite: the weights have diverged.', { hint });
+    }
     return { completion, tokens: tail.length, log_probability: sum };
 }
 
