@@ -122,6 +122,7 @@ enum {
     COMPILE,
     MIX,
     GENERATE,
+    ASIDE,
     MERGE,
     MERGE_MORE,
     UNMERGE,
@@ -147,6 +148,7 @@ static int32_t make_later_call(pl_session *s, const char *json, int32_t call, co
                                const bytes *weights) {
     const int32_t text[] = {9, 8, 7, 6, 5, 4, 3, 2, 1};
     const bool one = replaces(json) || is(json, "\"prompt\""); /* two prompts do not compile */
+    const bool together = is(json, "dora"); /* each reads the norms of W: they merge together */
     char request[120];
     switch (call) {
     case CHANGE:
@@ -163,11 +165,14 @@ static int32_t make_later_call(pl_session *s, const char *json, int32_t call, co
         return is(json, "\"lora\"") && !is(json, "dora") ? ask(pl_module_mix, s, request) : 0;
     case GENERATE:
         return generate(s);
+    case ASIDE: /* of two DoRAs none is merged while the other is active */
+        return is(json, "dora") ? pl_module_set(s, IMPORTED_ID, "{\"active\":false}", 16) : 0;
     case MERGE:
     case MERGE_MORE: /* over the first merge */
-        if (call == MERGE_MORE && one)
+        if (call == MERGE_MORE && (one || together))
             return 0;
-        (void)snprintf(request, sizeof request, "[%d]", call == MERGE ? RESTORED_ID : IMPORTED_ID);
+        (void)snprintf(request, sizeof request, together ? "[%d,%d]" : "[%d]",
+                       call == MERGE ? RESTORED_ID : IMPORTED_ID, IMPORTED_ID);
         return merges(json) ? ask(pl_merge_modules, s, request) : 0;
     case UNMERGE:
         return merges(json) ? pl_unmerge_modules(s) : 0;
