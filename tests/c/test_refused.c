@@ -122,7 +122,6 @@ enum {
     COMPILE,
     MIX,
     GENERATE,
-    ASIDE,
     MERGE,
     MERGE_MORE,
     UNMERGE,
@@ -165,8 +164,6 @@ static int32_t make_later_call(pl_session *s, const char *json, int32_t call, co
         return is(json, "\"lora\"") && !is(json, "dora") ? ask(pl_module_mix, s, request) : 0;
     case GENERATE:
         return generate(s);
-    case ASIDE: /* of two DoRAs none is merged while the other is active */
-        return is(json, "dora") ? pl_module_set(s, IMPORTED_ID, "{\"active\":false}", 16) : 0;
     case MERGE:
     case MERGE_MORE: /* over the first merge */
         if (call == MERGE_MORE && (one || together))
