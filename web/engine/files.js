@@ -178,7 +178,9 @@ export async function readAdapterFolder(source, { signal } = {}) {
     const config = await read('adapter_config.json');
     if (!config)
         throw new PeftLabError('load', `${placeName(source)} has no adapter_config.json.`, {
-            hint: 'An adapter folder has adapter_config.json and adapter_model.safetensors.',
+            hint: (await read('config.json'))
+                ? 'It is a model folder, as full fine-tuning writes it: load it as the model.'
+                : 'An adapter folder has adapter_config.json and adapter_model.safetensors.',
         });
     const weights = (await read('adapter_model.safetensors')) ?? (await read('adapter.safetensors'));
     if (!weights)
