@@ -56,7 +56,9 @@ pl_status pl_safetensors_read(const pl_file_tensor *tensor, const char *what, re
     }
     if (bad == 0)
         return PL_OK;
-    return pl_fail(error, PL_ERR_NUMERIC,
-                   "%s: %s has %lld values that are not finite numbers, the first at index %lld", what,
-                   tensor->name, (long long)bad, (long long)first);
+    return pl_fail(
+        error, PL_ERR_NUMERIC,
+        "%s: %s has numbers that are not finite, %lld in all, the first at index %lld: load another copy, or "
+        "weights from before they diverged",
+        what, tensor->name, (long long)bad, (long long)first);
 }
