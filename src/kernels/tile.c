@@ -89,7 +89,7 @@ PL_INLINE void row_tile(const pl_tile *t, int32_t row, int32_t column, const int
 
 /* One row, decoding: every weight is read once and comes from far away, so what counts is how many are on
    their way. Four panels a quarter of the matrix apart are four streams for the prefetcher, and twice as fast
-   as pairs of neighbours, which are one (Zen 5, 21 MB of weights: 1.0 ms a token against 1.9). */
+   as pairs of neighbours, which are one (Zen 5, 21 MB of weights: 1.0 ms a token against 1.9; ./build.sh bench --only decode). */
 static void one_row(const pl_tile *t, int32_t row) {
     const int32_t quarter = t->n / PL_PANEL / PAIRS;
     const real *a = t->a + (size_t)row * t->a_step;

@@ -41,6 +41,7 @@ export async function load(lab, { method, settings = '', options, task, ...rest 
  */
 function changesLocked({ state, description }, { settings = '', options = optionsOf(settings), task, ...rest }) {
     const now = { ...state, ...description?.modules[0]?.options, ...state.options };
+    // What it does not say of these it leaves to the task's preset: no value of anybody's, so a locked one would change.
     const wanted = { steps: 0, lr: 0, batch_size: 0, ...rest, ...options };
     return state.lock.some((/** @type {string} */ name) => name === 'method' || (name === 'task' && Boolean(task))
         || (Object.hasOwn(wanted, name) && String(/** @type {any} */ (wanted)[name]) !== String(now[name])));
