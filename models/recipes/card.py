@@ -44,6 +44,20 @@ def trained(f):
     return f"{f['tokens']:,} tokens in {f['steps']:,} steps: " + "; then, in a further sitting, ".join(map(sitting, f["sittings"]))
 
 
+def on_two_cores(f):
+    """What a GPU's sitting would have taken on two cores, from some steps timed there; a row of the table, empty where none was timed."""
+    timed = [x for x in f["sittings"] if "on_two_cores" in x]
+    if not timed:
+        return ""
+    own = sum(x["tokens"] * x["on_two_cores"]["processor_seconds"] / x["on_two_cores"]["tokens"] for x in timed)
+    taught_tokens = sum(t["tokens"] for t in teachers_of(f))
+    at = timed[-1]["on_two_cores"]
+    teachers = taught_tokens * at["teacher_processor_seconds"] / at["teacher_tokens"]
+    hours = [f"{round(seconds / 2 / 3600, -1):.0f}" for seconds in (own, teachers)]
+    return (f"\n| the same on two cores | about {hours[0]} hours, and {hours[1]} for the teachers below: calculated from {at['tokens']:,} and {at['teacher_tokens']:,} tokens, "
+            f"which took {at['processor_seconds']} and {at['teacher_processor_seconds']} s of processor time with `--threads 2` in place of `--compile --bf16` |")
+
+
 def teachers_of(f):
     """Facts of the larger models that taught in a sitting or wrote its texts, each once."""
     every = [t for x in f["sittings"] for t in x.get("teachers", []) + x.get("written", {}).get("teachers", [])]
@@ -124,7 +138,7 @@ it follows no instructions and knows no facts.
 | context | {s['context']} tokens ({windows(f)}) |
 | weights | {f['dtype']} safetensors, {f['bytes']:,} bytes |
 | held-out bits per byte | **{f['bits_per_byte']:.3f}** on {f['heldout_stories']} held-out stories ({f['bits_per_byte_float32']:.4f} before rounding to 16 bits) |
-| trained | {trained(f)} |
+| trained | {trained(f)} |{on_two_cores(f)}
 
 {state}
 
