@@ -34,6 +34,10 @@ pl_status adapter_read_ia3(const pl_json *config, const pl_safetensors *file, co
 pl_status adapter_read_norms(const pl_json *config, const pl_safetensors *file, const pl_config *model,
                              session_options *kept, pl_text *notes, pl_error *error);
 
+/* adapter_targets.c: what the config names and what the weights adapt (options) must be the same, as far as the config can be read. */
+pl_status adapter_check_targets(const pl_json *config, const pl_config *model, const pl_options *options,
+                                pl_text *notes, pl_error *error);
+
 /* adapter_lora_options.c */
 pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, const pl_config *model,
                             pl_options *options, pl_text *notes, pl_error *error);

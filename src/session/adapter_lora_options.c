@@ -83,6 +83,8 @@ static pl_status read_init_word(const char *word, pl_options *options, const pl_
     const char *known = decomposition(word);
     if (starts_with(word, "pissa_niter_"))
         return refuse_random(word, error);
+    if (strcasecmp(word, "gaussian") == 0)
+        word = "gaussian";
     if (known || strcmp(word, "gaussian") == 0 || strcmp(word, "orthogonal") == 0)
         return pl_options_set_text(options, model, "init", known ? known : word, error);
     for (size_t i = 0; i < sizeof changes_base / sizeof changes_base[0]; i++)
@@ -92,11 +94,17 @@ static pl_status read_init_word(const char *word, pl_options *options, const pl_
                            "not offered here; convert the adapter to plain LoRA first (peft: "
                            "save_pretrained(path_initial_model_for_weight_conversion=…))",
                            word);
-    if (strcmp(word, "mica") == 0)
+    if (strcasecmp(word, "mica") != 0 && strcmp(word, "eva") != 0)
+        return pl_fail(
+            error, PL_ERR_UNSUPPORTED,
+            "adapter_config.json: init_lora_weights \"%s\" is not known here; a start that changes "
+            "the base model would give wrong results",
+            word);
+    if (strcasecmp(word, "mica") == 0)
         pl_write_string(notes,
                         "init_lora_weights \"mica\" freezes B; if this module is trained further here, "
                         "B is trained too");
-    return PL_OK; /* eva, mica, …: only the start of A and B */
+    return PL_OK; /* eva, mica: only the start of A and B */
 }
 
 static pl_status read_init(const pl_json *config, pl_options *options, const pl_config *model, pl_text *notes,
@@ -105,6 +113,9 @@ static pl_status read_init(const pl_json *config, pl_options *options, const pl_
     const char *word = pl_json_string(init);
     if (word)
         return read_init_word(word, options, model, notes, error);
+    if (init && !pl_json_is_null(init) && !pl_json_is_bool(init))
+        return pl_fail(error, PL_ERR_FORMAT,
+                       "adapter_config.json: init_lora_weights must be true, false or a word");
     bool random = init && pl_json_is_bool(init) && !pl_json_bool(init);
     return pl_options_set_text(options, model, "init", random ? "false" : "true", error);
 }
@@ -256,5 +267,5 @@ pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, c
     if (regex)
         pl_write_string(notes,
                         "rank_pattern has regular expressions; the ranks were read off the weights instead");
-    return PL_OK;
+    return adapter_check_targets(config, model, options, notes, error);
 }

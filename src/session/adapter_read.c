@@ -70,22 +70,36 @@ static const char *const KNOWN_KEYS =
     "tokenizer_name_or_path use_dora use_rslora version bottleneck_size non_linearity scaling "
     "adapter_dropout use_parallel_adapter use_adapterp ";
 
-static bool informative(const char *key) {
+/* The same for what AdapterHub has under "config". */
+static const char *const HUB_KEYS =
+    " adapter_residual_before_ln architecture cross_adapter dropout factorized_phm_W factorized_phm_rule "
+    "hypercomplex_nonlinearity init_weights init_weights_seed inv_adapter inv_adapter_reduction_factor "
+    "is_parallel learn_phm "
+    "leave_out ln_after ln_before mh_adapter non_linearity original_ln_after original_ln_before "
+    "output_adapter phm_bias phm_c_init phm_dim phm_init_range phm_layer phm_rank reduction_factor "
+    "residual_before_ln scaling shared_W_phm shared_phm_rule stochastic_depth use_gating ";
+
+static bool is_among(const char *known, const char *key) {
     size_t length = strlen(key);
-    for (const char *at = strstr(KNOWN_KEYS, key); at && length > 0; at = strstr(at + 1, key))
-        if (at > KNOWN_KEYS && at[-1] == ' ' && at[length] == ' ')
+    for (const char *at = strstr(known, key); at && length > 0; at = strstr(at + 1, key))
+        if (at > known && at[-1] == ' ' && at[length] == ' ')
             return true;
     return false;
+}
+
+static void write_unknown(pl_text *out, const pl_json *config, const char *known) {
+    for (const pl_json *item = pl_json_first(config); item; item = pl_json_next(item)) {
+        bool empty = pl_json_is_null(item) || (pl_json_is_bool(item) && !pl_json_bool(item));
+        if (!empty && !is_among(known, pl_json_key(item)))
+            pl_write_string(out, pl_json_key(item));
+    }
 }
 
 static void write_ignored(pl_text *out, const pl_json *config) {
     pl_write_key(out, "ignored");
     pl_write_begin(out, '[');
-    for (const pl_json *item = pl_json_first(config); item; item = pl_json_next(item)) {
-        bool empty = pl_json_is_null(item) || (pl_json_is_bool(item) && !pl_json_bool(item));
-        if (!empty && !informative(pl_json_key(item)))
-            pl_write_string(out, pl_json_key(item));
-    }
+    write_unknown(out, config, KNOWN_KEYS);
+    write_unknown(out, pl_json_get(config, "config"), HUB_KEYS);
     pl_write_end(out, ']');
 }
 

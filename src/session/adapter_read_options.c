@@ -53,7 +53,8 @@ static pl_status targets_from_keys(const pl_safetensors *file, const pl_config *
 
 static pl_status read_activation(const pl_json *config, bool old_file, pl_options *options,
                                  const pl_config *model, pl_error *error) {
-    const char *word = pl_json_string(pl_json_get(config, "non_linearity"));
+    const char *word = NULL;
+    PL_TRY(pl_json_get_word(config, "adapter_config.json", "non_linearity", &word, error));
     if (!word)
         return PL_OK;
     if (strcmp(word, "silu") == 0)
@@ -92,7 +93,8 @@ static pl_status read_per_linear(const pl_json *config, const pl_safetensors *fi
     PL_TRY(pl_options_set_number(options, "scaling", scaling, error));
     PL_TRY(adapter_read_dropout(config, "adapter_dropout", options, notes, error));
     PL_TRY(read_activation(config, false, options, model, error));
-    return targets_from_keys(file, model, "adapter_down.weight", options, error);
+    PL_TRY(targets_from_keys(file, model, "adapter_down.weight", options, error));
+    return adapter_check_targets(config, model, options, notes, error);
 }
 
 static pl_status hub_variant(const pl_json *config, const char **variant, pl_error *error) {
@@ -235,5 +237,6 @@ pl_status adapter_read_options(const pl_json *root, const pl_safetensors *file, 
     if (strcmp(method->name, "ia3") != 0)
         return adapter_read_norms(root, file, model, kept, notes, error);
     PL_TRY(targets_from_keys(file, model, "ia3_l", options, error));
+    PL_TRY(adapter_check_targets(root, model, options, notes, error));
     return adapter_read_ia3(root, file, model, kept, notes, error);
 }

@@ -119,6 +119,7 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
     const parted = rewriteHeader(ia3, (header) => {
         for (const [name, tensor] of Object.entries(header)) if (/layers\.[12]\.mlp\.down_proj/.test(name)) tensor.shape.reverse();
     });
+    const named = { peft_type: 'IA3', target_modules: ['k_proj', 'v_proj', 'down_proj'] };
     const hub = { ...JSON.parse(new TextDecoder().decode(hubConfig)), peft_type: undefined };
     /** @type {[string, object, Uint8Array, string, RegExp][]} */
     const cases = [
@@ -141,11 +142,11 @@ test('adapter folders: foreign, contradictory and unsupported ones are refused; 
         ['alpha_pattern regex', { alpha_pattern: { '.*q_proj$': 4 } }, weights, 'unsupported', /regular expression/],
         ['patterns as a list', { rank_pattern: [4] }, weights, 'format', /rank_pattern must be an object/],
         ['LoftQ in capitals', { init_lora_weights: 'LoftQ' }, weights, 'unsupported', /LoftQ/],
-        ['an expression for (IA)3 that parts a map by layers', { peft_type: 'IA3', feedforward_modules: '.*0.*down_proj' }, parted,
+        ['an expression for (IA)3 that parts a map by layers', { ...named, feedforward_modules: '.*0.*down_proj' }, parted,
          'unsupported', /treats down_proj differently in layers 0 and 1/],
-        ['feed-forward names outside the targets', { peft_type: 'IA3', feedforward_modules: ['up_proj'] }, ia3,
+        ['feed-forward names outside the targets', { ...named, feedforward_modules: ['up_proj'] }, ia3,
          'argument', /'up_proj' is not among the target_modules/],
-        ['feed-forward names of no map', { peft_type: 'IA3', feedforward_modules: ['foo'] }, ia3, 'argument', /'foo' names no linear map/],
+        ['feed-forward names of no map', { ...named, feedforward_modules: ['foo'] }, ia3, 'argument', /'foo' names no linear map/],
         ['norms of no model', { peft_type: 'LN_TUNING', target_modules: ['norm', 'foo'] }, weights, 'argument', /'foo' names no norm/],
         ...[false, 'post_add', null].map((residual) => /** @type {any} */ ([
             `AdapterHub with the residual ${residual}`, { ...hub, config: { ...hub.config, residual_before_ln: residual } }, bottleneck,

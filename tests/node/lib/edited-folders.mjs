@@ -22,6 +22,26 @@ export const EDITED = [
         edit: (config) => { config.rank_pattern = { 'q.proj': 2 }; }, note: /ranks were read off the weights/,
     },
     {
+        name: 'LoRA by regular expressions', shape: 'gqa-odd', method: 'lora',
+        options: { rank: 3, target_modules: ['q_proj', 'up_proj'], layers_to_transform: [0, 2] },
+        edit: (config) => {
+            config.target_modules = '.*\\.(q|up)_proj';
+            config.exclude_modules = '.*\\.1\\..*';
+            config.layers_to_transform = null;
+        },
+        note: /target_modules, exclude_modules or layers_pattern is a regular expression/,
+    },
+    {
+        name: 'LoRA by paths, names, layers and exceptions', shape: 'gqa-odd', method: 'lora',
+        options: { rank: 3, target_modules: ['layers.0.self_attn.q_proj', 'layers.2.mlp.up_proj', 'layers.2.mlp.gate_proj'] },
+        edit: (config) => {
+            config.target_modules = ['model.layers.0.self_attn.q_proj', 'mlp.up_proj', 'gate_proj', 'o_proj', 'fc2'];
+            config.exclude_modules = ['self_attn.o_proj', 'lm_head'];
+            config.layers_to_transform = [2];
+            config.layers_pattern = ['h', 'layers'];
+        },
+    },
+    {
         name: 'IA3 by regular expressions', shape: 'gqa-odd', method: 'ia3',
         options: { target_modules: ['v_proj', 'up_proj', 'down_proj'], feedforward_modules: ['up_proj', 'down_proj'] },
         edit: (config) => { config.target_modules = '.*(v|up|down)_proj'; config.feedforward_modules = '.*\\.(up|down)_proj'; },
