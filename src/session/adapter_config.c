@@ -92,18 +92,26 @@ static void write_list(pl_text *out, const char *key, const char *list) {
     pl_write_end(out, ']');
 }
 
+/* These formats have no layers_to_transform, and a name stands for that map of every layer: where some layers have none, paths say it. */
+static bool needs_paths(const pl_options *o, const pl_config *model) {
+    uint8_t mask;
+    int32_t layers;
+    return !session_targets_uniform(o, model, &mask, &layers) || layers < model->num_hidden_layers;
+}
+
 static void write_ia3(pl_text *out, const pl_options *o, const pl_config *model) {
+    const char *inputs = o->text[pl_option_index(o->method, "feedforward_modules")];
+    const bool paths = needs_paths(o, model);
     write_key_null(out, "auto_mapping");
     write_key_null(out, "base_model_name_or_path");
     pl_write_key_bool(out, "fan_in_fan_out", false);
-    session_write_targets_named(out, o, model, "feedforward_modules",
-                                o->text[pl_option_index(o->method, "feedforward_modules")]);
+    session_write_targets_named(out, o, model, "feedforward_modules", inputs ? inputs : "", paths);
     pl_write_key_bool(out, "inference_mode", true);
     pl_write_key_bool(out, "init_ia3_weights", true);
     write_key_null(out, "modules_to_save");
     pl_write_key_string(out, "peft_type", "IA3");
     write_key_null(out, "revision");
-    session_write_target_names(out, o, model);
+    session_write_targets_named(out, o, model, "target_modules", NULL, paths);
     pl_write_key_string(out, "task_type", "CAUSAL_LM");
 }
 
@@ -190,7 +198,7 @@ static void write_per_linear(pl_text *out, const pl_options *o, const pl_config 
     pl_write_key_string(out, "non_linearity", activation_word(o));
     pl_write_key_string(out, "peft_type", "BOTTLENECK");
     write_key_float(out, "scaling", pl_bottleneck_scale(o));
-    session_write_target_names(out, o, model);
+    session_write_targets_named(out, o, model, "target_modules", NULL, needs_paths(o, model));
     pl_write_key_string(out, "task_type", "CAUSAL_LM");
     pl_write_key_bool(out, "use_adapterp", false);
     pl_write_key_bool(out, "use_parallel_adapter",

@@ -136,9 +136,9 @@ bool session_targets_uniform(const pl_options *options, const pl_config *config,
                              int32_t *layers);
 /* "target_modules":[…]: names of maps where one list fits every targeted layer, else full paths. */
 void session_write_target_names(pl_text *out, const pl_options *options, const pl_config *config);
-/* The same under another key, and only those that the comma list names. */
+/* The same under another key, only those that the comma list names (NULL: all), and, if asked for, always full paths. */
 void session_write_targets_named(pl_text *out, const pl_options *options, const pl_config *config,
-                                 const char *key, const char *only);
+                                 const char *key, const char *only, bool paths);
 /* "layers_to_transform":[…]: the layers that have targets. */
 void session_write_target_layers(pl_text *out, const pl_options *options, const pl_config *config);
 /* The method of that name, or an error that lists those there are. */

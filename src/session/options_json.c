@@ -251,10 +251,10 @@ bool session_targets_uniform(const pl_options *options, const pl_config *config,
 }
 
 void session_write_targets_named(pl_text *out, const pl_options *options, const pl_config *config,
-                                 const char *key, const char *only) {
+                                 const char *key, const char *only, bool paths) {
     uint8_t mask;
     int32_t layers, seen = 0;
-    bool uniform = session_targets_uniform(options, config, &mask, &layers);
+    bool uniform = session_targets_uniform(options, config, &mask, &layers) && !paths;
     pl_write_key(out, key);
     pl_write_begin(out, '[');
     for (int32_t l = 0; l < config->num_hidden_layers && (!uniform || seen == 0); l++) {
@@ -270,7 +270,7 @@ void session_write_targets_named(pl_text *out, const pl_options *options, const 
 }
 
 void session_write_target_names(pl_text *out, const pl_options *options, const pl_config *config) {
-    session_write_targets_named(out, options, config, "target_modules", NULL);
+    session_write_targets_named(out, options, config, "target_modules", NULL, false);
 }
 
 void session_write_target_layers(pl_text *out, const pl_options *options, const pl_config *config) {

@@ -110,6 +110,10 @@ const PLANS = [
     { name: 'ia3', shape: 'gqa-odd', modules: [{ method: 'ia3' }] },
     { name: 'ia3 without a feed-forward map', shape: 'gqa-odd', modules: [{ method: 'ia3', options: { target_modules: 'k_proj' } }] },
     { name: 'ia3 of some layers', shape: 'gqa-odd', modules: [{ method: 'ia3', options: { target_modules: ['k_proj', 'layers.2.mlp.down_proj'] } }] },
+    {
+        name: 'ia3 of the maps of one layer', shape: 'gqa-odd',
+        modules: [{ method: 'ia3', options: { target_modules: ['v_proj', 'down_proj'], layers_to_transform: [1] } }],
+    },
     { name: 'norms', shape: 'mha-tied', modules: [{ method: 'norms' }] },
     { name: 'full', shape: 'headdim-gqa', modules: [{ method: 'full' }], merged: true },
     { name: 'lora + prompt', shape: 'gqa-odd', modules: [{ method: 'lora' }, { method: 'prompt', options: { num_virtual_tokens: 3 } }] },
