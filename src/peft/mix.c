@@ -73,6 +73,16 @@ static int32_t largest_rank(const pl_module *module) {
     return largest;
 }
 
+/* What peft counts: the words of the configuration, with patterns that fit no adapted map, and a rank that every map has another than. */
+static int32_t configured_rank(const pl_options *options) {
+    int32_t index = pl_option_index(options->method, "rank_pattern");
+    double largest = pl_option_number(options, "rank");
+    for (int32_t i = 0; i < options->pattern_count; i++)
+        if (options->pattern_option[i] == index && options->patterns[i].value > largest)
+            largest = options->patterns[i].value;
+    return (int32_t)largest;
+}
+
 static pl_status check_module(const pl_module *module, double weight, pl_error *error) {
     if (module->method != &PL_METHOD_LORA)
         return pl_fail(error, PL_ERR_UNSUPPORTED,
@@ -104,7 +114,7 @@ static pl_status check_request(pl_mixing *m, pl_error *error) {
         return pl_fail(error, PL_ERR_RANGE, "density %g is outside (0, 1]; 1 keeps everything", o->density);
     for (int32_t i = 0; i < m->count; i++) {
         PL_TRY(check_module(m->modules[i], m->weights[i], error));
-        int32_t rank = largest_rank(m->modules[i]);
+        int32_t rank = o->compat ? configured_rank(&m->modules[i]->options) : largest_rank(m->modules[i]);
         bool equal_needed = !m->full_matrix && m->type != PL_MIX_CAT;
         if (equal_needed && i > 0 && rank != largest)
             return pl_fail(error, PL_ERR_MISMATCH,

@@ -47,7 +47,8 @@ typedef struct pl_mix_options {
     double density;   /* share kept by pruning, in (0, 1]; 1: nothing is pruned */
     bool frequency;   /* majority_sign_method "frequency" (count signs) instead of "total" (sum values) */
     uint64_t seed;    /* of DARE's random choice */
-    /* peft's quirks as of 0.21: rsLoRA sources make the result sqrt(rank) too strong, one source is always "linear" */
+    /* peft's quirks as of 0.21: rsLoRA sources make the result sqrt(rank) too strong, one source is always "linear", and the rank of a source
+       is the largest number its configuration names, whether or not a map has it */
     bool compat;
     bool compat_double; /* and those of peft <= 0.20: *svd types count the scale s_i twice */
 } pl_mix_options;

@@ -55,6 +55,25 @@ static real *logits_with(rig *r, pl_module *a, pl_module *b) {
     return logits;
 }
 
+/* peft counts the ranks that configurations name, also where no adapted map has them; by themselves the maps count. */
+TEST(ranks_by_name_and_by_map) {
+    pair p;
+    open_pair(&p, "rank=2;target_modules=q_proj;rank_pattern.up_proj=5",
+              "rank=4;target_modules=q_proj,v_proj;rank_pattern.q_proj=1;rank_pattern.v_proj=2");
+    for (int compat = 0; compat < 2; compat++) {
+        static const int32_t svd[] = {2, 5}, cat[] = {4, 9};
+        pl_mix_options options = pl_mix_options_default(PL_MIX_SVD);
+        options.compat = compat;
+        CHECK_INT(combine(&p, options, 1, 1), PL_OK);
+        CHECK_INT(p.report.rank, svd[compat]);
+        options.type = PL_MIX_CAT;
+        CHECK_INT(combine(&p, options, 1, 1), PL_OK);
+        CHECK_INT(p.report.rank, cat[compat]);
+        CHECK_NEAR(p.report.relative_error, 0, exact);
+    }
+    close_pair(&p);
+}
+
 /* PEFT.md 10.7: cat == several active adapters with weights. */
 TEST(cat_is_the_stack) {
     pair p;
