@@ -149,19 +149,20 @@ static bool is_tail(const char *path, const char *key, bool any) {
     return true;
 }
 
-static bool names_a_map(const char *key, const pl_config *model, bool any) {
+/* whole: only as a whole path. */
+static bool names_a_map(const char *key, const pl_config *model, bool whole, bool any) {
     char path[PL_NAME_SIZE];
     for (int32_t layer = 0; layer < model->num_hidden_layers; layer++) {
         for (int32_t site = 0; site < PL_SITE_COUNT; site++) {
             pl_site_path(layer, (pl_site)site, path);
-            if (is_tail(path, key, any))
+            if (is_tail(path, key, any) && (!whole || strlen(path) == strlen(key)))
                 return true;
         }
     }
     return false;
 }
 
-/* Plain keys only; one that fits nothing has no effect, as in peft. A rank pattern that is a regular expression is replaced by the ranks of
+/* Plain keys, and whole paths behind a ^ as peft's documentation has them; one that fits nothing has no effect, as in peft. A rank pattern that is a regular expression is replaced by the ranks of
  * the tensors; an alpha pattern cannot be. */
 static pl_status read_patterns(const pl_json *config, const char *name, pl_options *options,
                                const pl_config *model, bool *regex, pl_text *notes, pl_error *error) {
@@ -173,15 +174,16 @@ static pl_status read_patterns(const pl_json *config, const char *name, pl_optio
         if (!pl_json_is_number(item))
             return pl_fail(error, PL_ERR_FORMAT, "adapter_config.json: %s.%s must be a number", name,
                            pl_json_key(item));
-        const char *key = pl_json_key(item);
-        if (is_plain(key) && names_a_map(key, model, false)) {
+        const bool whole = pl_json_key(item)[0] == '^';
+        const char *key = pl_json_key(item) + (whole ? 1 : 0);
+        if (is_plain(key) && names_a_map(key, model, whole, false)) {
             PL_TRY(pl_options_set_pattern(options, model, name, key, pl_json_number(item), error));
             continue;
         }
-        if (is_plain(key) && !names_a_map(key, model, true)) {
+        if (is_plain(key) && !names_a_map(key, model, whole, true)) {
             char note[160];
             (void)snprintf(note, sizeof note, "%s: \"%.60s\" names no linear map here and has no effect",
-                           name, key);
+                           name, pl_json_key(item));
             pl_write_string(notes, note);
             continue;
         }

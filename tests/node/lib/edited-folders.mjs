@@ -18,6 +18,15 @@ export const EDITED = [
         note: /rank_pattern: "c_attn" names no linear map/,
     },
     {
+        name: 'patterns for one path, as peft\'s documentation words them', shape: 'gqa-odd', method: 'lora',
+        options: { rank: 4, rank_pattern: { 'layers.1.self_attn.q_proj': 2 }, alpha_pattern: { 'layers.0.self_attn.v_proj': 3 } },
+        edit: (config) => {
+            config.rank_pattern = { '^q_proj': 7, '^model.layers.1.self_attn.q_proj': 2 };
+            config.alpha_pattern = { '^layers.2.self_attn.v_proj': 50, '^model.layers.0.self_attn.v_proj': 3, '^v_proj': 9 };
+        },
+        note: /rank_pattern: "\^q_proj" names no linear map/,
+    },
+    {
         name: 'a rank pattern whose dot is any character', shape: 'gqa-odd', method: 'lora', options: { rank: 4, rank_pattern: { q_proj: 2 } },
         edit: (config) => { config.rank_pattern = { 'q.proj': 2 }; }, note: /ranks were read off the weights/,
     },
