@@ -158,7 +158,7 @@ export async function frameOf(page, address = '/embed.html') {
     return /** @type {Frame} */ (frame);
 }
 
-/** The panel becomes ready with the recipe's settings, and trains by its own button. @param {Page | Frame} frame */
+/** The panel becomes ready with the recipe's settings, and trains by its own button, in a narrow frame that of the bar. @param {Page | Frame} frame */
 export async function trains(frame) {
     await until(() => lab(frame, "lab.status === 'ready'"), 'ready');
     const { task, model, seed, steps, options } = /** @type {any} */ (await lab(frame, 'lab.state'));
@@ -167,7 +167,7 @@ export async function trains(frame) {
       { task: STATE.task, model: STATE.model, seed: STATE.seed, steps: STATE.steps, options: STATE.options },
       'the settings arrived',
     );
-    await frame.locator('peft-train button.primary').first().click();
+    await frame.locator('peft-train button.primary:visible').first().click();
     await until(() => lab(frame, "lab.run?.status === 'done'"), 'trained');
     const losses = /** @type {number[]} */ (await lab(frame, 'lab.run.losses.map((at) => at.loss)'));
     assert.equal(losses.length, STATE.steps);
