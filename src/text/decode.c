@@ -182,7 +182,7 @@ static const char *token_text(const pl_tokenizer *t, decoder *d, int32_t id, boo
         return NULL;
     if (!(t->flags[id] & PL_ADDED_NORMAL) || t->normalizer.count == 0)
         return text;
-    pl_normalize(&t->normalizer, text, *length, &d->scratch[0], &d->scratch[1]);
+    (void)pl_normalize(&t->normalizer, text, *length, &d->scratch[0], &d->scratch[1]);
     *length = d->scratch[0].length;
     return d->scratch[0].data;
 }

@@ -134,7 +134,8 @@ static size_t spaces_behind(const char *text, size_t length, size_t at) {
 typedef void (*piece_function)(encoder *e, const char *text, size_t length, bool first);
 
 /* Cuts text at the added tokens of a tree; what lies between goes to `between`. lstrip and rstrip may
-   swallow spaces that the next token wants too; then, as in tokenizers, both tokens come out. */
+   swallow spaces that the next token wants too; then, as in tokenizers, both tokens come out, unless nothing
+   is left of the next. */
 static void cut(encoder *e, const pl_trie *trie, const char *text, size_t length, bool first,
                 piece_function between) {
     size_t done = 0, from = 0, start, stop;
@@ -151,6 +152,8 @@ static void cut(encoder *e, const pl_trie *trie, const char *text, size_t length
         }
         if (flags & PL_ADDED_RIGHT)
             stop = spaces_behind(text, length, stop);
+        if (start >= stop)
+            continue;
         if (done < start)
             between(e, text + done, start - done, first && done == 0);
         pl_ids_push(&e->ids, id);
@@ -166,7 +169,7 @@ static void split_first_step(encoder *e, const char *text, size_t length, bool f
 
 static void normalize_piece(encoder *e, const char *text, size_t length, bool first) {
     if (e->tokenizer->normalizer.count > 0) {
-        pl_normalize(&e->tokenizer->normalizer, text, length, &e->normal[0], &e->normal[1]);
+        first &= pl_normalize(&e->tokenizer->normalizer, text, length, &e->normal[0], &e->normal[1]);
         if (e->normal[0].failed || e->normal[1].failed)
             return;
         text = e->normal[0].data;

@@ -63,7 +63,7 @@ static pl_status add_to_tree(pl_tokenizer *t, const pl_json *node, pl_text work[
     int32_t id = pl_vocab_find(&t->added, text, length);
     if (!pl_json_bool(pl_json_get(node, "normalized")))
         return pl_trie_add(&t->raw, text, length, id, error);
-    pl_normalize(&t->normalizer, text, length, &work[0], &work[1]);
+    (void)pl_normalize(&t->normalizer, text, length, &work[0], &work[1]);
     if (work[0].failed || work[1].failed)
         return pl_fail(error, PL_ERR_MEMORY, "no memory for the added tokens");
     if (work[0].length == 0)

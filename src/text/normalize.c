@@ -19,13 +19,19 @@ void pl_replace(pl_text *out, const char *text, size_t length, const char *from,
     pl_text_bytes(out, text + done, length - done);
 }
 
-void pl_normalize(const pl_steps *steps, const char *text, size_t length, pl_text *out, pl_text *other) {
+static bool begins(const pl_text *text, const pl_step *step) {
+    return text->length >= step->text_length && memcmp(text->data, step->text, step->text_length) == 0;
+}
+
+bool pl_normalize(const pl_steps *steps, const char *text, size_t length, pl_text *out, pl_text *other) {
+    bool keeps_start = true;
     out->length = 0;
     pl_text_bytes(out, text, length);
     for (int32_t i = 0; i < steps->count && !out->failed; i++) {
         const pl_step *step = &steps->list[i];
         other->length = 0;
         if (step->kind == PL_STEP_REPLACE) {
+            keeps_start = keeps_start && (step->content_length > 0 || !begins(out, step));
             pl_replace(other, out->data, out->length, step->text, step->text_length, step->content,
                        step->content_length);
         } else { /* PL_STEP_PREPEND */
@@ -37,6 +43,7 @@ void pl_normalize(const pl_steps *steps, const char *text, size_t length, pl_tex
         *out = *other;
         *other = swap;
     }
+    return keeps_start;
 }
 
 /* Printable bytes stand for themselves, the 68 others for U+0100..U+0143 in their order: 0..32, 127..160,

@@ -240,6 +240,38 @@ TEST(normalized_added_tokens) {
     unload(&s);
 }
 
+/* Spaces swallowed by one token are not there for the next: it comes out all the same, unless it strips them itself, so that nothing is left
+   of it (as tokenizers 0.23.3). */
+TEST(added_tokens_of_spaces) {
+    static const char form[] =
+        "\"added_tokens\":[{\"id\":9,\"content\":\"  \",\"special\":false,\"normalized\":false,\"lstrip\":%s,"
+        "\"rstrip\":true,\"single_word\":false}],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_"
+        "space\":"
+        "false}";
+    char members[sizeof form + 8];
+    setup s;
+    (void)snprintf(members, sizeof members, form, "false");
+    load_layout(&s, members);
+    expect_ids(&s, "a    b", 6, false, IDS(1, 9, 9, 2));
+    unload(&s);
+    (void)snprintf(members, sizeof members, form, "true");
+    load_layout(&s, members);
+    expect_ids(&s, "a    b", 6, false, IDS(1, 9, 2));
+    expect_ids(&s, "a    ", 5, false, IDS(1, 9));
+    unload(&s);
+}
+
+/* "first" looks at where a piece stood in the text as it came. */
+TEST(a_normaliser_that_takes_the_start_away) {
+    setup s;
+    load_layout(&s, "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"b\"},\"content\":\"\"},"
+                    "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":"
+                    "\"first\",\"split\":true}");
+    expect_ids(&s, "aba", 3, false, IDS(7, 1));
+    expect_ids(&s, "ba", 2, false, IDS(1));
+    unload(&s);
+}
+
 /* A long text without pre-tokeniser is cut at its words: the working memory does not grow with it. */
 TEST(words_go_one_by_one) {
     enum { WORDS = 20000 };
