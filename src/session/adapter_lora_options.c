@@ -1,10 +1,12 @@
 /* LoRA and IA3 options out of an adapter folder. Which maps are adapted, and with which rank, is read off the tensors themselves: peft's
  * target_modules may be a regular expression, which is never run here (a hostile one can take forever). */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "io/tensor_names.h"
+#include "peft/lora.h"
 #include "session/adapter_file.h"
 
 bool adapter_key_place(const char *key, const pl_config *model, int32_t *layer, pl_site *site,
@@ -210,6 +212,34 @@ static void put_last_pattern_first(pl_options *options) {
     options->pattern_option[0] = option;
 }
 
+static pl_status set_first_pattern(pl_options *options, const pl_config *model, const char *name,
+                                   const char *path, double value, pl_error *error) {
+    PL_TRY(pl_options_set_pattern(options, model, name, path, value, error));
+    put_last_pattern_first(options);
+    return PL_OK;
+}
+
+/* A matrix has no more singular vectors, or columns of Q, than its smaller side: a PiSSA or OLoRA of a higher rank has that many in peft, and
+   goes on dividing alpha by the rank that was asked for. */
+static bool is_cut_short(const pl_options *options, const pl_config *model, pl_site site, int64_t rank,
+                         double said) {
+    const int32_t in = pl_site_in(model, site), out = pl_site_out(model, site);
+    return pl_lora_keeps_origin(options) && (double)rank < said && rank == (in < out ? in : out);
+}
+
+static pl_status cut_short(pl_options *options, const pl_config *model, int32_t layer, pl_site site,
+                           int64_t rank, double said, pl_error *error) {
+    char path[PL_NAME_SIZE];
+    double alpha =
+        pl_option_pattern(options, "alpha_pattern", layer, site, pl_option_number(options, "alpha"));
+    double share = (double)rank / said;
+    pl_site_path(layer, site, path);
+    if (pl_option_number(options, "use_rslora") != 0.0)
+        share = sqrt(share);
+    PL_TRY(set_first_pattern(options, model, "alpha_pattern", path, alpha * share, error));
+    return set_first_pattern(options, model, "rank_pattern", path, (double)rank, error);
+}
+
 static pl_status check_rank(pl_options *options, const pl_config *model, int32_t layer, pl_site site,
                             int64_t rank, bool regex, pl_error *error) {
     char path[PL_NAME_SIZE];
@@ -217,11 +247,10 @@ static pl_status check_rank(pl_options *options, const pl_config *model, int32_t
     pl_site_path(layer, site, path);
     if ((int64_t)said == rank)
         return PL_OK;
-    if (regex) {
-        PL_TRY(pl_options_set_pattern(options, model, "rank_pattern", path, (double)rank, error));
-        put_last_pattern_first(options);
-        return PL_OK;
-    }
+    if (regex)
+        return set_first_pattern(options, model, "rank_pattern", path, (double)rank, error);
+    if (is_cut_short(options, model, site, rank, said))
+        return cut_short(options, model, layer, site, rank, said, error);
     return pl_fail(error, PL_ERR_MISMATCH,
                    "%s: lora_A has rank %lld in the weights but adapter_config.json says %d; the two files "
                    "do not belong together",

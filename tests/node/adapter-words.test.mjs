@@ -112,3 +112,22 @@ test('an adapter without target_modules is what its weights say; what AdapterHub
     assert.deepEqual(ignored, ['moe']);
     session.close();
 });
+
+test('PiSSA of a higher rank than a matrix has: as many directions as there are, and alpha still over the rank that was asked for', async () => {
+    const session = await tiny(); // v_proj is 8 x 40
+    const { config, weights } = await folder(session, 'lora', { rank: 8, alpha: 16, target_modules: ['v_proj'] });
+    for (const init of ['pissa', 'olora']) {
+        for (const rslora of [false, true]) {
+            const logits = [];
+            for (const [r, alpha] of [[8, 16], [32, rslora ? 32 : 64], [32, 16]]) {
+                await session.clear();
+                const said = edited(config, (c) => Object.assign(c, { r, lora_alpha: alpha, init_lora_weights: init, use_rslora: rslora }));
+                await session.request('importAdapter', { config: said, weights });
+                logits.push(await logitsOf(session));
+            }
+            assert.equal(logits[0], logits[1], `${init} ${rslora}`);
+            assert.notEqual(logits[0], logits[2], `${init} ${rslora}`);
+        }
+    }
+    session.close();
+});
