@@ -164,8 +164,8 @@ static bool names_a_map(const char *key, const pl_config *model, bool whole, boo
     return false;
 }
 
-/* Plain keys, and whole paths behind a ^ as peft's documentation has them; one that fits nothing has no effect, as in peft. A rank pattern that is a regular expression is replaced by the ranks of
- * the tensors; an alpha pattern cannot be. */
+/* Plain keys, and whole paths behind a ^ as peft's documentation has them; one that fits nothing has no effect, as in peft. A rank pattern
+   that is another regular expression is replaced by the ranks of the tensors; an alpha pattern cannot be. */
 static pl_status read_patterns(const pl_json *config, const char *name, pl_options *options,
                                const pl_config *model, bool *regex, pl_text *notes, pl_error *error) {
     const pl_json *patterns = pl_json_get(config, name);
