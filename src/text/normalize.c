@@ -1,6 +1,7 @@
 /* Rewriting text: the normalisers Prepend and Replace, and the byte alphabet of GPT-2. */
 #include <string.h>
 
+#include "io/utf8.h"
 #include "text/tokenizer_parts.h"
 
 void pl_replace(pl_text *out, const char *text, size_t length, const char *from, size_t from_length,
@@ -19,31 +20,48 @@ void pl_replace(pl_text *out, const char *text, size_t length, const char *from,
     pl_text_bytes(out, text + done, length - done);
 }
 
-static bool begins(const pl_text *text, const pl_step *step) {
-    return text->length >= step->text_length && memcmp(text->data, step->text, step->text_length) == 0;
+/* How many bytes at the start of the text stand for the first character of what it was made from, after a replacement: what is put in place of
+   several characters stands for the last of them. */
+static size_t start_replaced(const pl_text *text, const pl_step *step, size_t start) {
+    size_t kept = 0;
+    for (size_t at = 0; at < start;) {
+        if (at + step->text_length > text->length ||
+            memcmp(text->data + at, step->text, step->text_length) != 0) {
+            at++;
+            kept++;
+            continue;
+        }
+        at += step->text_length;
+        if (at > start)
+            break;
+        kept += step->content_length;
+    }
+    return kept;
 }
 
 bool pl_normalize(const pl_steps *steps, const char *text, size_t length, pl_text *out, pl_text *other) {
-    bool keeps_start = true;
+    uint32_t point;
+    size_t start = length ? (size_t)pl_utf8_next(text, length, &point) : 0;
     out->length = 0;
     pl_text_bytes(out, text, length);
     for (int32_t i = 0; i < steps->count && !out->failed; i++) {
         const pl_step *step = &steps->list[i];
         other->length = 0;
         if (step->kind == PL_STEP_REPLACE) {
-            keeps_start = keeps_start && (step->content_length > 0 || !begins(out, step));
+            start = start_replaced(out, step, start);
             pl_replace(other, out->data, out->length, step->text, step->text_length, step->content,
                        step->content_length);
         } else { /* PL_STEP_PREPEND */
             if (out->length)
                 pl_text_bytes(other, step->text, step->text_length);
             pl_text_bytes(other, out->data, out->length);
+            start += start ? step->text_length : 0;
         }
         pl_text swap = *out;
         *out = *other;
         *other = swap;
     }
-    return keeps_start;
+    return start > 0;
 }
 
 /* Printable bytes stand for themselves, the 68 others for U+0100..U+0143 in their order: 0..32, 127..160,

@@ -99,8 +99,8 @@ size_t pl_scan_pattern(pl_pattern pattern, const char *text, size_t length);
 /* Length of the first piece that the Digits pre-tokeniser cuts off. */
 size_t pl_scan_digits(bool individual, const char *text, size_t length);
 
-/* Runs a normaliser: text -> out (emptied first). other is scratch. Does the result begin with what text begins with, or what came in its
-   place? */
+/* Runs a normaliser: text -> out (emptied first). other is scratch. Does something in the result stand for the first character of
+   text (which is not empty), or was that taken out? */
 bool pl_normalize(const pl_steps *steps, const char *text, size_t length, pl_text *out, pl_text *other);
 /* Appends text with every `from`, which is not empty, replaced by `to`, from left to right. */
 void pl_replace(pl_text *out, const char *text, size_t length, const char *from, size_t from_length,

@@ -261,14 +261,18 @@ TEST(added_tokens_of_spaces) {
     unload(&s);
 }
 
-/* "first" looks at where a piece stood in the text as it came. */
+/* "first" looks at where a piece stood in the text as it came, and what replaces several characters stands where the last of them stood. */
 TEST(a_normaliser_that_takes_the_start_away) {
     setup s;
-    load_layout(&s, "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"b\"},\"content\":\"\"},"
-                    "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":"
-                    "\"first\",\"split\":true}");
-    expect_ids(&s, "aba", 3, false, IDS(7, 1));
-    expect_ids(&s, "ba", 2, false, IDS(1));
+    load_layout(&s,
+                "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{"
+                "\"String\":\"cc\"},\"content\":\"ab\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\"d\"},"
+                "\"content\":\"\"},{\"type\":\"Prepend\",\"prepend\":\"a\"}]},"
+                "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":"
+                "\"first\",\"split\":true}");
+    expect_ids(&s, "bd", 2, false, IDS(7, 2));
+    expect_ids(&s, "db", 2, false, IDS(1, 2));
+    expect_ids(&s, "ccb", 3, false, IDS(1, 1, 2, 2));
     unload(&s);
 }
 
