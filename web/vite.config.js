@@ -6,6 +6,7 @@ import { cp, readdir, stat } from 'node:fs/promises';
 import { dirname, join, normalize, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { firstWords } from './first-words.mjs';
+import { shortStyles } from './short-styles.mjs';
 
 const web = dirname(fileURLToPath(import.meta.url));
 const root = dirname(web);
@@ -51,7 +52,7 @@ const pages = (await readdir(web)).filter((name) => name.endsWith('.html')).map(
 export default {
   root: web,
   base: './',
-  plugins: [modelFolder(), firstWords()],
+  plugins: [modelFolder(), firstWords(), shortStyles()],
   server: { fs: { allow: [root] } },
   worker: { format: 'es', rollupOptions: { external } },
   build: { outDir: '../dist/site', emptyOutDir: true, target: 'es2022', rollupOptions: { input: pages, external, treeshake } },

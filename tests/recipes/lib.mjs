@@ -158,7 +158,7 @@ export async function frameOf(page, address = '/embed.html') {
     return /** @type {Frame} */ (frame);
 }
 
-/** The panel becomes ready with the recipe's settings, and trains by its own button, in a narrow frame that of the bar. @param {Page | Frame} frame */
+/** The panel becomes ready with the recipe's settings, and trains by its own button, in a narrow frame the bar's. @param {Page | Frame} frame */
 export async function trains(frame) {
     await until(() => lab(frame, "lab.status === 'ready'"), 'ready');
     const { task, model, seed, steps, options } = /** @type {any} */ (await lab(frame, 'lab.state'));
