@@ -8,6 +8,8 @@ import { compile, instantiate } from '../../web/engine/loader.js';
 import { evaluate, losses } from '../../web/engine/evaluate.js';
 import { computeShards, shareShards } from '../../web/engine/shared-step.js';
 import { PeftLab } from '../../web/engine/index.js';
+import { Lab } from '../../web/lib/lab.js';
+import { withPoorWorker } from './lib/poor-worker.mjs';
 import { GOLDEN, STORIES, weightHash } from './lib/session.mjs';
 
 const read = (/** @type {string} */ path) => new Uint8Array(readFileSync(path));
@@ -153,26 +155,6 @@ test('weights of a run that workers share cannot be set from outside: they would
     session.close();
 });
 
-/**
- * A way to start workers, of which the one of this number, counted from 1, gets no memory for the model.
- * @param {number} poor @returns {() => Promise<import('node:worker_threads').Worker>}
- */
-function withPoorWorker(poor) {
-    let made = 0;
-    return async () => {
-        const { Worker } = await import('node:worker_threads');
-        const worker = new Worker(new URL('../../web/engine/worker.js', import.meta.url));
-        const post = worker.postMessage.bind(worker);
-        if (++made === poor) {
-            worker.postMessage = (message, transfer) => {
-                if (message.command === 'loadModel') post({ id: 1e6, command: 'failAt', args: { allocation: 3 } });
-                post(message, transfer);
-            };
-        }
-        return worker;
-    };
-}
-
 test('a worker that gets no memory is done without: the run goes on with fewer, says so, and comes to the same weights', async () => {
     const train = { steps: 6, batch_size: 4, shards: 4, lr: 1e-2 };
     const alone = await PeftLab.load(STORIES, { inThread: true });
@@ -211,6 +193,35 @@ test('a run that is restored for more workers than there is memory for goes on w
     assert.deepEqual([run.step, told], [2, 1]);
     assert.equal((await session.resume()).done, true);
     session.close();
+});
+
+test('the page says that fewer workers run, when a run begins and when it is taken up again', async () => {
+    const models = new URL('../../models', import.meta.url).pathname;
+    /** @param {number} poor @param {(lab: Lab) => Promise<any>} act */
+    const told = async (poor, act) => {
+        const lab = new Lab({ base: models, load: { createWorker: withPoorWorker(poor) } });
+        lab.set({ model: 'stories-300k', task: 'pirate', steps: 4, batch_size: 4, workers: 2 });
+        await lab.ready();
+        const notices = /** @type {any[]} */ ([]);
+        lab.addEventListener('notice', (/** @type {any} */ { detail }) => notices.push(detail));
+        const result = await act(lab);
+        lab.close();
+        return { notices, result };
+    };
+    const first = await told(2, async (lab) => {
+        const snapshots = /** @type {any[]} */ ([]);
+        lab.addEventListener('snapshot', (/** @type {any} */ { detail }) => snapshots.push(detail));
+        lab.addEventListener('step', () => lab.pause(), { once: true });
+        await lab.train();
+        const { run } = lab;
+        assert.ok(run);
+        return { run: structuredClone(run), bytes: snapshots.at(-1).bytes, status: (await lab.resume())?.status };
+    });
+    assert.equal(first.result.status, 'done');
+    assert.deepEqual(first.notices.map((notice) => notice), ['notice.fewer_workers']);
+    const again = await told(2, (lab) => lab.recover({ run: first.result.run, bytes: first.result.bytes }));
+    assert.equal(again.result.status, 'done');
+    assert.deepEqual(again.notices.map((notice) => notice), ['notice.fewer_workers']);
 });
 
 test('a callback that throws when fewer workers start ends its call, and the run can go on', async () => {

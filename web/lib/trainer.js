@@ -49,9 +49,19 @@ export class Trainer {
         if (!lab.session || !lab.task) return null;
         return this.#turn(async () => {
             const run = await this.#begin();
-            const options = { ...run.train, workers: run.train.shards === 1 ? 1 : lab.workers };
+            const options = { ...run.train, ...this.#workers(run) };
             return this.#follow(run, (hooks) => this.#session.train({ ...options, ...hooks }));
         });
+    }
+
+    /** How many engines share its steps, and that it is said where some cannot start. @param {Run} run */
+    #workers({ train }) {
+        const lab = this.#lab;
+        return {
+            workers: train.shards === 1 ? 1 : lab.workers,
+            onFewerWorkers: (/** @type {{workers: number, asked: number}} */ { workers, asked }) =>
+                lab.emit('notice', t('notice.fewer_workers', { n: workers, asked })),
+        };
     }
 
     async resume() {
@@ -357,7 +367,7 @@ export class Trainer {
         const lab = this.#lab;
         await lab.during('busy', async () => {
             await this.#session.clear();
-            await this.#session.restore(bytes, { workers: run.train.shards === 1 ? 1 : lab.workers });
+            await this.#session.restore(bytes, this.#workers(run));
             await lab.describe();
             const step = lab.description.run?.step ?? 0;
             run.losses = run.losses.filter((at) => at.step <= step);
