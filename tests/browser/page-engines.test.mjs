@@ -83,6 +83,8 @@ test('a policy that forbids WebAssembly is named, with what to change; the recor
     await page.locator('peft-notices .item', { hasText: 'wasm-unsafe-eval' }).waitFor();
     assert.match(await page.locator('peft-sample blockquote.after').innerText(), /\w/);
     await eventually(() => page.locator('.left #train').isDisabled(), true);
+    await page.locator('.note', { hasText: 'Training needs the engine, which did not start' }).waitFor(); // no "Press Train"
+    await page.locator('peft-diagram', { hasText: 'No drawing without the engine' }).waitFor();
   } finally {
     await browser.close();
     await strict.close();

@@ -39,7 +39,7 @@ class PeftCounter extends LabElement {
         summary { cursor: pointer; color: var(--accent); padding-block: 2px; min-height: 24px; }
         ul { padding-inline-start: 1.2em; margin-top: 4px; }
     `];
-    static watch = ['counts', 'state', 'ready'];
+    static watch = ['counts', 'state', 'status', 'ready'];
     static later = true;
     static properties = { large: { state: true }, narrow: { state: true } };
 
@@ -125,7 +125,7 @@ class PeftCounter extends LabElement {
     render() {
         const { lab } = this;
         const counts = lab.description?.counts ?? this.#recorded();
-        if (!counts) return html`<section class="card muted">${t('counter.loading')}</section>`;
+        if (!counts) return html`<section class="card muted">${t(lab.status === 'failed' ? 'counter.failed' : 'counter.loading')}</section>`;
         const kind = lab.description ? 'measured' : 'recorded';
         return html`<section class="card" aria-label=${t('counter.title')} style="--mc: ${methodColor(lab.state.method)}">
             <div class="side"><div class="line">

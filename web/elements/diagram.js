@@ -68,7 +68,10 @@ class PeftDiagram extends LabElement {
 
     render() {
         const { lab } = this;
-        if (!lab.description) return html`<h2>${t('diagram.title')}</h2><p class="muted small wait">${t('diagram.loading')}</p>`;
+        if (!lab.description) {
+            return html`<h2>${t('diagram.title')}</h2>
+                <p class="muted small wait">${t(lab.status === 'failed' ? 'diagram.failed' : 'diagram.loading')}</p>`;
+        }
         const parts = partsOf(lab.description);
         const methods = parts.methods.length ? parts.methods : [lab.state.method];
         const named = methods.map((name) => t(`method.${name}`));

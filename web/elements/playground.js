@@ -266,7 +266,7 @@ class PeftPlayground extends LabElement {
                 ${shown('diagram', html`<div class="middle card"><peft-diagram .lab=${lab}></peft-diagram></div>`)}
                 <div class="right card stack">
                     ${showsRecorded(lab)
-                        ? html`<div class="small note">${t('recorded.note')}
+                        ? html`<div class="small note">${t(lab.status === 'failed' ? 'recorded.failed' : 'recorded.note')}
                             <details><summary>${t('recorded.how')}</summary>
                                 <code>${recorded.command}</code> (${recorded.commit})</details></div>`
                         : nothing}
