@@ -121,6 +121,11 @@ int32_t pl_describe_static(pl_session *s) {
         pl_write_string(out, pl_schedule_name((pl_schedule)i));
     pl_write_end(out, ']');
     session_write_mix_types(out);
+    const pl_train_options training = pl_train_options_default();
+    pl_write_key(out, "training");
+    pl_write_begin(out, '{');
+    session_write_train_options(out, &training);
+    pl_write_end(out, '}');
     pl_write_end(out, '}');
     return session_end(s, PL_OK);
 }

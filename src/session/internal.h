@@ -187,6 +187,7 @@ void session_write_mix_types(pl_text *out);
 
 /* training.c */
 pl_status session_begin_run(pl_session *s, const pl_json *root); /* from the JSON of pl_train_begin */
+void session_write_train_options(pl_text *out, const pl_train_options *options);
 void session_write_run(pl_text *out, const pl_session *s);
 
 #endif

@@ -38,7 +38,8 @@ int32_t pl_selftest(void);
 
 /* Static tables: {"methods":[{name,label,summary,paper,can_merge,cannot_merge,can_scale,
    options:[{name,type,label,help,level,default, for numbers min,max,step, for a choice choices}]}],
-   "shapes":[{name,label,note,config:{…config.json…}}],"sites":[…],"schedules":[…],"mix_types":[{name,summary}]} */
+   "shapes":[{name,label,note,config:{…config.json…}}],"sites":[…],"schedules":[…],"mix_types":[{name,summary}],
+   "training":{steps,batch_size,…: the defaults of pl_train_begin}} */
 int32_t pl_describe_static(pl_session *s);
 /* The session now, what the page draws: {"model":{parameters, the dimensions of config.json,
    tie_word_embeddings,bos_token_id,eos_token_id,merged:bool,learned_rows}|null,

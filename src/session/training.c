@@ -115,16 +115,12 @@ pl_status session_begin_run(pl_session *s, const pl_json *root) {
     return begin_run(s, &options, split ? split : "train");
 }
 
-void session_write_run(pl_text *out, const pl_session *s) {
-    const pl_trainer *t = s->trainer;
-    const pl_train_options *o = &t->options;
-    pl_write_begin(out, '{');
-    pl_write_key_int(out, "step", t->step);
+/* Members of an object that is open. */
+void session_write_train_options(pl_text *out, const pl_train_options *o) {
     pl_write_key_int(out, "steps", o->steps);
     pl_write_key_int(out, "batch_size", o->batch_size);
     pl_write_key_int(out, "gradient_accumulation_steps", o->gradient_accumulation_steps);
     pl_write_key_int(out, "shards", o->shards);
-    pl_write_key_int(out, "shard_count", t->shard_count);
     pl_write_key_number(out, "lr", o->lr);
     pl_write_key_string(out, "schedule", pl_schedule_name(o->schedule));
     pl_write_key_int(out, "warmup_steps", o->warmup_steps);
@@ -134,6 +130,14 @@ void session_write_run(pl_text *out, const pl_session *s) {
     pl_write_key_number(out, "eps", o->eps);
     pl_write_key_number(out, "max_grad_norm", o->max_grad_norm);
     pl_write_key_int(out, "seed", (int64_t)o->seed);
+}
+
+void session_write_run(pl_text *out, const pl_session *s) {
+    const pl_trainer *t = s->trainer;
+    pl_write_begin(out, '{');
+    pl_write_key_int(out, "step", t->step);
+    session_write_train_options(out, &t->options);
+    pl_write_key_int(out, "shard_count", t->shard_count);
     pl_write_key_string(out, "split", s->trainer_split);
     pl_write_key_int(out, "trainable", t->trainable);
     pl_write_key_int(out, "gradient_bytes", t->trainable * (int64_t)sizeof(real));

@@ -46,12 +46,32 @@ test('help, version and the list of commands', async () => {
     assert.match((await cli('--version')).out, /^\d+\.\d+\.\d+\n$/);
     for (const command of [
         'train', 'generate', 'count', 'memory', 'combine', 'compare', 'eval', 'merge', 'logits', 'advise', 'recipe',
-        'bench', 'models', 'tasks', 'methods', 'describe', 'serve',
+        'bench', 'models', 'tasks', 'methods', 'shapes', 'describe', 'serve',
     ]) {
         const { code, out } = await cli(command, '--help');
         assert.equal(code, 0, command);
         assert.match(out, new RegExp(`peftlab ${command}`), command);
     }
+});
+
+test('shapes: every one that count knows, with its parameters; one it does not know is answered with their names', async () => {
+    const shapes = await json('shapes');
+    assert.ok(shapes.length >= 13);
+    const { parameters } = shapes.find((/** @type {any} */ { name }) => name === 'llama-2-7b');
+    assert.equal(parameters, 6738415616);
+    const { out } = await cli('shapes');
+    const { code, err } = await cli('count', '--shape', 'llama-7b', '--method', 'lora');
+    assert.equal(code, 2);
+    for (const { name } of shapes) {
+        assert.match(out, new RegExp(`^${name} `, 'm'));
+        assert.ok(err.includes(name), name);
+    }
+});
+
+test('help of train: what is used where neither the line nor a preset says it, from the engine itself', async () => {
+    const { out } = await cli('train', '--help');
+    for (const said of ['--batch-size .*else 8', '--lr .*else 0.001', '--schedule .*else cosine', '--max-grad-norm .*else 1', '--model .*default'])
+        assert.match(out, new RegExp(said));
 });
 
 test("count: the chapter's default on Llama-2-7B", async () => {

@@ -13,7 +13,7 @@ export const MODELS = join(ROOT, 'models');
 
 /** Options of every command that runs a model. */
 export const MODEL_SPEC = /** @type {import('./args.mjs').Spec} */ ({
-    model: { kind: 'string', help: 'model folder, or a name from `peftlab models`' },
+    model: { kind: 'string', help: 'model folder, or a name from `peftlab models` (default: the one marked there)' },
     adapter: { kind: 'list', help: 'adapter folder, DIR or DIR:weight; may be repeated' },
     merge: { kind: 'bool', help: 'merge the adapters into the weights first' },
 });

@@ -24,6 +24,7 @@ const COMMANDS = {
     models: 'the models that come with peftlab',
     tasks: 'the tasks that come with peftlab',
     methods: 'the fine-tuning methods and their options',
+    shapes: 'the shapes that count, memory and recipe know by name',
     describe: 'a model folder: dimensions, parameters, module names',
     serve: 'serve the built page',
 };

@@ -15,10 +15,11 @@ export async function help() {
 /** @param {string[]} argv */
 export async function run(argv) {
     const session = await openCalculator();
-    const methods = methodSpec(await session.describeStatic());
+    const description = await session.describeStatic();
+    const methods = methodSpec(description);
     const { values } = parse(argv, spec(methods));
     if (!values.method) throw usage('give --method (see `peftlab methods`)');
-    const request = { ...(await shapeRequest(values)), method: values.method, options: methodOptions(values, methods) };
+    const request = { ...(await shapeRequest(values, description)), method: values.method, options: methodOptions(values, methods) };
     print(values, await session.countFor(request), (c) =>
         [
             `${formatCount(c.trainable)} of ${formatCount(c.total)} numbers are trained: ${c.percent.toPrecision(3)} %`,

@@ -21,11 +21,12 @@ export async function help() {
 /** @param {string[]} argv */
 export async function run(argv) {
     const session = await openCalculator();
-    const methods = methodSpec(await session.describeStatic());
+    const description = await session.describeStatic();
+    const methods = methodSpec(description);
     const { values } = parse(argv, { ...SHAPE_SPEC, ...OWN, ...methods });
     const { dtype, optimizer, batch, seq, checkpointing = false, assume } = values;
     const request = {
-        ...(await shapeRequest(values)), dtype, optimizer, batch, seq, checkpointing, ...(assume && { assume }),
+        ...(await shapeRequest(values, description)), dtype, optimizer, batch, seq, checkpointing, ...(assume && { assume }),
         ...(values.method && { method: values.method, options: methodOptions(values, methods) }),
     };
     print(values, await session.memoryFor(request), (m) => [

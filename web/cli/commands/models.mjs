@@ -9,6 +9,7 @@ export async function run(argv) {
     const { values } = parse(argv, {});
     const { models } = await loadIndex(MODELS);
     print(values, models, () => table(['name', 'parameters', 'size', 'bits/byte', 'folder'], models.map((m) => [
-        m.name, formatCount(m.parameters), formatBytes(m.bytes), m.bits_per_byte === undefined ? '' : m.bits_per_byte.toFixed(3), m.path,
+        m.default ? `${m.name} (default)` : m.name, formatCount(m.parameters), formatBytes(m.bytes),
+        m.bits_per_byte === undefined ? '' : m.bits_per_byte.toFixed(3), m.path,
     ])));
 }

@@ -35,12 +35,13 @@ function withDefaults(description, method, given) {
 
 /**
  * The model that the script names, and the dimensions that its settings are checked against.
- * @param {Record<string, any>} values @param {Set<string>} given @returns {Promise<{shape?: string, config?: object, model?: string}>}
+ * @param {Record<string, any>} values @param {Set<string>} given @param {any} description
+ * @returns {Promise<{shape?: string, config?: object, model?: string}>}
  */
-async function target(values, given) {
+async function target(values, given, description) {
     const model = values['target-model'];
     if (model && !given.has('shape')) return { shape: 'llama-3.1-405b', model }; // its dimensions are not known here: those of the largest
-    const request = await shapeRequest(values);
+    const request = await shapeRequest(values, description);
     return { ...request, model: model ?? (request.config && ((await isFolder(values.shape)) ? values.shape : dirname(values.shape))) };
 }
 
@@ -70,7 +71,7 @@ export async function run(argv) {
     const methods = methodSpec(description);
     const { values, given } = parse(argv, { ...SHAPE_SPEC, ...OWN, ...methods });
     if (values.out) await prepareFile(values.out);
-    const { model, ...dimensions } = await target(values, given);
+    const { model, ...dimensions } = await target(values, given, description);
     const modules = await chosenModules(values, description, methodOptions(values, methods));
     if (!model && !hubName(values.shape) && description.shapes.some((/** @type {any} */ s) => s.name === values.shape))
         throw usage(`no model on the hub has the shape ${values.shape}; choose another one, or name a model with --target-model`);

@@ -16,7 +16,7 @@ const RUN = /** @type {import('../args.mjs').Spec} */ ({
     },
     method: { kind: 'string', help: 'fine-tuning method, see `peftlab methods`', default: 'lora' },
     combine: { kind: 'list', help: 'another method trained jointly: METHOD or METHOD:option=value,…; may be repeated' },
-    steps: { kind: 'int', help: "optimiser steps (default: the task's preset, else 100)" },
+    steps: { kind: 'int', help: 'optimiser steps' },
     'batch-size': { kind: 'int', help: 'sequences per step' },
     lr: { kind: 'number', help: 'learning rate' },
     schedule: { kind: 'string', help: 'constant, linear or cosine' },
@@ -39,9 +39,15 @@ const RUN = /** @type {import('../args.mjs').Spec} */ ({
 /** CLI option -> engine option, where the task's preset gives the default. */
 const ENGINE = ['steps', 'batch-size', 'lr', 'schedule', 'warmup-steps', 'weight-decay', 'max-grad-norm', 'gradient-accumulation-steps', 'shards'];
 
+/** @param {Record<string, any>} training the engine's own defaults @returns {import('../args.mjs').Spec} RUN, whose help names them */
+const withDefaults = (training) => Object.fromEntries(Object.entries(RUN).map(([name, option]) => [
+    name,
+    ENGINE.includes(name) ? { ...option, help: `${option.help} (default: the task's preset, else ${training[snake(name)]})` } : option,
+]));
+
 export async function help() {
-    const session = await openCalculator();
-    return helpText('train', SUMMARY, { ...RUN, ...methodSpec(await session.describeStatic()) });
+    const description = await (await openCalculator()).describeStatic();
+    return helpText('train', SUMMARY, { ...withDefaults(description.training), ...methodSpec(description) });
 }
 
 /**
