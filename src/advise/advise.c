@@ -31,7 +31,7 @@ static bool listed(const char *list, const char *word) {
     return false;
 }
 
-/* " a b c " as ", or one of a, b, c"; task also has the chapter's tasks. */
+/* " a b c " as ", or a, b, c"; task also has the chapter's tasks. */
 static void other_words(int32_t index, char *text, size_t size) {
     const char *const lists[] = {index == PL_TREE_TASK ? "classification instruction domain style code" : "",
                                  PL_TREE[index].yes_words, PL_TREE[index].no_words};
@@ -43,7 +43,7 @@ static void other_words(int32_t index, char *text, size_t size) {
             const bool twice = i > 0 && index == PL_TREE_TASK && length == strlen("classification") &&
                                strncmp(at, "classification", length) == 0;
             if (length > 0 && !twice)
-                used += (size_t)snprintf(text + used, size - used, "%s%.*s", used ? ", " : ", or one of ",
+                used += (size_t)snprintf(text + used, size - used, "%s%.*s", used ? ", " : ", or ",
                                          (int)length, at);
             at += length + (at[length] == ' ' ? 1 : 0);
         }

@@ -228,7 +228,8 @@ test('wrong requests: exit 2 and one sentence on stderr', async () => {
         [['logits', '--model', MODEL, '--tokens', '1,x'], /whole numbers/], [['logits', '--model', MODEL, '--tokens', '4096'], /vocabulary/],
         [['train', '--model', MODEL, '--task', 'nothing'], /no task or data file/],
         [['train', '--model', MODEL, '--task', join(folder, 'empty.jsonl')], /no usable example/],
-        [['train', '--model', MODEL, '--task', data, '--method', 'lorra'], /"lorra"/], [['merge', '--model', MODEL], /--adapter/],
+        [['train', '--model', MODEL, '--task', data, '--method', 'lorra'], /"lorra"/], [['merge', '--model', MODEL], /^peftlab: give --adapter DIR/],
+        [['merge', '--model', MODEL, '--adapter', 'pirate-lora'], /^peftlab: give --out DIR/],
         [['eval', '--model', MODEL, '--task', data, '--adapter', '/nowhere'], /adapter folder/],
     ];
     for (const [args, says] of cases) {

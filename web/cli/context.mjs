@@ -53,14 +53,17 @@ async function adapterFolder(name) {
 /** The folders that --adapter names. @param {string[]} [adapters] */
 export const adapterFolders = async (adapters = []) => Promise.all(adapters.map(async (text) => (await splitWeight(text)).dir));
 
-/** An adapter folder into the session; what of it is not used is said. @param {import('../engine/session.js').Session} session @param {string} dir */
-export async function importFolder(session, dir) {
+/**
+ * An adapter folder into the session; what of it is not used is said.
+ * @param {import('../engine/session.js').Session} session @param {string} dir @param {string} [name] of its module
+ */
+export async function importFolder(session, dir, name) {
     const parts = await listedParts(dir);
     if (parts.length) {
         const folders = parts.map((part) => join(dir, part)).join(', ');
         throw usage(`${dir} holds ${parts.length} adapters that were trained together: name one of ${folders}`);
     }
-    const { module, ignored, notes } = await session.importAdapter(dir);
+    const { module, ignored, notes } = await session.importAdapter(dir, { name });
     if (ignored.length) warn(`${dir}: adapter_config.json also sets ${ignored.join(', ')}, which is not used here`);
     for (const note of notes) warn(`${dir}: ${note}`);
     return module;

@@ -1,3 +1,5 @@
+import { basename } from 'node:path';
+
 import { helpText, parse, snake, usage } from '../args.mjs';
 import { adapterFolders, findModel, importFolder, print, splitWeight } from '../context.mjs';
 import { prepareFolder, writeFolder } from '../output.mjs';
@@ -34,14 +36,15 @@ export const help = () => helpText('combine', 'several LoRAs, or several bottlen
 /** @param {string[]} argv */
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
-    if (!values.adapter || !values.out) throw usage('give --adapter DIR:weight (may be repeated) and --out DIR');
+    if (!values.adapter) throw usage('give --adapter DIR:weight (may be repeated)');
+    if (!values.out) throw usage('give --out DIR, the folder for the new adapter');
     await prepareFolder(values.out, await adapterFolders(values.adapter));
     const session = await PeftLab.load(await findModel(values.model), { inThread: true });
     checkOptions(values, (await session.describeStatic()).mix_types.map((/** @type {any} */ t) => t.name));
     const modules = [];
     for (const text of values.adapter) {
         const { dir, weight } = await splitWeight(text);
-        modules.push({ id: (await importFolder(session, dir)).id, weight });
+        modules.push({ id: (await importFolder(session, dir, basename(dir).slice(0, 40))).id, weight });
     }
     const { type } = values;
     const options = Object.fromEntries(
@@ -51,7 +54,8 @@ export async function run(argv) {
     await writeFolder(values.out, await session.exportAdapter(mixed.module.id));
     const { exact, relative_error } = mixed;
     print(values, { out: values.out, type, exact, relative_error, parameters: mixed.module.parameters }, (r) => {
-        const quality = r.exact === undefined ? 'average' : r.exact ? 'exact' : `approximate, relative error ${r.relative_error.toPrecision(3)}`;
+        const far = `approximate, relative error against the exact sum ${r.relative_error?.toPrecision(3)}`;
+        const quality = r.exact === undefined ? 'average' : r.exact ? 'exact' : far;
         return `${quality}: ${r.parameters.toLocaleString('en-US')} numbers in ${r.out}`;
     });
 }

@@ -15,7 +15,8 @@ export const help = () => helpText('merge', 'merge adapters into a plain model f
 /** @param {string[]} argv */
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
-    if (!values.adapter || !values.out) throw usage('give --adapter DIR (may be repeated) and --out DIR');
+    if (!values.adapter) throw usage('give --adapter DIR (may be repeated)');
+    if (!values.out) throw usage('give --out DIR, the folder for the merged model');
     await prepareFolder(values.out, await adapterFolders(values.adapter));
     const session = await openSession(values);
     const { modules } = await session.describe();
