@@ -220,3 +220,28 @@ test('config.json: settings of another kind than theirs are refused, not passed 
         await assert.rejects(PeftLab.open(folder, { inThread: true }), says);
     }
 });
+
+test('what lies there in place of weights is told by its first bytes, with what to do; in an adapter, too', async () => {
+    const bytes = (/** @type {string} */ text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+    const whole = (await readModelFolder(`${GOLDEN}gqa-odd`)).weights[0];
+    /** @type {[Uint8Array, RegExp][]} */
+    const cases = [
+        [bytes(`version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 628856\n`), /git lfs pull/],
+        [bytes('<!DOCTYPE html><html><body>Not found</body></html>'), /web page/],
+        [bytes('PK\x03\x04\x14\0\0\0\x08\x08archive/data.pkl'), /pickle.*safe_serialization/],
+        [bytes('\x80\x02}q\0.'), /pickle.*safe_serialization/],
+        [new Uint8Array(), /damaged or incomplete.*again/],
+        [whole.subarray(0, 5000), /damaged or incomplete.*again/],
+    ];
+    const session = await tiny();
+    const before = sha((await session.logits({ tokens: [1, 2] })).logits);
+    const config = utf8(JSON.stringify({ peft_type: 'LORA', r: 2, lora_alpha: 2, target_modules: ['q_proj'] }));
+    for (const [weights, says] of cases) {
+        await assert.rejects(changedFolder((files) => { files.weights = [weights]; }).then((files) => PeftLab.open(files, { inThread: true })),
+            (/** @type {any} */ error) => error.code === 'format' && /[.?]$/.test(error.message) && says.test(error.hint));
+        await assert.rejects(session.importAdapter({ 'adapter_config.json': config, 'adapter_model.safetensors': weights }),
+            (/** @type {any} */ error) => error.code === 'format' && says.test(error.hint));
+    }
+    assert.equal(sha((await session.logits({ tokens: [1, 2] })).logits), before);
+    session.close();
+});

@@ -2,6 +2,7 @@
  * One C session, synchronously: a thin, typed mirror of src/session/peftlab.h. Everything above (service, workers, public API) goes through it.
  * No view of the WASM memory is kept between calls: memory growth detaches views, and writes through a stale one vanish silently.
  */
+import { withAdvice } from './broken-weights.js';
 import { PeftLabError, shown } from './errors.js';
 
 const encoder = new TextEncoder();
@@ -165,13 +166,31 @@ export class Core {
         if (!Array.isArray(files.weights)) throw new PeftLabError('argument', 'weights must be a list of the safetensors files');
         try {
             this.call('pl_model_begin', config, config.length);
-            for (const shard of files.weights) this.call('pl_model_weights', bytesOf(shard, 'a weights file'), shard.length);
+            for (const shard of files.weights) this.#weights(shard, () => this.call('pl_model_weights', shard, shard.length));
             if (files.tokenizer) this.call('pl_model_tokenizer', bytesOf(files.tokenizer, 'tokenizer.json'), files.tokenizer.length);
             return this.json('pl_model_commit');
         } catch (error) { // maybe before the engine heard of it: half a model would go on taking up its memory
             this.#raw('pl_model_cancel');
             throw error;
         }
+    }
+
+    /**
+     * @template T @param {Uint8Array} bytes of a safetensors file @param {() => T} read what reads them
+     * @returns {T}
+     */
+    #weights(bytes, read) {
+        bytesOf(bytes, 'a weights file');
+        try {
+            return read();
+        } catch (error) {
+            throw withAdvice(error, bytes);
+        }
+    }
+
+    /** @param {{name?: string, config: Uint8Array, weights: Uint8Array}} folder of an adapter @returns {any} module, and what is not used */
+    importAdapter({ name, config, weights }) {
+        return this.#weights(weights, () => this.json('pl_module_import', name ?? null, config, config.length, weights, weights.length));
     }
 
     /** @param {string} dtype "F32" | "F16" | "BF16" @returns {{config: Uint8Array, weights: Uint8Array}} */

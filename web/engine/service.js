@@ -129,8 +129,7 @@ const COMMANDS = {
         for (const { id } of modules) core.call('pl_module_remove', id);
     },
     orderModules: (s, { ids }) => s.core.ask('pl_module_order', [], ids),
-    importAdapter: (s, { name, config, weights }) =>
-        s.core.json('pl_module_import', name ?? null, config, config.length, weights, weights.length),
+    importAdapter: (s, folder) => s.core.importAdapter(folder),
     exportAdapter: (s, { id }) => ({
         config: s.core.bytes('pl_module_export_config', id),
         weights: s.core.bytes('pl_module_export_weights', id),
