@@ -72,7 +72,8 @@ test('joint, then single, then on top of a frozen one: the last is what is read,
     await done(...TRAIN, '--steps', '2', '--combine', 'lora:rank_pattern={"q_proj":3}', '--out', a);
     await done(...TRAIN, '--steps', '2', '--rank', '4', '--out', a);
     assert.deepEqual(await tree(a), ['adapter_config.json', 'adapter_model.safetensors']);
-    const { err } = await done(...TRAIN, '--steps', '12', '--lr', '50', '--adapter', a, '--out', b);
+    const { err, out } = await done(...TRAIN, '--steps', '12', '--lr', '50', '--adapter', a, '--out', b, '--json');
+    assert.match(JSON.parse(out.trim().split('\n').at(-1) ?? '').warning, /last training loss, [\d.]+, is above 6\.931/);
     assert.match(err, new RegExp(`${b} holds only what was trained now, on top of the frozen ${a}`));
     assert.match(err, /last training loss, [\d.]+, is above 6\.931, .* 1,024 tokens .*--lr, or more --steps\n/);
     assert.equal((await done(...TRAIN, '--steps', '12', '--out', b)).err, '');

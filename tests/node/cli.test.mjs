@@ -199,6 +199,14 @@ test('advise, recipe, models, tasks, methods', async () => {
     const advice = await json('advise', '--latency', 'no', '--compute', 'limited', '--task', 'classification', '--multitask', 'no');
     assert.equal(advice.method, 'prompt');
     assert.ok(advice.why.length > 0 && typeof advice.options === 'object');
+    const { scores } = (await json('tasks')).find((/** @type {any} */ task) => task.name === advice.measured.task);
+    assert.deepEqual([advice.measured.task, advice.measured.base], ['mood', scores.base]);
+    for (const [method, score] of Object.entries(advice.measured.scores)) assert.equal(score, scores[method]);
+    assert.equal(scores[advice.measured.best], Math.max(...Object.values(advice.measured.scores)));
+    const said = await Promise.all(['instruction', 'domain', 'style', 'code'].map((task) => cli(['advise', '--task', task])));
+    assert.equal(new Set(said.map(({ out }) => out)).size, 4, 'each kind of task is told its own numbers');
+    for (const { out } of said) assert.match(out, /Measured here on [\w-]+ \(.* seeds\): .*adapter \d.*models\/tasks\/[\w-]+\/README\.md/);
+    assert.equal((await json('advise', '--task', 'other')).measured, undefined);
     const { script } = await json('recipe', '--method', 'lora', '--rank', '16', '--shape', 'llama-3.1-8b');
     assert.match(script, /r=16,[\s\S]*get_peft_model/);
     for (const [init, said] of [['pissa', '"pissa"'], ['orthogonal', '"orthogonal"'], ['false', 'False']]) {

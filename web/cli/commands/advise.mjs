@@ -1,5 +1,6 @@
+import { loadIndex } from '../../engine/index.js';
 import { helpText, parse } from '../args.mjs';
-import { openCalculator, print } from '../context.mjs';
+import { MODELS, openCalculator, print } from '../context.mjs';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     latency: { kind: 'string', help: 'is inference latency critical? yes or no' },
@@ -10,12 +11,44 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
 
 export const help = () => helpText('advise', "the chapter's decision tree", SPEC);
 
+const METHODS = ['prompt', 'prefix', 'lora', 'adapter', 'full'];
+
+/**
+ * What the chapter says of this kind of task, and what was measured on the task that stands for it here: the tree only asks whether it is simple.
+ * @param {import('../../engine/session.js').Session} session @param {string | null} name of the task, as the engine understood the answer
+ * @returns {Promise<Record<string, any>>} chapter and measured; nothing where the answer was no kind of task
+ */
+async function ofTask(session, name) {
+    const kind = (await session.guide()).tasks.find((/** @type {any} */ t) => t.task === name);
+    const task = (await loadIndex(MODELS)).tasks.find((t) => t.name === name);
+    if (!kind || !task) return {};
+    const chapter = { heading: kind.heading, best: kind.best, reasons: kind.reasons };
+    if (!task.scores) return { chapter };
+    const { model, seeds, base, ...found } = /** @type {Record<string, any>} */ (task.scores);
+    const scores = Object.fromEntries(METHODS.filter((method) => found[method] !== undefined)
+        .map((method) => [method, found[method]]).sort(([, a], [, b]) => b - a));
+    const source = `models/tasks/${name}/README.md`;
+    return { chapter, measured: { task: name, metric: task.metric_name ?? task.metric, model, seeds, base, scores, best: Object.keys(scores)[0], source } };
+}
+
+/** @param {Record<string, any>} about */
+function taskLines({ chapter, measured: m }) {
+    const percent = (/** @type {number} */ x) => `${(100 * x).toFixed(1)} %`;
+    return [
+        chapter && `${chapter.heading}, in the chapter: ${chapter.best}. ${chapter.reasons.join('. ')}.`,
+        m && `Measured here on ${m.task} (${m.model}, ${m.metric} on the test part, mean of ${m.seeds} seeds): ` +
+            `${Object.entries(m.scores).map(([method, score]) => `${method} ${percent(score)}`).join(', ')}; untrained ${percent(m.base)}. ` +
+            `Best: ${m.best}. From ${m.source}, which has the spread, too.`,
+    ].filter(Boolean);
+}
+
 /** @param {string[]} argv */
 export async function run(argv) {
     const { values } = parse(argv, SPEC);
     const answers = Object.fromEntries(Object.keys(SPEC).filter((key) => values[key] !== undefined).map((key) => [key, values[key]]));
     const session = await openCalculator();
-    print(values, await session.advise(answers), (a) =>
-        [`${a.label ?? a.method} ${JSON.stringify(a.options)}`, ...a.why.map((/** @type {string} */ w) => `- ${w}`)].join('\n'),
+    const advice = await session.advise(answers);
+    print(values, { ...advice, ...(await ofTask(session, advice.task)) }, (a) =>
+        [`${a.label ?? a.method} ${JSON.stringify(a.options)}`, ...a.why.map((/** @type {string} */ w) => `- ${w}`), ...taskLines(a)].join('\n'),
     );
 }

@@ -101,6 +101,7 @@ export async function run(argv) {
         throw new PeftLabError('aborted', `stopped at step ${result.step}${next}.`);
     }
     if (values.out && result.done) await writeTrained(session, values);
+    const warning = result.done ? divergence(result.losses, values.resume, (await session.describe()).model.vocab_size) : '';
     const metrics = result.done ? await measure(session, task, { generate: !values['no-metrics'] }) : {};
     say(
         {
@@ -110,12 +111,13 @@ export async function run(argv) {
             tokens_per_s: (result.tokens / result.ms) * 1000,
             metrics,
             ...(values.out && result.done && { adapter: values.out }),
+            ...(warning && { warning }),
         },
         result.done
             ? `done in ${(result.ms / 1000).toFixed(1)} s\n${summary(metrics)}${values.out ? `\nwritten to ${values.out}` : ''}`
             : `stopped at step ${result.step}`,
     );
-    if (result.done) warnOfDivergence(result.losses, values.resume, (await session.describe()).model.vocab_size);
+    if (warning) warn(warning);
     session.close();
 }
 
@@ -169,10 +171,10 @@ async function writeTrained(session, values) {
 /**
  * A run can end with finite numbers that are worse than none.
  * @param {number[]} losses of this call's steps @param {string | undefined} resumed the run began elsewhere
- * @param {number} vocab
+ * @param {number} vocab @returns {string} what is wrong with it; empty: nothing
  */
-function warnOfDivergence(losses, resumed, vocab) {
-    if (losses.length < 2) return;
+function divergence(losses, resumed, vocab) {
+    if (losses.length < 2) return '';
     const span = Math.max(1, Math.min(10, Math.floor(losses.length / 10))); // single batches differ
     const mean = (/** @type {number[]} */ part) => part.reduce((sum, loss) => sum + loss, 0) / part.length;
     const [first, last] = [mean(losses.slice(0, span)), mean(losses.slice(-span))];
@@ -182,7 +184,7 @@ function warnOfDivergence(losses, resumed, vocab) {
             : !resumed && last > first
               ? `above the first, ${first.toFixed(3)}`
               : '';
-    if (worse) warn(`the last training loss, ${last.toFixed(3)}, is ${worse}: the run diverged or was too short; try a lower --lr, or more --steps`);
+    return worse && `the last training loss, ${last.toFixed(3)}, is ${worse}: the run diverged or was too short; try a lower --lr, or more --steps`;
 }
 
 /**
