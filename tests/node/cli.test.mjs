@@ -203,7 +203,7 @@ test('advise, recipe, models, tasks, methods', async () => {
     assert.deepEqual([advice.measured.task, advice.measured.base], ['mood', scores.base]);
     for (const [method, score] of Object.entries(advice.measured.scores)) assert.equal(score, scores[method]);
     assert.equal(scores[advice.measured.best], Math.max(...Object.values(advice.measured.scores)));
-    const said = await Promise.all(['instruction', 'domain', 'style', 'code'].map((task) => cli(['advise', '--task', task])));
+    const said = await Promise.all(['instruction', 'domain', 'style', 'code'].map((task) => cli('advise', '--task', task)));
     assert.equal(new Set(said.map(({ out }) => out)).size, 4, 'each kind of task is told its own numbers');
     for (const { out } of said) assert.match(out, /Measured here on [\w-]+ \(.* seeds\): .*adapter \d.*models\/tasks\/[\w-]+\/README\.md/);
     assert.equal((await json('advise', '--task', 'other')).measured, undefined);

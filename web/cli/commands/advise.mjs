@@ -28,17 +28,18 @@ async function ofTask(session, name) {
     const scores = Object.fromEntries(METHODS.filter((method) => found[method] !== undefined)
         .map((method) => [method, found[method]]).sort(([, a], [, b]) => b - a));
     const source = `models/tasks/${name}/README.md`;
-    return { chapter, measured: { task: name, metric: task.metric_name ?? task.metric, model, seeds, base, scores, best: Object.keys(scores)[0], source } };
+    const measured = { task: name, metric: task.metric_name ?? task.metric, model, seeds, base, scores, best: Object.keys(scores)[0], source };
+    return { chapter, measured };
 }
 
 /** @param {Record<string, any>} about */
 function taskLines({ chapter, measured: m }) {
     const percent = (/** @type {number} */ x) => `${(100 * x).toFixed(1)} %`;
     return [
-        chapter && `${chapter.heading}, in the chapter: ${chapter.best}. ${chapter.reasons.join('. ')}.`,
+        chapter && `${chapter.heading}: the chapter says “${chapter.best}”. ${chapter.reasons.join('. ')}.`,
         m && `Measured here on ${m.task} (${m.model}, ${m.metric} on the test part, mean of ${m.seeds} seeds): ` +
             `${Object.entries(m.scores).map(([method, score]) => `${method} ${percent(score)}`).join(', ')}; untrained ${percent(m.base)}. ` +
-            `Best: ${m.best}. From ${m.source}, which has the spread, too.`,
+            `Highest: ${m.best}; ${m.source} has the spread between seeds and the settings.`,
     ].filter(Boolean);
 }
 
