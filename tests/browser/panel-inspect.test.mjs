@@ -14,6 +14,9 @@ test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeo
   await page.getByText('is fresh').waitFor();
   await page.locator('peft-heatmap[data-map="ΔW"] output').waitFor();
   assert.equal(await page.getByText('NaN').count(), 0, 'nothing is compared with a change of nothing');
+  const legend = (/** @type {string} */ map) => page.locator(`peft-heatmap[data-map="${map}"] .legend`).textContent();
+  await says(() => legend('ΔW'), /^all zero$/);
+  await says(() => legend('W'), /−[\d.]+\s*\+[\d.]+/);
   await page.evaluate(() => globalThis.lab.train());
   await page.waitForFunction(() => globalThis.panel.view?.spectrum?.frobenius > 0);
   const names = () => page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.dataset.map));

@@ -156,16 +156,18 @@ class PeftHeatmap extends LabElement {
         const size = Math.max(1, Math.min(CELL_MAX, Math.round(this.side / Math.max(rows, cols, 1))));
         const probes = ['negative', 'neutral', 'positive'].map((name) =>
             html`<span class="probe ${name}" style=${`color: var(--${name})`}></span>`);
-        const legend = html`<div class="legend num" aria-hidden="true">
-            <span>−${significant(this.scale)}</span><span class="ramp"></span>
-            <span>+${significant(this.scale)}</span></div>`;
+        const zero = largest(values) === 0;
+        const legend = zero ? html`<div class="legend" aria-hidden="true">${t('heatmap.zero')}</div>`
+            : html`<div class="legend num" aria-hidden="true">
+                <span>−${significant(this.scale)}</span><span class="ramp"></span>
+                <span>+${significant(this.scale)}</span></div>`;
         const about = t(this.plain ? 'heatmap.plain' : 'heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) });
         if (this.plain) {
             return html`<figure aria-label=${this.label}>
                 <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>
                 <div class="map" role="img" aria-label=${about} style=${`width:${cols * size + 2}px`}>
                     <canvas aria-hidden="true"></canvas></div>
-                <div class="small muted num" aria-hidden="true">±${significant(this.scale)}</div>${probes}</figure>`;
+                <div class="small muted num" aria-hidden="true">${zero ? t('heatmap.zero') : `±${significant(this.scale)}`}</div>${probes}</figure>`;
         }
         const inside = cell && cell.row < rows && cell.col < cols;
         const [x, w] = this.band === 'row' ? [0, 100] : [((cell?.col ?? 0) / cols) * 100, 100 / cols];
