@@ -195,9 +195,12 @@ pl_status pl_mix(pl_memory *memory, pl_model *model, pl_module *const *modules, 
     for (int32_t i = 0; i < count; i++)
         pl_module_free(made[i]);
     PL_TRY(status);
-    double norm = sqrt(m.square_norm), distance = sqrt(m.square_error);
+    double norm = sqrt(m.square_norm), distance = sqrt(m.square_error), terms = sqrt(m.square_terms);
+    if (norm <= 1e-12 * terms) /* they cancel: what is left of D is rounding, and no measure */
+        norm = 0;
+    const double measure = norm > 0 ? norm : terms;
     *report = (pl_mix_report){
-        .rank = m.rank, .norm = norm, .relative_error = norm > 0 ? distance / norm : distance};
+        .rank = m.rank, .norm = norm, .relative_error = measure > 0 ? distance / measure : distance};
     report->exact = report->relative_error <= 1e-6;
     *result = m.made;
     return PL_OK;

@@ -195,7 +195,7 @@ static pl_status mix_changes(const pl_mixing *m, const sources *s, pl_error *err
     return status;
 }
 
-/* Adds |result - D|^2 and |D|^2 of this map, row by row. */
+/* Adds |result - D|^2, |D|^2 and the squares of the products that D sums up, of this map, row by row. */
 static pl_status measure(pl_mixing *m, const sources *s, pl_error *error) {
     size_t in = (size_t)s->in;
     double *row = pl_memory_alloc(m->memory, 2 * in, sizeof *row), *want = row ? row + in : NULL;
@@ -212,9 +212,13 @@ static pl_status measure(pl_mixing *m, const sources *s, pl_error *error) {
                           (double)a[(size_t)r * in + i];
         for (int32_t k = 0; k < s->count; k++)
             for (int32_t r = 0; r < s->rank[k]; r++)
-                for (size_t i = 0; i < in; i++)
-                    want[i] += s->u[k] * (double)s->b[k][(size_t)o * (size_t)s->rank[k] + (size_t)r] *
-                               (double)s->a[k][(size_t)r * in + i];
+                for (size_t i = 0; i < in; i++) {
+                    const double term = s->u[k] *
+                                        (double)s->b[k][(size_t)o * (size_t)s->rank[k] + (size_t)r] *
+                                        (double)s->a[k][(size_t)r * in + i];
+                    want[i] += term;
+                    m->square_terms += term * term;
+                }
         for (size_t i = 0; i < in; i++) {
             m->square_error += (row[i] - want[i]) * (row[i] - want[i]);
             m->square_norm += want[i] * want[i];

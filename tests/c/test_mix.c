@@ -74,6 +74,19 @@ TEST(ranks_by_name_and_by_map) {
     close_pair(&p);
 }
 
+/* Nothing is left of untrained PiSSA and OLoRA but rounding, against which no error is measured. */
+TEST(sources_that_cancel_are_exact) {
+    pair p;
+    memset(&p, 0, sizeof p);
+    rig_open(&p.r, helper_gqa_odd(), 8);
+    p.a = rig_add(&p.r, "lora", "a", "rank=3;init=pissa;target_modules=all-linear", true);
+    p.b = rig_add(&p.r, "lora", "b", "rank=2;init=olora;target_modules=all-linear", true);
+    REQUIRE(combine(&p, pl_mix_options_default(PL_MIX_CAT), 0.3, 0.7) == PL_OK);
+    CHECK_MSG(p.report.exact && p.report.relative_error <= exact, "%g", p.report.relative_error);
+    CHECK(p.report.norm == 0);
+    close_pair(&p);
+}
+
 /* PEFT.md 10.7: cat == several active adapters with weights. */
 TEST(cat_is_the_stack) {
     pair p;

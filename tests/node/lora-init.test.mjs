@@ -155,6 +155,21 @@ test('the factors that are shown multiply to the change that is shown', async ()
     session.close();
 });
 
+test('combining starts that nobody has trained: their products cancel, and the rounding left of them is nothing to measure errors by', async () => {
+    const session = await tiny();
+    for (const init of ['pissa', 'olora']) {
+        const modules = [];
+        for (const weight of [0.3, 0.7]) {
+            modules.push({ id: (await session.addModule('lora', { rank: 4, target_modules: 'all-linear', init })).id, weight });
+        }
+        const { exact, norm, relative_error } = await session.mix({ type: 'cat', modules });
+        assert.deepEqual([exact, norm], [true, 0], `${init}: ${relative_error}`);
+        assert.ok(relative_error < 1e-12, `${init}: ${relative_error}`);
+        await session.clear();
+    }
+    session.close();
+});
+
 test('mixing counts what was taken out of the base', async () => {
     const session = await tiny();
     await addSequences(session);
