@@ -57,8 +57,8 @@ pl_mix_options pl_mix_options_default(pl_mix_type type); /* density 0.5, the res
 
 typedef struct pl_mix_report {
     int32_t rank; /* of the result */
-    double
-        relative_error; /* |result - D| / |D|, Frobenius norms over all maps together; where D is 0, of what cancelled instead */
+    /* |result - D| / |D|, Frobenius norms over all maps together; where D is 0, against the size of what cancelled */
+    double relative_error;
     double norm; /* |D|; 0 where its products cancel but for rounding, as those of an untrained PiSSA do */
     bool exact;  /* relative_error is rounding only (<= 1e-6) */
 } pl_mix_report;

@@ -26,8 +26,8 @@ typedef struct pl_mixing {
     bool full_matrix; /* *_svd */
     pl_module *made;
     int32_t rank;
-    double square_error, square_norm,
-        square_terms; /* sums over maps: of result - D, of D, of what D is the sum of */
+    /* Sums over maps: of result - D, of D, of the products that D is the sum of. */
+    double square_error, square_norm, square_terms;
 } pl_mixing;
 
 /* Computes one map of mix->made from every source that targets it (nothing to do when none does), and adds its distance from the exact sum. */
