@@ -52,6 +52,9 @@ test('help, version and the list of commands', async () => {
         assert.equal(code, 0, command);
         assert.match(out, new RegExp(`peftlab ${command}`), command);
     }
+    assert.equal((await cli('help', 'merge')).out, (await cli('merge', '--help')).out);
+    assert.match((await cli('trian')).err, /no command "trian"\. Did you mean train\? There are train /);
+    assert.doesNotMatch((await cli('help', 'xylophone')).err, /mean/);
 });
 
 test('shapes: every one that count knows, with its parameters; one it does not know is answered with their names', async () => {

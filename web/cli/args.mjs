@@ -86,11 +86,16 @@ function distance(a, b) {
     return rows[a.length][b.length];
 }
 
+/** The word that was probably meant; empty: none is near. @param {string} tried @param {string[]} known */
+export function nearest(tried, known) {
+    const near = known.map((other) => ({ other, far: distance(tried, other) })).sort((a, b) => a.far - b.far)[0];
+    return near && near.far <= Math.max(1, tried.length / 3) ? near.other : '';
+}
+
 /** @param {string} name @param {string[]} known */
 function unknownOption(name, known) {
     const tried = kebab(name.toLowerCase());
-    const near = known.map((other) => ({ other, far: distance(tried, other) })).sort((a, b) => a.far - b.far)[0];
-    const meant = known.includes(ELSEWHERE[tried]) ? ELSEWHERE[tried] : near && near.far <= Math.max(1, tried.length / 3) ? near.other : '';
+    const meant = known.includes(ELSEWHERE[tried]) ? ELSEWHERE[tried] : nearest(tried, known);
     const all = known.map((n) => `--${n}`).join(' ');
     return `unknown option --${name}; ${meant ? `did you mean --${meant}? All options: ` : 'the options are: '}${all}`;
 }

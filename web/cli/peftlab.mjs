@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 
 import { PeftLabError } from '../engine/errors.js';
+import { nearest } from './args.mjs';
 
 /** What each command is for; the code is loaded when it runs. */
 const COMMANDS = {
@@ -40,16 +41,18 @@ function overview() {
 
 /** @param {string[]} argv */
 async function main(argv) {
-    const [command, ...rest] = argv;
+    const [command, ...rest] = argv[0] === 'help' && argv.length > 1 ? [argv[1], '--help'] : argv;
     if (!command || command === '--help' || command === '-h' || command === 'help') return void process.stdout.write(overview());
     if (command === '--version') {
         const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
         return void process.stdout.write(`${version}\n`);
     }
-    if (!Object.hasOwn(COMMANDS, command))
+    if (!Object.hasOwn(COMMANDS, command)) {
+        const meant = nearest(command.toLowerCase(), Object.keys(COMMANDS));
         throw new PeftLabError('argument', `there is no command "${command}".`, {
-            hint: `There are ${Object.keys(COMMANDS).join(' ')}`,
+            hint: `${meant && `Did you mean ${meant}? `}There are ${Object.keys(COMMANDS).join(' ')}`,
         });
+    }
     const { run, help } = await import(`./commands/${command}.mjs`);
     if (rest.includes('--help') || rest.includes('-h')) return void process.stdout.write(await help());
     return run(rest);

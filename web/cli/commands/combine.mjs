@@ -1,12 +1,12 @@
 import { basename } from 'node:path';
 
 import { helpText, parse, snake, usage } from '../args.mjs';
-import { adapterFolders, findModel, importFolder, print, splitWeight } from '../context.mjs';
+import { adapterFolders, findModel, importFolder, MODEL_SPEC, print, splitWeight } from '../context.mjs';
 import { prepareFolder, writeFolder } from '../output.mjs';
 import { PeftLab } from '../../engine/index.js';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
-    model: { kind: 'string', help: 'the base model the adapters were trained on' },
+    model: { kind: 'string', help: `the base model the adapters were trained on: ${MODEL_SPEC.model.help}` },
     adapter: { kind: 'list', help: 'DIR:weight; at least one, may be repeated' },
     type: { kind: 'string', help: 'cat (exact) or peft-compatible linear, svd, ties, dare_linear, …; adapters: linear (average)', default: 'cat' },
     density: { kind: 'number', help: 'share of entries kept (ties, dare, magnitude_prune; default 0.5)' },

@@ -14,7 +14,7 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     seeds: { kind: 'int', help: 'runs per method', default: 3, min: 1, max: 100 },
     steps: { kind: 'int', help: "instead of the presets' steps" },
     workers: { kind: 'int', help: 'engines that share each step', default: 1, min: 1, max: 64 },
-    limit: { kind: 'int', help: 'metric on the first items only', min: 1 },
+    limit: { kind: 'int', help: 'metric on the first items only (default: all)', min: 1 },
     out: { kind: 'string', help: 'write all results as JSON to this file, anew after each run (complete: false until the last)' },
     svg: { kind: 'string', help: 'write the chart (quality against parameters) to this file' },
 });

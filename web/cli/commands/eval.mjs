@@ -6,7 +6,7 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     ...MODEL_SPEC,
     task: { kind: 'string', help: 'task name, task folder, or a data file, all of which is measured on' },
     split: { kind: 'string', help: 'train, validation or test (default: the test part, or what comes nearest)' },
-    limit: { kind: 'int', help: 'only the first items', min: 1 },
+    limit: { kind: 'int', help: 'only the first items (default: all)', min: 1 },
     'no-metrics': { kind: 'bool', help: 'loss only' },
 });
 

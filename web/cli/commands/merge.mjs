@@ -7,7 +7,7 @@ const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     adapter: MODEL_SPEC.adapter,
     out: { kind: 'string', help: 'folder for the merged model' },
     dtype: { kind: 'string', help: 'F32, F16 or BF16', default: 'F32' },
-    'max-shard-mb': { kind: 'number', help: 'cut the weights into files of at most this many megabytes', min: 0.001 },
+    'max-shard-mb': { kind: 'number', help: 'cut the weights into files of at most this many megabytes (default: one file)', min: 0.001 },
 });
 
 export const help = () => helpText('merge', 'merge adapters into a plain model folder', SPEC);
