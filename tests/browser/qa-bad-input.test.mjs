@@ -121,6 +121,13 @@ test('malformed links: unknown names, impossible values, markup and very long on
   }
 });
 
+test('a link to a lesson that is not here: said, and the list of lessons stands open', { timeout: 240_000 }, async (context) => {
+  const { page } = await prepared(context, '#v=1&model=stories-300k&lesson=nope', async () => {});
+  await page.locator('peft-notices .item', { hasText: 'lesson: “nope” is not here.' }).waitFor();
+  await page.locator('peft-panel-lessons').getByRole('button', { name: /^Start/ }).first().waitFor();
+  await until(page, 'lab.status === "ready" && lab.state.lesson === ""');
+});
+
 test('a link with impossible options: corrected in one notice, in the language of the page, and it trains; a refused one ' +
   'names the reason and the way back', { timeout: 400_000 }, async (context) => {
   const { page } = await prepared(context, '#v=1&model=stories-300k&task=mood&m=banana&r=9999&foo=1&n=99999&bs=2&lang=de', async () => {});

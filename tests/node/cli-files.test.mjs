@@ -67,6 +67,12 @@ test('a model beside a new adapter may be the base: it stays; a manifest that po
     assert.ok((await readdir(dir)).includes('adapter_config.json'));
 });
 
+test('two commands at once may make the same new folder', async () => {
+    const dir = at('shared/new');
+    await Promise.all(['a.txt', 'b.txt'].map((name) => writeFolder(dir, { [name]: new TextEncoder().encode(name) })));
+    assert.deepEqual(await tree(dir), ['a.txt', 'b.txt']);
+});
+
 test('joint, then single, then on top of a frozen one: the last is what is read, a diverged run says so, an input is never replaced', async () => {
     const [a, b] = [at('a'), at('b')];
     await done(...TRAIN, '--steps', '2', '--combine', 'lora:rank_pattern={"q_proj":3}', '--out', a);

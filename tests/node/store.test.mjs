@@ -54,6 +54,9 @@ test('links from outside: clamped, reported, never trusted', () => {
   assert.deepEqual(fromLink('#v=1&m=<img onerror=x>').state, { method: 'lora' });
   assert.deepEqual(fromLink('#v=1&seed=NaN').state, { seed: 1 });
   assert.deepEqual(fromLink(`#v=1&p=${'x'.repeat(LINK_MAX)}`).state, {});
+  assert.match(said(fromLink('#v=1&lang=xx').notices[0]), /lang: “xx” is not one of en, de, fr, es/);
+  const hidden = fromLink('#v=1&hide=lr,b@d,&lock=seed');
+  assert.deepEqual([hidden.state, hidden.notices.map(said)], [{ hide: ['lr'], lock: ['seed'] }, ['hide: “b@d” is no name.']]);
   assert.deepEqual(fromLink('#v=1&__proto__=1&constructor=2&o.__proto__=3').state, {});
   assert.equal(/** @type {any} */ ({}).polluted, undefined);
 });

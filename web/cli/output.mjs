@@ -69,7 +69,9 @@ async function tryOut(folder, wish) {
 async function makeFolder(dir) {
     if (await isFolder(dir)) return;
     if (dirname(dir) !== dir) await makeFolder(dirname(dir));
-    await mkdir(dir);
+    await mkdir(dir).catch(async (error) => { // another command may have made it meanwhile
+        if (!(await isFolder(dir))) throw error;
+    });
 }
 
 /**

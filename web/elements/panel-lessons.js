@@ -5,6 +5,7 @@ import { lessonNamed, ownLessons } from './lesson-files.js';
 import { finished } from './lesson-player.js';
 import { language } from '../lib/i18n.js';
 import { readLesson, say } from '../lib/lessons.js';
+import { correction } from '../lib/store.js';
 
 const LARGEST = 1_000_000;
 
@@ -51,6 +52,10 @@ class PeftPanelLessons extends LabElement {
     #fromState() {
         const { lesson } = this.lab.state;
         const named = lesson && lesson !== this.chosen?.id ? lessonNamed(this.lessons, lesson) : null;
+        if (lesson && this.lessons.length && !lessonNamed(this.lessons, lesson)) {
+            this.lab.tell([correction('absent', 'lesson', lesson)]);
+            this.lab.set({ lesson: '' });
+        }
         if (named && this.isConnected && playgroundAround(this)?.lesson?.id !== named.id) this.#choose(named);
     }
 

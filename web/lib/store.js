@@ -3,6 +3,7 @@
  * outside (a link, a saved session, an attribute, a host page's message) goes through read(); what is out of range is
  * clamped, what is unknown is dropped, and both are reported.
  */
+import { LANGUAGES } from './i18n.js';
 
 /**
  * What was corrected: a key of the texts (`correct.KEY`) and what it names, so that the page
@@ -39,7 +40,7 @@ export const FIELDS = /** @type {Readonly<Record<string, Field>>} */ (Object.fre
     level: { kind: 'choice', initial: 'student', choices: LEVELS, link: 'level' },
     panel: { kind: 'choice', initial: '', choices: PANELS, link: 'panel' },
     lesson: { kind: 'word', initial: '', link: 'lesson' },
-    lang: { kind: 'word', initial: '', link: 'lang' },
+    lang: { kind: 'choice', initial: '', choices: ['', ...Object.keys(LANGUAGES)], link: 'lang' },
     theme: { kind: 'choice', initial: '', choices: ['', 'light', 'dark'], link: 'theme' },
     hide: { kind: 'words', initial: [], link: 'hide' },
     lock: { kind: 'words', initial: [], link: 'lock' },
@@ -83,8 +84,10 @@ function readField(name, field, value, notices) {
     }
     if (field.kind === 'bool') return value === true || value === 'true' || value === '1';
     if (field.kind === 'words') {
-        const list = Array.isArray(value) ? value : plain(value).split(',');
-        return [...new Set(list.map(plain).filter((word) => WORD.test(word)))].slice(0, 40);
+        const list = new Set((Array.isArray(value) ? value : plain(value).split(',')).map(plain).filter(Boolean));
+        const strange = [...list].filter((word) => !WORD.test(word));
+        if (strange.length) notices.push(correction('word', name, strange.join(', ')));
+        return [...list].filter((word) => WORD.test(word)).slice(0, 40);
     }
     const text = plain(value);
     if (field.kind === 'choice')
