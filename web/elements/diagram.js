@@ -78,8 +78,10 @@ class PeftDiagram extends LabElement {
         const summary = t('diagram.summary', {
             layers: parts.layers, width: parts.width, method: named.join(' + '), parts: this.#names(parts),
         });
+        const lit = (/** @type {string} */ name) =>
+            methods.length > 1 ? t('word.pair', { name: t(`method.${name}`), text: t('diagram.lit') }) : t('diagram.lit');
         const key = (/** @type {string} */ name) => html`<span style="--mc: ${methodColor(name)}"><b aria-hidden="true">${
-            methodShape(name)}</b> ${methods.length > 1 ? `${t(`method.${name}`)}: ` : nothing}${t('diagram.lit')}</span>`;
+            methodShape(name)}</b> ${lit(name)}</span>`;
         const onlyRows = [...parts.blocks.keys()].every((place) => place === 'rows');
         const quiet = parts.merged || onlyRows || !playgroundAround(this) || lab.state.hide.includes('inspect');
         return html`<h2>${t('diagram.title')} ${badge('measured')}</h2>

@@ -74,7 +74,7 @@ function stripSummary(strip, names) {
 /** @param {import('./base.js').LabElement} host @param {StripPoint[]} strip @param {string[]} names */
 export function stripResult(host, strip, names) {
     const held = (strip[0]?.held ?? []).filter(({ split }) => split)
-        .map(({ split, items }, i) => `${names[i]}: ${splitWords(split, items)}`);
+        .map(({ split, items }, i) => t('word.pair', { name: names[i], text: splitWords(split, items) }));
     const row = (/** @type {StripPoint} */ { weight, text }) => html`<tr>
         <td class="num">${fixed(1 - weight, 1)}</td><td class="num">${fixed(weight, 1)}</td><td class="small">${text}</td></tr>`;
     return html`<h3>${t('mix.strip')} ${badge('measured')}</h3>

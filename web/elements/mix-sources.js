@@ -19,7 +19,7 @@ const STUDENT_RULES = [SUM, 'cat', 'linear', 'svd', 'ties', 'dare_linear'];
 export function sourceName(run) {
     const what = run.mixture ? t('mix.mixture') : taskTitle(run.task);
     const size = run.method === LORA ? `r = ${run.options.rank}` : t(`method.${run.method}`);
-    return `${t('runs.name', { n: run.id })}: ${what}, ${size}`;
+    return t('word.pair', { name: t('runs.name', { n: run.id }), text: `${what}, ${size}` });
 }
 
 /** @param {Source[]} used */

@@ -378,7 +378,7 @@ class PeftPanelMix extends LabElement {
 
     #results() {
         const { scores, strip, errors, used, lab } = this;
-        const names = used.slice(0, 2).map((source, i) => `${LETTERS[i]}: ${taskTitle(source.task)}`);
+        const names = used.slice(0, 2).map((source, i) => t('word.pair', { name: LETTERS[i], text: taskTitle(source.task) }));
         const of = (/** @type {string} */ kind) => measuredOn(kind, this.measured[kind], this.mixture);
         return html`${scores ? html`${scoresTable(scores)}${of('scores')}` : nothing}
             ${strip ? html`${stripResult(this, strip, names)}${of('strip')}` : nothing}

@@ -31,6 +31,7 @@ class PeftPanelProof extends LabElement {
             tr { display: grid; grid-template-columns: 1fr; padding: 6px 0; border-bottom: 1px solid var(--line); }
             td, th { border: 0; padding: 2px 6px; }
             td.num { text-align: start; } td[data-name]::before { content: attr(data-name) ": "; color: var(--muted); font-size: .85rem; }
+            td[data-name]:lang(fr)::before { content: attr(data-name) "\\a0: "; }
         }
     `];
     static properties = { record: { state: true }, own: { state: true } };

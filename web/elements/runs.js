@@ -25,6 +25,7 @@ class PeftRuns extends LabElement {
             td { border: 0; padding: 2px 6px; }
             td.wide { grid-column: 1 / -1; } td.num { text-align: start; }
             td[data-name]::before { content: attr(data-name) ": "; color: var(--muted); font-size: .85rem; }
+            td[data-name]:lang(fr)::before { content: attr(data-name) "\\a0: "; }
             td button { min-height: 44px; }
         }
     `];
@@ -85,7 +86,8 @@ class PeftRuns extends LabElement {
         if (back) return t('runs.back', { n: back.run, step: back.step });
         if (mixture) {
             const parts = mixture.parts.map(({ run, name, weight }) => `${run ? t('runs.name', { n: run }) : name} × ${number(weight)}`);
-            return t('runs.mixture', { parts: parts.join(' + ') + (mixture.rule === 'sum' ? '' : `, ${mixture.rule}`) });
+            const rule = runs[at].method === 'adapter' ? t('mix.rule.average') : mixture.rule;
+            return t('runs.mixture', { parts: parts.join(' + ') + (mixture.rule === 'sum' ? '' : `, ${rule}`) });
         }
         const before = runs.slice(0, at).findLast((run) => !run.mixture);
         if (!before) return t('runs.first');
