@@ -242,6 +242,12 @@ test('what lies there in place of weights is told by its first bytes, with what 
         await assert.rejects(session.importAdapter({ 'adapter_config.json': config, 'adapter_model.safetensors': weights }),
             (/** @type {any} */ error) => error.code === 'format' && says.test(error.hint));
     }
+    const page = bytes('<!DOCTYPE html><html><body>Not found</body></html>');
+    const isPage = (/** @type {any} */ error) => error.code === 'format' && /json:1:1/.test(error.message) && /web page/.test(error.hint);
+    for (const name of /** @type {const} */ (['config', 'tokenizer'])) {
+        await assert.rejects(changedFolder((files) => { files[name] = page; }).then((files) => PeftLab.open(files, { inThread: true })), isPage);
+    }
+    await assert.rejects(session.importAdapter({ 'adapter_config.json': page, 'adapter_model.safetensors': whole }), isPage);
     assert.equal(sha((await session.logits({ tokens: [1, 2] })).logits), before);
     session.close();
 });

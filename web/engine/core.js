@@ -165,9 +165,14 @@ export class Core {
         const config = bytesOf(files?.config, 'config.json');
         if (!Array.isArray(files.weights)) throw new PeftLabError('argument', 'weights must be a list of the safetensors files');
         try {
-            this.call('pl_model_begin', config, config.length);
-            for (const shard of files.weights) this.#weights(shard, () => this.call('pl_model_weights', shard, shard.length));
-            if (files.tokenizer) this.call('pl_model_tokenizer', bytesOf(files.tokenizer, 'tokenizer.json'), files.tokenizer.length);
+            this.#reading(config, () => this.call('pl_model_begin', config, config.length));
+            for (const shard of files.weights) {
+                this.#reading(bytesOf(shard, 'a weights file'), () => this.call('pl_model_weights', shard, shard.length));
+            }
+            const { tokenizer } = files;
+            if (tokenizer) {
+                this.#reading(bytesOf(tokenizer, 'tokenizer.json'), () => this.call('pl_model_tokenizer', tokenizer, tokenizer.length));
+            }
             return this.json('pl_model_commit');
         } catch (error) { // maybe before the engine heard of it: half a model would go on taking up its memory
             this.#raw('pl_model_cancel');
@@ -176,11 +181,10 @@ export class Core {
     }
 
     /**
-     * @template T @param {Uint8Array} bytes of a safetensors file @param {() => T} read what reads them
+     * @template T @param {Uint8Array} bytes of a file @param {() => T} read what reads them
      * @returns {T}
      */
-    #weights(bytes, read) {
-        bytesOf(bytes, 'a weights file');
+    #reading(bytes, read) {
         try {
             return read();
         } catch (error) {
@@ -190,7 +194,12 @@ export class Core {
 
     /** @param {{name?: string, config: Uint8Array, weights: Uint8Array}} folder of an adapter @returns {any} module, and what is not used */
     importAdapter({ name, config, weights }) {
-        return this.#weights(weights, () => this.json('pl_module_import', name ?? null, config, config.length, weights, weights.length));
+        bytesOf(weights, 'a weights file');
+        try {
+            return this.json('pl_module_import', name ?? null, config, config.length, weights, weights.length);
+        } catch (error) {
+            throw withAdvice(error, /^adapter_config/.test(PeftLabError.from(error).message) ? config : weights);
+        }
     }
 
     /** @param {string} dtype "F32" | "F16" | "BF16" @returns {{config: Uint8Array, weights: Uint8Array}} */
