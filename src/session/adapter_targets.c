@@ -114,7 +114,7 @@ pl_status adapter_check_targets(const pl_json *config, const pl_config *model, c
             return pl_fail(
                 error, PL_ERR_MISMATCH,
                 "adapter_config.json says that %s is adapted, but the weights have nothing for it; "
-                "the two files do not belong together",
+                "the two files do not belong together, or the adapter was made for another model",
                 path);
     }
     if (unread &&
