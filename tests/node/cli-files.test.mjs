@@ -84,6 +84,9 @@ test('joint, then single, then on top of a frozen one: the last is what is read,
     assert.match(err, /last training loss, [\d.]+, is above 6\.931, .* 1,024 tokens .*--lr, or more --steps\n/);
     assert.equal((await done(...TRAIN, '--steps', '12', '--out', b)).err, '');
     const before = await readFile(join(a, 'adapter_model.safetensors'));
+    const deeper = await cli(['generate', '--model', 'stories-1m', '--adapter', a, '--prompt', 'x']); // its last layer has nothing in the file
+    assert.deepEqual([deeper.code, deeper.out], [2, '']);
+    assert.match(deeper.err, /another model/);
     const refused = await cli([...TRAIN, '--steps', '1', '--adapter', `${a}:0.5`, '--out', a]);
     assert.deepEqual([refused.code, refused.out], [2, '']);
     assert.match(refused.err, /would replace the adapter .*another folder\n$/);
