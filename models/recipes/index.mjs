@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 const MODELS = new URL('../', import.meta.url);
 const json = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, MODELS), 'utf8'));
+const round = (/** @type {number} */ value) => Math.round(value * 1e4) / 1e4;
 const folders = (/** @type {string} */ path) =>
     existsSync(new URL(path, MODELS))
         ? readdirSync(new URL(path, MODELS), { withFileTypes: true })
@@ -37,7 +38,9 @@ export function indexText() {
             scores: t.results && {
                 model: t.results.model,
                 seeds: t.results.seeds,
-                ...Object.fromEntries(t.results.rows.map((r) => [r.method, Math.round(r.score.mean * 1e4) / 1e4])),
+                ...Object.fromEntries(t.results.rows.map((r) => [r.method, round(r.score.mean)])),
+                // standard deviation over the seeds
+                spread: Object.fromEntries(t.results.rows.filter((r) => r.score.spread !== null).map((r) => [r.method, round(r.score.spread)])),
             },
             files: ['task.json', ...new Set([...Object.values(t.files), ...Object.values(t.metric.files)])],
         };

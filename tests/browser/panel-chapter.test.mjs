@@ -8,6 +8,8 @@ import { eventually, says } from './lib/qa-site.mjs';
 
 /** @type {{rows: {model: string, methods: {loss: number}[]}[]}} */
 const BASES = JSON.parse(readFileSync(new URL('../../web/content/recorded/base-size.json', import.meta.url), 'utf8'));
+/** @type {{tasks: {name: string, scores: Record<string, any>}[]}} */
+const INDEX = JSON.parse(readFileSync(new URL('../../models/index.json', import.meta.url), 'utf8'));
 /** @type {Awaited<ReturnType<typeof startPanel>>} */
 let site;
 before(async () => { site = await startPanel('chapter'); });
@@ -38,6 +40,13 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   }
   await panel.locator('peft-chapter-base').getByText('make-base-size.mjs pirate 3').waitFor();
   assert.match(await panel.locator('#s-combine').innerText(), /soft_prompt\.parameters/);
+  // What was recorded on each kind of task says whether the chapter's choice is the best one, before anything is run here.
+  await eventually(() => panel.locator('#s-tasks [data-outcome]').count(), 5);
+  for (const { name, scores } of INDEX.tasks) {
+    const row = panel.locator('#s-tasks tr', { hasText: `--only ${name}` });
+    const highest = Math.max(...Object.keys(scores.spread).map((method) => scores[method]));
+    await says(() => row.innerText(), new RegExp(` ${Math.round(100 * highest)}%`), name);
+  }
   await panel.locator('peft-chart svg').first().waitFor();
   await checkLooks(page, 'chapter');
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CLAIMS, TRY, UNNAMED } from '../../web/elements/chapter-data.js';
-import { complete, figures, JUDGES, ranking, runOf, verdictOf } from '../../web/lib/evidence.js';
+import { complete, figures, JUDGES, ranking, recordedRanking, runOf, verdictOf } from '../../web/lib/evidence.js';
 import { PeftLab } from '../../web/engine/index.js';
 
 const QV = ['q_proj', 'v_proj'];
@@ -127,4 +127,17 @@ test("what the chapter panel offers to run is possible, and stands beside the ri
   } finally {
     session.close();
   }
+});
+
+test('recorded scores against the advice: the best named against the best other, by the standard error over the seeds', () => {
+  const scores = { model: 'm', seeds: 4, base: 0.1, prompt: 0.5, lora: 0.7, adapter: 0.8, full: 0.6,
+    spread: { prompt: 0.1, lora: 0.03, adapter: 0.04, full: 0.1 } };
+  const found = recordedRanking(scores, ['prompt', 'lora']);
+  assert.deepEqual([found?.ours, found?.other, found?.outcome], ['lora', 'adapter', 'differs']);
+  assert.ok(Math.abs((found?.error ?? 0) - 0.025) < 1e-12, 'the root of (0.03² + 0.04²) / 4');
+  assert.equal(recordedRanking(scores, ['adapter'])?.outcome, 'agrees');
+  assert.equal(recordedRanking({ ...scores, adapter: 0.74 }, ['lora'])?.outcome, 'even');
+  assert.equal(recordedRanking({ ...scores, seeds: 1 }, ['lora']), null, 'one seed decides nothing');
+  assert.equal(recordedRanking({ ...scores, spread: undefined }, ['lora']), null);
+  assert.equal(recordedRanking(undefined, ['lora']), null);
 });

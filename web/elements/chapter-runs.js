@@ -3,7 +3,8 @@ import { html, nothing, t } from './base.js';
 import { TRY } from './chapter-data.js';
 import { book, loadButtons, methodName, settingsText } from './recommend.js';
 import { itemsOf } from '../lib/aside.js';
-import { complete, figures, ranking, runOf, SAME_LOSS, SAME_TIME, verdictOf } from '../lib/evidence.js';
+import { complete, figures, ranking, recordedRanking, runOf, SAME_LOSS, SAME_TIME, verdictOf } from '../lib/evidence.js';
+import { metricWords } from '../lib/engine-words.js';
 import { count, duration, fixed, optionValue, percent, splitWords } from '../lib/format.js';
 import { number } from '../lib/i18n.js';
 
@@ -45,10 +46,11 @@ export function experiment(host, run, { about = '', task = true } = {}) {
         ${loadButtons(host, run, { about: about || more || t(`method.${run.method}`) })}${measured(host, run)}</div>`;
 }
 
-/** @param {Host} host @param {import('../lib/evidence.js').Outcome} outcome @param {string} words */
-const line = (host, outcome, words) => html`<p class="small here" data-outcome=${outcome}><span
-    class="verdict ${outcome === 'agrees' ? 'holds' : outcome}">${MARKS[outcome]} ${t(`chapter.here.${outcome}`)}</span>
-    ${words} ${host.value('', 'measured')}</p>`;
+/** @param {Host} host @param {import('../lib/evidence.js').Outcome} outcome @param {string} words @param {'measured' | 'recorded'} [kind] */
+const line = (host, outcome, words, kind = 'measured') => html`<p class="small ${kind === 'measured' ? 'here' : ''}" data-outcome=${outcome}><span
+    class="verdict ${outcome === 'agrees' ? 'holds' : outcome}">${MARKS[outcome]} ${
+        t(`chapter.${kind === 'measured' ? 'here' : 'recorded'}.${outcome}`)}</span>
+    ${words} ${host.value('', kind)}</p>`;
 
 /** A run in few words. @param {Wish} wish */
 const named = ({ method, options = {}, lr }) => [
@@ -74,6 +76,22 @@ export function rankingHere(host, task, named) {
     const { outcome, best, runs } = found;
     const values = { runs, run: best.id, method: t(`method.${best.method}`), loss: fixed(figures(best).held) };
     return line(host, outcome, t('chapter.judge.ranking', values));
+}
+
+/**
+ * The same by the recorded scores of the task's card, before anything was run here.
+ * @param {Host} host @param {string} task @param {string[]} named methods
+ */
+export function rankingRecorded(host, task, named) {
+    const entry = host.lab.index?.tasks.find(({ name }) => name === task);
+    const scores = /** @type {Record<string, any>} */ (entry?.scores);
+    const found = recordedRanking(scores, named);
+    if (!found) return nothing;
+    const { outcome, ours, other, error } = found;
+    const of = (/** @type {string} */ method) => `${t(`method.${method}`)} ${percent(100 * scores[method])}`;
+    const values = { ours: of(ours), other: of(other), model: scores.model, seeds: scores.seeds, error: fixed(200 * error, 1) };
+    return html`${line(host, outcome, t('chapter.judge.recorded', { ...values, metric: metricWords(entry?.metric_name ?? '') }), 'recorded')}
+        <code class="small">./build.sh bench --tasks --only ${task}</code>`;
 }
 
 /** What a verdict "here" rests on. */

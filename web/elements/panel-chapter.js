@@ -8,7 +8,7 @@ import { table } from './calculator-engine.js';
 import { CHAPTER_CODE, CLAIMS, JOINT_JS, JOINT_PYTHON, SECTIONS, UNNAMED } from './chapter-data.js';
 import './chapter-base.js';
 import './chapter-quality.js';
-import { adviceTable, experiment, rankingHere, verdictHere, verdictNote } from './chapter-runs.js';
+import { adviceTable, experiment, rankingHere, rankingRecorded, verdictHere, verdictNote } from './chapter-runs.js';
 import { drawTree } from './choose-tree.js';
 import { codeBlock } from './clipboard.js';
 import './merge-overhead.js';
@@ -118,9 +118,9 @@ class PeftPanelChapter extends LabElement {
                 ${['first', 'second', 'unnamed'].map((key) => html`<th scope="col">${t(`chapter.col.${key}`)}</th>`)}</tr></thead>
             <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr>
                 <th scope="row">${book(row.heading)}<br><span class="small">${t(`task.${row.task}`)}</span></th>
-                <td>${book(row.best)} ${this.value('', 'chapter')}
+                <td class="why">${book(row.best)} ${this.value('', 'chapter')}
                     <ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul>
-                    ${rankingHere(this, row.task, named(row))}</td>
+                    ${rankingRecorded(this, row.task, named(row))}${rankingHere(this, row.task, named(row))}</td>
                 <td>${cell(row, row)}</td><td>${row.other ? cell(row, row.other) : nothing}</td>
                 <td><div class="stack">${(UNNAMED[row.key] ?? []).map((wish) => experiment(this, { ...wish, task: row.task }, {
                     about: `${bookWords(row.heading).text}, ${t(`method.${wish.method}`)}`, task: false,

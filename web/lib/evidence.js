@@ -147,3 +147,22 @@ export function ranking(lab, task, named) {
     if (!ours.length || !others.length) return null;
     return { outcome: lower(figures(lowest(ours)).held, figures(lowest(others)).held), best: lowest(runs), runs: runs.length };
 }
+
+/**
+ * A recommendation for a task against the recorded scores of its card: does a method that the chapter names have the highest mean? A difference
+ * below twice its standard error over the seeds is none.
+ * @param {Record<string, any> | undefined} scores of models/index.json: seeds, a mean for each method, their spread (standard deviation)
+ * @param {string[]} named methods
+ * @returns {{outcome: Outcome, ours: string, other: string, error: number} | null} the best of each, and the standard error of their difference
+ */
+export function recordedRanking(scores, named) {
+    if (!scores?.spread || !(scores.seeds > 1)) return null;
+    const { seeds, spread } = scores;
+    const best = (/** @type {boolean} */ yes) => Object.keys(spread).filter((method) => named.includes(method) === yes)
+        .reduce((a, b) => (scores[b] > (scores[a] ?? -Infinity) ? b : a), '');
+    const [ours, other] = [best(true), best(false)];
+    if (!ours || !other) return null;
+    const error = Math.sqrt((spread[ours] ** 2 + spread[other] ** 2) / seeds);
+    const ahead = scores[ours] - scores[other];
+    return { outcome: ahead > 2 * error ? 'agrees' : ahead < -2 * error ? 'differs' : 'even', ours, other, error };
+}

@@ -24,22 +24,24 @@ async function ofTask(session, name) {
     if (!kind || !task) return {};
     const chapter = { heading: kind.heading, best: kind.best, reasons: kind.reasons };
     if (!task.scores) return { chapter };
-    const { model, seeds, base, ...found } = /** @type {Record<string, any>} */ (task.scores);
+    const { model, seeds, base, spread = {}, ...found } = /** @type {Record<string, any>} */ (task.scores);
     const scores = Object.fromEntries(METHODS.filter((method) => found[method] !== undefined)
         .map((method) => [method, found[method]]).sort(([, a], [, b]) => b - a));
     const source = `models/tasks/${name}/README.md`;
-    const measured = { task: name, metric: task.metric_name ?? task.metric, model, seeds, base, scores, best: Object.keys(scores)[0], source };
+    const metric = task.metric_name ?? task.metric;
+    const measured = { task: name, metric, model, seeds, base, scores, spread, best: Object.keys(scores)[0], source };
     return { chapter, measured };
 }
 
 /** @param {Record<string, any>} about */
 function taskLines({ chapter, measured: m }) {
-    const percent = (/** @type {number} */ x) => `${(100 * x).toFixed(1)} %`;
+    const points = (/** @type {number} */ x) => (100 * x).toFixed(1);
+    const score = (/** @type {string} */ method) => [m.scores[method], m.spread[method]].filter((x) => x !== undefined).map(points).join(' ± ');
     return [
         chapter && `${chapter.heading}: the chapter says “${chapter.best}”. ${chapter.reasons.join('. ')}.`,
-        m && `Measured here on ${m.task} (${m.model}, ${m.metric} on the test part, mean of ${m.seeds} seeds): ` +
-            `${Object.entries(m.scores).map(([method, score]) => `${method} ${percent(score)}`).join(', ')}; untrained ${percent(m.base)}. ` +
-            `Highest: ${m.best}; ${m.source} has the spread between seeds and the settings.`,
+        m && `Measured here on ${m.task} (${m.model}, ${m.metric} on the test part, mean and standard deviation of ${m.seeds} seeds): ` +
+            `${Object.keys(m.scores).map((method) => `${method} ${score(method)} %`).join(', ')}; ` +
+            `untrained ${points(m.base)} %. Highest: ${m.best}; ${m.source} has the settings.`,
     ].filter(Boolean);
 }
 
