@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { findTask } from '../../web/cli/context.mjs';
+import { findModel, findTask } from '../../web/cli/context.mjs';
 import { writeFolder } from '../../web/cli/output.mjs';
 import { cli } from './lib/cli.mjs';
 
@@ -162,6 +162,30 @@ test('a snapshot goes on as it was begun: its own heading, every validation with
         assert.match(err, new RegExp(`^peftlab: --${name} differs from the run in [^\\n]*\\n$`));
     }
     assert.deepEqual(await tree(folder), before);
+});
+
+test('a folder called as a task or a model of ours, without one in it, does not stand in the way', async () => {
+    const here = process.cwd();
+    await mkdir(at('work', 'pirate'), { recursive: true }); // as `--task pirate --out pirate` leaves it
+    await mkdir(at('work', 'stories-300k'));
+    await mkdir(at('work', 'empty'));
+    process.chdir(at('work'));
+    try {
+        assert.equal((await findTask('pirate')).name, 'pirate');
+        assert.equal(await findModel('stories-300k'), MODEL);
+        await assert.rejects(findTask('empty'), /the folder empty is no task: it has no task\.json/);
+        await assert.rejects(findTask('nothing'), /no task or data file "nothing"/);
+    } finally {
+        process.chdir(here);
+    }
+});
+
+test('a snapshot that is past the step to stop at: nothing is done, which is said', async () => {
+    await done(...TRAIN, '--steps', '6', '--until', '4', '--snapshot', at('four'));
+    const { out, err } = await done(...TRAIN, '--resume', at('four'), '--until', '4', '--snapshot', at('five'));
+    assert.match(err, /^--until 4: the run in \S+ is at step 4 already; nothing is trained\n$/);
+    assert.match(out, /stopped at step 4/);
+    assert.match((await done(...TRAIN, '--resume', at('four'), '--until', '5', '--snapshot', at('five'))).out, /stopped at step 5/);
 });
 
 test('a reader that leaves early does not cost the files that were asked for', async () => {

@@ -18,11 +18,15 @@ export const MODEL_SPEC = /** @type {import('./args.mjs').Spec} */ ({
     merge: { kind: 'bool', help: 'merge the adapters into the weights first' },
 });
 
-/** @param {string | undefined} name @returns {Promise<string>} folder */
+/**
+ * A folder that has a model is meant before one of ours of that name; one that has none (`--out stories-1m`, for an adapter) is not.
+ * @param {string | undefined} name @returns {Promise<string>} folder
+ */
 export async function findModel(name) {
-    if (name && (await isFolder(name))) return name;
+    if (name && (await isFile(join(name, 'config.json')))) return name;
     const { models } = await loadIndex(MODELS);
     const chosen = name !== undefined ? models.find((m) => m.name === name) : (models.find((m) => m.default) ?? models[0]);
+    if (!chosen && name && (await isFolder(name))) return name; // what it lacks is said where it is read
     if (!chosen)
         throw usage(
             name !== undefined
@@ -100,9 +104,11 @@ export const openCalculator = () => PeftLab.open(null, { inThread: true });
 export async function findTask(name, { measuring = false } = {}) {
     if (!name) throw usage('give --task NAME (see `peftlab tasks`) or a data file (.jsonl, .json, .txt, .csv)');
     if (await isFile(name)) return taskFromFile(name, measuring);
-    const dir = (await isFolder(name)) ? name : join(MODELS, 'tasks', name);
-    if (!(await isFile(join(dir, 'task.json')))) throw usage(`there is no task or data file "${name}"; \`peftlab tasks\` lists the tasks`);
-    return loadTask(dir);
+    // A folder of that name without a task in it (`--task pirate --out pirate`) is not meant.
+    for (const dir of [name, join(MODELS, 'tasks', name)]) if (await isFile(join(dir, 'task.json'))) return loadTask(dir);
+    throw usage((await isFolder(name))
+        ? `the folder ${name} is no task: it has no task.json; \`peftlab tasks\` lists the tasks`
+        : `there is no task or data file "${name}"; \`peftlab tasks\` lists the tasks`);
 }
 
 /** @param {string} path @param {boolean} measuring @returns {Promise<import('../engine/tasks.js').Task>} */

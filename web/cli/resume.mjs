@@ -21,6 +21,7 @@ export async function resumeRun(session, request) {
     const { run, modules } = await session.describe();
     if (!run) throw usage(`${values.resume} holds no run that could go on`);
     const trained = modules.filter((/** @type {ModuleInfo} */ m) => m.trainable);
+    if (values.until <= run.step) warn(`--until ${values.until}: the run in ${values.resume} is at step ${run.step} already; nothing is trained`);
     checkRun(request, run);
     if (request.given.has('adapter')) checkAdapters(values.resume, frozen, modules.filter((/** @type {ModuleInfo} */ m) => !m.trainable));
     await checkMethods(session, request, trained);
