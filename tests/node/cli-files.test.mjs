@@ -173,7 +173,7 @@ test('a folder called as a task or a model of ours, without one in it, does not 
     try {
         assert.equal((await findTask('pirate')).name, 'pirate');
         assert.equal(await findModel('stories-300k'), MODEL);
-        await assert.rejects(findTask('empty'), /the folder empty is no task: it has no task\.json/);
+        await assert.rejects(findTask('empty'), /no task or data file "empty", only a folder without a task\.json/);
         await assert.rejects(findTask('nothing'), /no task or data file "nothing"/);
     } finally {
         process.chdir(here);

@@ -106,9 +106,8 @@ export async function findTask(name, { measuring = false } = {}) {
     if (await isFile(name)) return taskFromFile(name, measuring);
     // A folder of that name without a task in it (`--task pirate --out pirate`) is not meant.
     for (const dir of [name, join(MODELS, 'tasks', name)]) if (await isFile(join(dir, 'task.json'))) return loadTask(dir);
-    throw usage((await isFolder(name))
-        ? `the folder ${name} is no task: it has no task.json; \`peftlab tasks\` lists the tasks`
-        : `there is no task or data file "${name}"; \`peftlab tasks\` lists the tasks`);
+    const folder = (await isFolder(name)) ? ', only a folder without a task.json' : '';
+    throw usage(`there is no task or data file "${name}"${folder}; \`peftlab tasks\` lists the tasks`);
 }
 
 /** @param {string} path @param {boolean} measuring @returns {Promise<import('../engine/tasks.js').Task>} */
