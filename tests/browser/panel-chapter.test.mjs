@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { CLAIMS, SECTIONS } from '../../web/elements/chapter-data.js';
+import { CLAIMS, REASONS, SECTIONS } from '../../web/elements/chapter-data.js';
+import { recordedReason } from '../../web/lib/bullets.js';
 import { checkLooks, startPanel, until } from './lib/panel-page.mjs';
 import { eventually, says } from './lib/qa-site.mjs';
 
@@ -10,6 +11,8 @@ import { eventually, says } from './lib/qa-site.mjs';
 const BASES = JSON.parse(readFileSync(new URL('../../web/content/recorded/base-size.json', import.meta.url), 'utf8'));
 /** @type {{tasks: {name: string, scores: Record<string, any>}[]}} */
 const INDEX = JSON.parse(readFileSync(new URL('../../models/index.json', import.meta.url), 'utf8'));
+/** @type {Record<string, import('../../web/lib/bullets.js').Recorded>} */
+const RECORDED = JSON.parse(readFileSync(new URL('../../models/recipes/tasks/results.json', import.meta.url), 'utf8'));
 /** @type {Awaited<ReturnType<typeof startPanel>>} */
 let site;
 before(async () => { site = await startPanel('chapter'); });
@@ -41,12 +44,29 @@ test('all sections, claims with verdicts, figures and sources; a claim is run', 
   await panel.locator('peft-chapter-base').getByText('make-base-size.mjs pirate 3').waitFor();
   assert.match(await panel.locator('#s-combine').innerText(), /soft_prompt\.parameters/);
   // What was recorded on each kind of task says whether the chapter's choice is the best one, before anything is run here.
-  await eventually(() => panel.locator('#s-tasks [data-outcome]').count(), 5);
+  await eventually(() => panel.locator('#s-tasks td.why > [data-outcome]').count(), 5);
   for (const { name, scores } of INDEX.tasks) {
     const row = panel.locator('#s-tasks tr', { hasText: `--only ${name}` });
     const highest = Math.max(...Object.keys(scores.spread).map((method) => scores[method]));
     await says(() => row.innerText(), new RegExp(` ${Math.round(100 * highest)}%`), name);
   }
+  // So has each of the reasons below it, with the recorded numbers that it rests on.
+  const reasons = panel.locator('#s-tasks [data-reason]');
+  await eventually(() => reasons.locator('.verdict').count(), Object.values(REASONS).flat().length);
+  await eventually(() => reasons.count(), Object.values(REASONS).flat().length);
+  const reason = (/** @type {string} */ judge) => panel.locator(`#s-tasks [data-reason="${judge}"]`);
+  const outcome = async (/** @type {string} */ judge, /** @type {string} */ task, /** @type {string[]} */ named) =>
+    eventually(() => reason(judge).locator('[data-outcome]').getAttribute('data-outcome'),
+      recordedReason(judge, RECORDED[task], named)?.outcome ?? '', judge);
+  for (const [judge, task, ...named] of [
+    ['quick', 'mood', 'prompt', 'lora'], ['moderate', 'words-to-story', 'lora'], ['learn', 'ship-log', 'lora', 'adapter'],
+    ['capacity', 'ship-log', 'lora', 'adapter'], ['steer', 'pirate', 'lora', 'prefix'], ['complex', 'turtle', 'lora'],
+  ]) await outcome(judge, task, named);
+  const seconds = (/** @type {string} */ method) => RECORDED.mood.rows.find((row) => row.method === method)?.seconds ?? NaN;
+  await says(() => reason('quick').innerText(), new RegExp(`Prompt ${Math.round(seconds('prompt'))}\\s*s`), 'recorded seconds');
+  await says(() => reason('studied').innerText(), /cannot be tested here/);
+  await says(() => reason('overfit').innerText(), /try it/);
+  await says(() => reason('merged').innerText(), /calculated: as the chapter says .*adds 0\.0\d+%/s);
   await panel.locator('peft-chart svg').first().waitFor();
   await checkLooks(page, 'chapter');
 
@@ -95,6 +115,16 @@ test('runs of this tab stand beside the book and decide, however they were start
   const [full, lora] = await page.evaluate('[2, 1].map((i) => lab.runs[i].base_loss - lab.runs[i].validations.at(-1).loss)');
   await says(() => near.innerText(), new RegExp(`reaches ${Math.round((100 * lora) / full)}%`), 'the share of the gain, worked out here');
   await says(() => panel.locator('#s-tasks tr', { hasText: 'Classification' }).innerText(), /Full.*run 3: 200 steps/s, 'the same run in the table');
+  // The reasons: LoRA had the chapter's rank 8 until now, not the 4 that is named for this kind of task.
+  const reason = (/** @type {string} */ judge) => panel.locator('#s-tasks tr', { hasText: 'Classification' }).locator(`[data-reason="${judge}"]`);
+  assert.equal(await panel.locator('#s-tasks [data-reason] .here').count(), 0);
+  await says(() => reason('overfit').innerText(), /try it/);
+  await panel.locator('#s-tasks tr', { hasText: 'Classification' }).getByRole('button', { name: /^Run it.*LoRA/ }).click();
+  await done(4);
+  const small = await page.evaluate('(({ base_loss, validations }) => base_loss - validations.at(-1).loss)(lab.runs[3])');
+  await says(() => reason('few').locator('.here').innerText(), new RegExp(`reaches ${Math.round((100 * small) / full)}%`));
+  await says(() => reason('quick').locator('.here').innerText(), /Training took/);
+  await says(() => reason('overfit').innerText(), /^(?!.*try it).*above the training loss by/s, 'the runs of this tab decide now');
   for (const verdict of await panel.locator('.here').allInnerTexts()) assert.match(verdict, /measured here/);
   assertClean();
 });

@@ -114,6 +114,47 @@ export const UNNAMED = Object.freeze({
 });
 
 /**
+ * How a reason of the chapter for a kind of task is judged: by what was recorded (judge, lib/bullets.js), by runs of this tab (here,
+ * lib/evidence.js, two by two), or not at all (open). judge names the words, too: chapter.reason.JUDGE.
+ * @typedef {{judge: string, open?: 'see' | 'untested', runs?: Wish[], here?: string, pairs?: Wish[][]}} Reason
+ *   runs: what only this reason asks for, else the row's own are enough
+ */
+/** @type {Wish} */
+const PREFIX = { method: 'prefix', options: { num_virtual_tokens: 10 } };
+const SMALL = lora({ rank: 4, alpha: 8 });
+const WIDER = lora({ rank: 16, alpha: 32 });
+/** α as in the task's preset, as above. */
+const [TWO, FOUR, SEVEN] = [QV, ATTENTION, 'all-linear'].map((target_modules) => lora({ target_modules, alpha: 64 }));
+
+/** By kind of task, in the order of the engine's guide. @type {Record<string, Reason[]>} */
+export const REASONS = Object.freeze({
+    classification: [
+        { judge: 'few', here: 'near', pairs: [[FULL, PROMPT], [FULL, SMALL]] },
+        { judge: 'quick', here: 'faster', pairs: [[PROMPT, FULL], [SMALL, FULL]] },
+        { judge: 'overfit', open: 'see', here: 'gap', pairs: [[FULL, PROMPT], [FULL, SMALL]] },
+    ],
+    instruction: [
+        { judge: 'moderate', here: 'better', pairs: [[PROMPT, lora({})]] },
+        { judge: 'merged' },
+        { judge: 'studied', open: 'untested' },
+    ],
+    domain: [
+        { judge: 'learn' },
+        { judge: 'capacity', here: 'better', pairs: [[PROMPT, WIDER], [WIDER, FULL]] },
+        { judge: 'pretraining', open: 'untested' },
+    ],
+    style: [
+        { judge: 'steer', here: 'near', pairs: [[FULL, PROMPT]] },
+        { judge: 'few', here: 'near', pairs: [[FULL, lora({})], [FULL, PREFIX]] },
+    ],
+    code: [
+        { judge: 'complex', here: 'better', pairs: [[PROMPT, lora({ target_modules: ATTENTION })]] },
+        { judge: 'qkvo', open: 'see', here: 'better', runs: [TWO, FOUR], pairs: [[TWO, FOUR]] },
+        { judge: 'ffn', open: 'see', here: 'better', pairs: [[FOUR, SEVEN]] },
+    ],
+});
+
+/**
  * PEFT's method comparison on MetaMathQA: Llama-3.2-3B, 5,000 steps, AdamW with cosine, one seed each. Parameters, accuracy on
  * GSM8K in percent, rise of the loss on wiki text ("forgetting"), peak GiB, MB of the file. Of the many methods there those that this
  * page has; read from the results in the repository

@@ -74,7 +74,7 @@ const plot = (points) => (Plot, { width, height }) => {
 class PeftChapterQuality extends LabElement {
     static watch = ['runs', 'ready', 'state'];
     static properties = { sweep: { state: true } };
-    static styles = [LabElement.styles, css`td { min-width: 5em; } p { overflow-wrap: anywhere; }`];
+    static styles = [LabElement.styles, css`td { min-width: 5em; } th[scope="row"] { white-space: nowrap; } p { overflow-wrap: anywhere; }`];
 
     constructor() {
         super();

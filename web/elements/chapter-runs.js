@@ -11,7 +11,7 @@ import { number } from '../lib/i18n.js';
 /** @typedef {import('./base.js').LabElement} Host */
 /** @typedef {import('../lib/evidence.js').Wish} Wish */
 
-const MARKS = Object.freeze({ agrees: '✓', differs: '≠', even: '≈' });
+const MARKS = Object.freeze({ agrees: '✓', differs: '≠', even: '≈', part: '≈', see: '▷', untested: '–' });
 /** What the values of a verdict are. */
 const WORDS = /** @type {Record<string, (value: number) => string>} */ (Object.freeze({
     better: (value) => fixed(value), enough: (value) => fixed(value), gap: (value) => fixed(value), faster: duration, near: percent,
@@ -46,11 +46,15 @@ export function experiment(host, run, { about = '', task = true } = {}) {
         ${loadButtons(host, run, { about: about || more || t(`method.${run.method}`) })}${measured(host, run)}</div>`;
 }
 
-/** @param {Host} host @param {import('../lib/evidence.js').Outcome} outcome @param {string} words @param {'measured' | 'recorded'} [kind] */
-const line = (host, outcome, words, kind = 'measured') => html`<p class="small ${kind === 'measured' ? 'here' : ''}" data-outcome=${outcome}><span
-    class="verdict ${outcome === 'agrees' ? 'holds' : outcome}">${MARKS[outcome]} ${
-        t(`chapter.${kind === 'measured' ? 'here' : 'recorded'}.${outcome}`)}</span>
-    ${words} ${host.value('', kind)}</p>`;
+/**
+ * A verdict and what it rests on.
+ * @param {Host} host @param {keyof typeof MARKS} outcome @param {string} words
+ * @param {'measured' | 'recorded' | 'calculated' | null} [kind] null: nothing was measured
+ */
+export const line = (host, outcome, words, kind = 'measured') => html`<p class="small ${kind === 'measured' ? 'here' : ''}" data-outcome=${
+    outcome}><span class="verdict ${outcome === 'agrees' ? 'holds' : outcome}">${MARKS[outcome]} ${
+    t(`chapter.${kind === 'measured' ? 'here' : kind ?? 'verdict'}.${outcome}`)}</span>
+    ${words} ${kind ? host.value('', kind) : nothing}</p>`;
 
 /** A run in few words. @param {Wish} wish */
 const named = ({ method, options = {}, lr }) => [

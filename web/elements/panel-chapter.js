@@ -10,6 +10,7 @@ import './chapter-base.js';
 import './chapter-quality.js';
 import { adviceTable, experiment, rankingHere, rankingRecorded, verdictHere, verdictNote } from './chapter-runs.js';
 import { drawTree } from './choose-tree.js';
+import { reasons } from './chapter-reasons.js';
 import { codeBlock } from './clipboard.js';
 import './merge-overhead.js';
 import { book, methodName, optionsOf } from './recommend.js';
@@ -21,7 +22,9 @@ const MARKS = Object.freeze({ holds: '✓', assumes: '≈', differs: '≠', see:
 
 class PeftPanelChapter extends LabElement {
     static watch = ['status', 'state', 'runs', 'run', 'merge', 'ready'];
-    static properties = { guide: { state: true }, numbers: { state: true }, problem: { state: true }, copied: { state: true } };
+    static properties = {
+        guide: { state: true }, numbers: { state: true }, recorded: { state: true }, problem: { state: true }, copied: { state: true },
+    };
     static styles = [LabElement.styles, css`
         section { border-block-start: 1px solid var(--line); padding-block: 12px; scroll-margin-top: 12px; }
         .claim {
@@ -35,6 +38,7 @@ class PeftPanelChapter extends LabElement {
         }
         .holds { border-color: var(--good); color: var(--good); }
         .differs { border-color: var(--bad); color: var(--bad); }
+        caption { text-align: start; } #s-overhead th[scope="row"] { white-space: nowrap; }
         .came { flex-basis: 100%; } p.here { margin: 0; }
         nav { display: flex; flex-wrap: wrap; gap: 4px 12px; font-size: .9rem; }
         .tree { width: 100%; max-width: 420px; height: auto; font-size: 12.5px; }
@@ -46,7 +50,8 @@ class PeftPanelChapter extends LabElement {
             white-space: pre-wrap; overflow-wrap: anywhere;
         }
         details > summary { cursor: pointer; min-height: 32px; }
-        td { min-width: 7em; } td.why { min-width: 18em; }
+        td { min-width: 7em; } td.why { min-width: min(18em, 58vw); }
+        .reasons { display: grid; gap: 8px; padding-inline-start: 1.2em; margin-block: 10px 0; } .reasons p, td.why > p { margin: 3px 0 0; }
     `];
 
     constructor() {
@@ -55,6 +60,8 @@ class PeftPanelChapter extends LabElement {
         this.guide = null;
         /** @type {import('./calculator-chapter.js').ChapterNumbers | null} */
         this.numbers = null;
+        /** @type {Record<string, import('../lib/bullets.js').Recorded> | null} */
+        this.recorded = null;
         this.problem = '';
         this.copied = '';
     }
@@ -62,6 +69,8 @@ class PeftPanelChapter extends LabElement {
     connectedCallback() {
         super.connectedCallback();
         this.#ask();
+        const [load] = Object.values(import.meta.glob('../../models/recipes/tasks/results.json', { import: 'default' }));
+        load?.().then((recorded) => { this.recorded = /** @type {any} */ (recorded); }, () => {});
     }
 
     #ask() {
@@ -119,8 +128,8 @@ class PeftPanelChapter extends LabElement {
             <tbody>${this.guide.tasks.map((/** @type {any} */ row) => html`<tr>
                 <th scope="row">${book(row.heading)}<br><span class="small">${t(`task.${row.task}`)}</span></th>
                 <td class="why">${book(row.best)} ${this.value('', 'chapter')}
-                    <ul class="small muted">${row.reasons.map((/** @type {string} */ r) => html`<li>${book(r)}</li>`)}</ul>
-                    ${rankingRecorded(this, row.task, named(row))}${rankingHere(this, row.task, named(row))}</td>
+                    ${rankingRecorded(this, row.task, named(row))}${rankingHere(this, row.task, named(row))}
+                    ${reasons(this, row, { recorded: this.recorded?.[row.task], extra: this.#extra('lora') })}</td>
                 <td>${cell(row, row)}</td><td>${row.other ? cell(row, row.other) : nothing}</td>
                 <td><div class="stack">${(UNNAMED[row.key] ?? []).map((wish) => experiment(this, { ...wish, task: row.task }, {
                     about: `${bookWords(row.heading).text}, ${t(`method.${wish.method}`)}`, task: false,
@@ -148,9 +157,14 @@ class PeftPanelChapter extends LabElement {
         return name === 'summary' ? adviceTable(this, 'summary', guide.summary) : nothing;
     }
 
+    /** Percent that a method, unmerged, adds to the arithmetic of a token on a 7B model. @param {string} method @returns {number} */
+    #extra(method) {
+        const { counted } = /** @type {any} */ (this.numbers?.methods.find((row) => row.method === method));
+        return counted.flops_per_token.extra_percent;
+    }
+
     /** The chapter's overhead table beside the arithmetic on a 7B model. */
     #overhead() {
-        const of = (/** @type {string} */ method) => this.numbers?.methods.find((row) => row.method === method)?.counted;
         const share = (/** @type {number} */ value) => number(value / 100, { style: 'percent', maximumFractionDigits: 3 });
         return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('chapter.section.overhead')}><table>
             <thead><tr>
@@ -160,7 +174,7 @@ class PeftPanelChapter extends LabElement {
                 <th scope="row">${methodName(method)}</th>
                 <td>${t(`chapter.overhead.${method}`)} ${this.value('', 'chapter')}</td>
                 <td>${t(`chapter.canmerge.${method}`)}</td>
-                <td>${this.value(`+${share(of(method).flops_per_token.extra_percent)}`, 'calculated')}<br><span class="small">${
+                <td>${this.value(`+${share(this.#extra(method))}`, 'calculated')}<br><span class="small">${
                     method === 'lora' ? t('chapter.overhead.unmerged')
                         : method === 'adapter' ? t('chapter.overhead.three')
                             : t(`chapter.overhead.${method}.rows`, { n: method === 'prompt' ? 20 : 10 })}</span></td></tr>`)}

@@ -93,6 +93,8 @@ export const figures = (run) => ({
 
 /** Whether a is below b by more than the share. @param {number} a @param {number} b @param {number} share @returns {Outcome} */
 const below = (a, b, share) => (a < b * (1 - share) ? 'agrees' : b < a * (1 - share) ? 'differs' : 'even');
+/** Whether a takes less time than b. @param {number} a @param {number} b @returns {Outcome} */
+export const shorter = (a, b) => below(a, b, SAME_TIME);
 /** Whether the loss a is lower than b by more than seeds explain. @param {number} a @param {number} b nats @returns {Outcome} */
 const lower = (a, b) => (a < b - SAME_LOSS ? 'agrees' : b < a - SAME_LOSS ? 'differs' : 'even');
 
@@ -108,7 +110,7 @@ const gap = ({ held, training }) => held - training;
  */
 export const JUDGES = Object.freeze({
     better: (a, b) => ({ outcome: lower(b.held, a.held), values: { first: a.held, second: b.held } }),
-    faster: (a, b) => ({ outcome: below(a.seconds, b.seconds, SAME_TIME), values: { first: a.seconds, second: b.seconds } }),
+    faster: (a, b) => ({ outcome: shorter(a.seconds, b.seconds), values: { first: a.seconds, second: b.seconds } }),
     gap: (a, b) => ({ outcome: below(gap(b), gap(a), SAME_GAP), values: { first: gap(a), second: gap(b) } }),
     near: (full, part) => {
         const share = (Number(full.base) - part.held) / (Number(full.base) - full.held);
