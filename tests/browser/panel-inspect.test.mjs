@@ -16,11 +16,15 @@ test('LoRA: five maps that agree, cell by cell, and a change of rank r', { timeo
   assert.equal(await page.getByText('NaN').count(), 0, 'nothing is compared with a change of nothing');
   const legend = (/** @type {string} */ map) => page.locator(`peft-heatmap[data-map="${map}"] .legend`).textContent();
   await says(() => legend('ΔW'), /^all zero$/);
+  await says(() => page.locator('#zero').textContent(), /^ΔW is zero because B starts at zero/);
+  await eventually(() => page.locator('peft-heatmap[data-map="ΔW"] [role="application"]').getAttribute('aria-label')
+    .then((label) => /columns, all zero\. /.test(label ?? '')), true);
   await says(() => legend('W'), /−[\d.]+\s*\+[\d.]+/);
   await page.evaluate(() => globalThis.lab.train());
   await page.waitForFunction(() => globalThis.panel.view?.spectrum?.frobenius > 0);
   const names = () => page.locator('peft-heatmap').evaluateAll((maps) => maps.map((map) => map.dataset.map));
   await eventually(names, ['W', 'B', 'A', 'ΔW', 'W + ΔW']);
+  await eventually(() => page.locator('#zero').count(), 0);
 
   // W, the factors, ΔW and W + ΔW stand in one row, B above A.
   await page.setViewportSize({ width: 940, height: 900 });

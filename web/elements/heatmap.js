@@ -161,7 +161,9 @@ class PeftHeatmap extends LabElement {
             : html`<div class="legend num" aria-hidden="true">
                 <span>−${significant(this.scale)}</span><span class="ramp"></span>
                 <span>+${significant(this.scale)}</span></div>`;
-        const about = t(this.plain ? 'heatmap.plain' : 'heatmap.about', { label: this.label, rows, cols, max: significant(this.scale) });
+        const about = t(`heatmap.${this.plain ? 'plain' : 'about'}${zero ? '.zero' : ''}`, {
+            label: this.label, rows, cols, ...(zero ? {} : { max: significant(this.scale) }),
+        });
         if (this.plain) {
             return html`<figure aria-label=${this.label}>
                 <figcaption>${this.label} <span class="muted small">${rows} × ${cols}</span></figcaption>

@@ -271,8 +271,15 @@ class PeftPanelInspect extends LabElement {
         const change = view.spectrum ? largest(weights[1].values) : 0;
         const scale = this.same ? 'inspect.scale.same' : 'inspect.scale.own';
         return html`<div class="maps" @peft-cell=${(/** @type {any} */ e) => this.#cell(view, e)}>${shown}</div>
-            ${change > 0 ? html`<p class="small muted">${t(scale, { ratio: significant(largest(weights[0].values) / change, 2) })}</p>` : nothing}
+            ${change > 0 ? html`<p class="small muted">${t(scale, { ratio: significant(largest(weights[0].values) / change, 2) })}</p>`
+                : view.spectrum ? html`<p class="small muted" id="zero">${t(this.#whyZero(view))}</p>` : nothing}
             ${view.spectrum ? html`<p class="equation num small">${this.#equation(view)}</p>` : nothing}`;
+    }
+
+    /** Why ΔW is zero, by the factors it is made of: key of a text. @param {View} view */
+    #whyZero(view) {
+        const zero = (/** @type {string} */ name) => view.maps.some((map) => map.name === name && largest(map.values) === 0);
+        return zero('B') ? 'inspect.zero.b' : zero('A') ? 'inspect.zero.a' : 'inspect.zero';
     }
 
     /** @param {string} name */
