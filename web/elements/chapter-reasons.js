@@ -35,7 +35,7 @@ const WORDS = {
         method: name(row), numbers: percent((100 * row.trainable) / full.trainable), share: part(shares[i]), metric,
     })), t('chapter.reason.few.rule', { about: part(ABOUT) })].join(' '),
     quick: ({ rows }) => t('chapter.reason.quick', {
-        times: rows.map((/** @type {Row} */ row) => `${name(row)} ${duration(row.seconds)}`).join(', '),
+        times: rows.map((/** @type {Row} */ row) => `${name(row)} ${duration(row.seconds).replaceAll(' ', '\u00a0')}`).join(', '),
         same: number(SAME_TIME, { style: 'percent' }),
     }),
     moderate: steps('moderate'),
@@ -63,10 +63,12 @@ function merging(host, extra) {
  * @param {{recorded: Recorded | undefined, extra: number}} from extra: percent that an unmerged LoRA adds on a 7B model
  */
 export function reasons(host, row, { recorded, extra }) {
-    const metric = metricWords(host.lab.index?.tasks.find((/** @type {any} */ task) => task.name === row.task)?.metric_name ?? '');
+    // As the scores above, these come with the index, which names what was measured.
+    const { metric_name } = host.lab.index?.tasks.find((/** @type {any} */ task) => task.name === row.task) ?? {};
+    const metric = metricWords(metric_name ?? '');
     const named = [row, row.other].filter(Boolean).map((rec) => rec.method);
     const one = (/** @type {string} */ text, /** @type {import('./chapter-data.js').Reason} */ { judge, open, runs = [], here, pairs = [] }) => {
-        const found = recordedReason(judge, recorded, named);
+        const found = metric_name ? recordedReason(judge, recorded, named) : null;
         const seen = pairs.map((pair) => verdictHere(host, String(here), pair.map((wish) => ({ ...wish, task: row.task }))))
             .filter((verdict) => verdict !== nothing);
         const verdict = judge === 'merged' ? merging(host, extra)

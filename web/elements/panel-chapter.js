@@ -38,7 +38,7 @@ class PeftPanelChapter extends LabElement {
         }
         .holds { border-color: var(--good); color: var(--good); }
         .differs { border-color: var(--bad); color: var(--bad); }
-        caption { text-align: start; } #s-overhead th[scope="row"] { white-space: nowrap; }
+        caption { text-align: start; }
         .came { flex-basis: 100%; } p.here { margin: 0; }
         nav { display: flex; flex-wrap: wrap; gap: 4px 12px; font-size: .9rem; }
         .tree { width: 100%; max-width: 420px; height: auto; font-size: 12.5px; }
