@@ -92,8 +92,10 @@ test('alone, a question about the counter has one beside it; in the bar, the ver
   const { page, panel, assertClean } = await site.open({}, { viewport: { width: 390, height: 560 } });
   await panel.getByRole('button', { name: /How few numbers/ }).click();
   await until(page, 'lab.description?.modules[0]?.options.rank === 8');
-  const counted = Number(await page.evaluate('lab.description.counts.trainable')).toLocaleString('en');
-  await panel.locator('peft-counter').getByText(counted).first().waitFor();
+  await eventually(async () => { // both are asked each time: the lesson may still be setting what it counts
+    const shown = await panel.locator('peft-counter [part="count"]').first().innerText();
+    return shown === Number(await page.evaluate('lab.description.counts.trainable')).toLocaleString('en');
+  }, true);
 
   await page.evaluate(`(() => {
     const player = Object.assign(document.createElement('peft-lesson'), { lab, docked: true, lesson: panel.chosen });
