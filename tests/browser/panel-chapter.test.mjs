@@ -91,7 +91,11 @@ test('runs of this tab stand beside the book and decide, however they were start
   const { page, panel, assertClean } = await site.open({ task: 'mood' });
   await panel.getByText('50,331,648').first().waitFor();
   assert.equal(await panel.locator('.here').count(), 0, 'nothing was run');
+  // Before the model is there the index is not, and the recorded reasons do without it; then what was measured has its name.
+  const few = panel.locator('#s-tasks [data-reason="few"]').first();
+  await says(() => few.innerText(), /full fine-tuning's gain in score\./);
   await page.evaluate('lab.ready()');
+  await says(() => few.innerText(), /full fine-tuning's gain in accuracy\./);
   const shapes = panel.getByRole('region', { name: 'The same recipes on other models' });
   await shapes.getByText('the model loaded here').waitFor();
   const recipes = () => shapes.getByRole('row', { name: /LoRA/ }).innerText();

@@ -63,12 +63,12 @@ function merging(host, extra) {
  * @param {{recorded: Recorded | undefined, extra: number}} from extra: percent that an unmerged LoRA adds on a 7B model
  */
 export function reasons(host, row, { recorded, extra }) {
-    // As the scores above, these come with the index, which names what was measured.
+    // What was measured has a name once the index is there, with the model; what was recorded is known before.
     const { metric_name } = host.lab.index?.tasks.find((/** @type {any} */ task) => task.name === row.task) ?? {};
-    const metric = metricWords(metric_name ?? '');
+    const metric = metric_name ? metricWords(metric_name) : t('merge.distil.score');
     const named = [row, row.other].filter(Boolean).map((rec) => rec.method);
     const one = (/** @type {string} */ text, /** @type {import('./chapter-data.js').Reason} */ { judge, open, runs = [], here, pairs = [] }) => {
-        const found = metric_name ? recordedReason(judge, recorded, named) : null;
+        const found = recordedReason(judge, recorded, named);
         const seen = pairs.map((pair) => verdictHere(host, String(here), pair.map((wish) => ({ ...wish, task: row.task }))))
             .filter((verdict) => verdict !== nothing);
         const verdict = judge === 'merged' ? merging(host, extra)
