@@ -69,6 +69,7 @@ test('shapes: every one that count knows, with its parameters; one it does not k
         assert.match(out, new RegExp(`^${name} `, 'm'));
         assert.ok(err.includes(name), name);
     }
+    assert.match(err, /`peftlab shapes`/);
 });
 
 test('help of train: what is used where neither the line nor a preset says it, from the engine itself', async () => {

@@ -18,7 +18,10 @@ export async function shapeRequest({ shape }, { shapes }) {
     if (shapes.some(({ name }) => name === shape)) return { shape };
     const path = (await isFolder(shape)) ? join(shape, 'config.json') : shape;
     if (!(await isFile(path)))
-        throw usage(`there is no shape "${shape}", and no such config.json; there are ${shapes.map(({ name }) => name).join(', ')}`);
+        throw usage(
+            `there is no shape "${shape}", and no such config.json; \`peftlab shapes\` describes those there are: ` +
+                shapes.map(({ name }) => name).join(', '),
+        );
     try {
         return { config: JSON.parse(await readFile(path, 'utf8')) };
     } catch (error) {
