@@ -197,6 +197,39 @@ test('a page that starts slowly is not taken for a second tab; a second tab is t
   assertClean();
 });
 
+test('a second tab takes over when the first is closed: both tabs\' runs are kept, with their weights', SLOW, async (context) => {
+  const link = '#v=1&model=stories-300k&task=pirate&n=2&bs=2&w=1';
+  const { page: first, assertClean } = await open(context, `${link}&m=lora&seed=1`);
+  const seedsOf = (/** @type {import('playwright-core').Page} */ of) => lab(of, 'lab.runs.map((run) => [run.id, run.seed])');
+  await lab(first, 'void await lab.train()');
+  await kept(first);
+  const second = await first.context().newPage();
+  await second.goto(`${own.site.url}${link}&m=full&lr=0.001&seed=2`);
+  await until(second, 'lab.status === "ready"');
+  await second.getByText('Another tab of this page saves its runs').waitFor();
+  assert.deepEqual(await seedsOf(second), [[1, 1]], 'what the first had kept by then');
+  await lab(second, 'void await lab.train()'); // number 2 here …
+  await lab(first, 'void (lab.set({ method: "full", lr: 0.001, options: {}, seed: 3 }), await lab.train())'); // … and there
+  const weights = (/** @type {import('playwright-core').Page} */ of, /** @type {number} */ seed) =>
+    lab(of, `Array.from((await lab.weights.of(lab.runs.find((run) => run.seed === ${seed}))).slice(-64))`);
+  const [theirs, ours] = [await weights(first, 3), await weights(second, 2)];
+  await eventually(() => stored(first, 'session', 'value.runs.map((run) => Boolean(run.weights)).join()'), 'false,true');
+  await first.reload(); // a reload is no end: the first has the right again
+  await until(first, 'lab.status === "ready"');
+  assert.equal(await first.getByText('Another tab of this page').count(), 0);
+  await first.close();
+  await second.getByText('The other tab is closed.').waitFor();
+  assert.equal(await second.getByText('Another tab of this page').count(), 0, 'that is no longer so');
+  assert.deepEqual(await seedsOf(second), [[1, 1], [2, 2], [3, 3]]);
+  await eventually(() => stored(second, 'session', 'value.runs.map((run) => run.seed).join()'), '1,2,3');
+  await eventually(async () => (await names(second)).filter((name) => name.startsWith('weights')).join(), 'weights-2,weights-3');
+  await second.reload();
+  await until(second, 'lab.status === "ready"');
+  assert.deepEqual(await seedsOf(second), [[1, 1], [2, 2], [3, 3]]);
+  assert.deepEqual([await weights(second, 3), await weights(second, 2)], [theirs, ours]);
+  assertClean();
+});
+
 test('a paused run outlives the tab, even before its first snapshot was due', { timeout: 600_000 }, async (context) => {
   const { page } = await open(context, LINK);
   await page.evaluate(() => {

@@ -7,6 +7,7 @@ import { t } from '../lib/i18n.js';
 import { OWN, readOwn } from '../lib/own.js';
 import { load, remove, save, storageFull, storageProblem } from '../lib/storage.js';
 import { withoutLarge } from '../lib/weights.js';
+import { usePanelTexts } from './texts.js';
 
 /** @typedef {{run: import('../lib/runs.js').Run, bytes: Uint8Array, step: number}} OpenRun */
 
@@ -21,11 +22,13 @@ const followed = new WeakSet();
 
 /**
  * Weights of full fine-tuning have a place of their own: the runs are written again at every change.
- * @param {import('../lib/runs.js').Run} run
+ * @param {{id: number}} run
  */
 const placeOf = (run) => `weights-${run.id}`;
 
 const LOCK = 'peftlab-autosave';
+
+const lockHeld = async () => ((await navigator.locks.query()).held ?? []).some((lock) => lock.name === LOCK);
 
 /**
  * One tab writes; others are told. A page that starts slowly may hear too late that the lock is its own: then nobody has it, and it
@@ -40,10 +43,34 @@ function takeLock() {
             return new Promise(() => {});
         }).catch(async ({ name }) => {
             if (name !== 'TimeoutError' && name !== 'AbortError') return resolve(true);
-            const { held = [] } = await navigator.locks.query();
-            return resolve(held.some((lock) => lock.name === LOCK) ? false : takeLock());
+            return resolve((await lockHeld()) ? false : takeLock());
         });
     });
+}
+
+/** What an earlier visit, or another tab, left: settings and runs, the open run, own text. */
+async function stored() {
+    const [session, left, own] = await Promise.all([load('session'), load('open'), load('own')]).catch(() => [null, null, null]);
+    return { session, left, kept: readOwn(own), runs: session?.v === 1 && Array.isArray(session.runs) ? session.runs : [] };
+}
+
+/**
+ * This tab saves nothing as long as another one does; when that is closed, this one goes on from what it left.
+ * @param {import('../lib/lab.js').Lab} lab @returns {Promise<ReturnType<typeof stored>>}
+ */
+async function waitForTurn(lab) {
+    lab.emit('notice', 'notice.other_tab');
+    const { inherit, left } = await import('./inherit.js');
+    do await left(lockHeld); while (!(await takeLock()));
+    const there = await stored();
+    lab.own ??= there.kept;
+    const weights = await inherit(lab, there.runs, placeOf);
+    follow(lab, there.kept, []);
+    for (const { run, bytes } of weights) lab.emit('weights', { run, bytes, gone: lab.weights.keep(run, bytes, lab.runs) });
+    lab.emit('runs'); // what this tab has done so far is to be kept, too
+    await usePanelTexts().catch(() => {}); // the next words are among them
+    lab.emit('notice', { instead: 'notice.other_tab', text: 'notice.this_tab' });
+    return there;
 }
 
 /**
@@ -55,19 +82,18 @@ export async function startAutosave(lab) {
     if (followed.has(lab)) return { settings: null, open: lab.session ? Promise.resolve(null) : lastSnapshot() };
     followed.add(lab);
     const lock = takeLock();
-    const [session, left, own] = await Promise.all([load('session'), load('open'), load('own')]).catch(() => [null, null, null]);
-    const kept = readOwn(own);
-    lab.own ??= kept;
-    const runs = session?.v === 1 && Array.isArray(session.runs) ? session.runs : [];
+    const before = await stored();
+    const { session, runs } = before;
+    lab.own ??= before.kept;
     if (runs.length) lab.adopt(runs);
     if (Array.isArray(session?.compare?.runs)) lab.results.compare ??= session.compare;
     lab.weights.stored = (run) => load(placeOf(run));
     if (storageProblem) lab.emit('notice', 'notice.storage');
-    const open = lock.then((mine) => {
-        if (mine) follow(lab, kept, runs);
-        else lab.emit('notice', 'notice.other_tab');
+    const open = lock.then(async (mine) => {
+        if (mine) follow(lab, before.kept, runs);
+        const { left, kept } = mine ? before : await waitForTurn(lab);
         const usable = left?.bytes && (left.run.task !== OWN || kept); // without its text a run cannot go on
-        return mine && usable ? left : null;
+        return usable && !['training', 'paused'].includes(lab.status) ? left : null;
     });
     return { settings: session?.state ?? null, open };
 }

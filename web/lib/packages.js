@@ -300,17 +300,17 @@ const essence = ({ task, model, method, options, train, seed, losses, validation
 
 /**
  * The runs that are not here yet, those whose number another run has here under a new one.
- * @param {Run[]} here @param {Run[]} runs of a file
+ * @param {Run[]} here @param {Run[]} runs of a file, or of the storage
  * @returns {{fresh: Run[], was: Map<Run, number>}} was: their numbers in the file
  */
-function newcomers(here, runs) {
+export function newcomers(here, runs) {
     let next = Math.max(0, ...[...here, ...runs].map((run) => run.id)) + 1;
     const taken = new Set(here.map((run) => run.id));
     const left = here.map((run) => ({ id: run.id, is: essence(readRun(run, null)) })); // as a file would have it
     /** @type {Map<number, number>} */
     const now = new Map();
     const fresh = runs.filter((run) => {
-        const at = left.findIndex(({ is }) => is === essence(run));
+        const at = left.findIndex(({ is }) => is === essence(readRun(run, null)));
         now.set(run.id, at >= 0 ? left[at].id : taken.has(run.id) ? next++ : run.id);
         return at < 0 || !left.splice(at, 1); // each counts once: the same training may have been done twice
     });
