@@ -1,6 +1,7 @@
 // What can go wrong under the page: each time one message that says what happened, whether work is safe and what to do; and nothing is lost.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { strToU8, zipSync } from 'fflate';
 import { eventually, lab, LINK, says, siteAndBrowser, trainToSnapshot, until } from './lib/qa-site.mjs';
 
 const SLOW = { timeout: 400_000 };
@@ -42,6 +43,19 @@ test('WebAssembly forbidden by a policy: the directive is named; the calculator 
   const { page } = await prepared(context, LINK, async () => {}, strict.url);
   await notice(page, 'wasm-unsafe-eval').waitFor();
   await calculatorCounts(page);
+});
+
+test('an adapter that cannot be read: said once, where it was asked for', SLOW, async (context) => {
+  const { page, assertClean } = await prepared(context, `${LINK}&panel=export`, async () => {});
+  await until(page, 'lab.status === "ready"');
+  const config = strToU8('{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}');
+  const broken = zipSync({ 'adapter_config.json': config, 'adapter_model.safetensors': strToU8('this is no tensor at all') });
+  await page.locator('peft-panel-export input[type="file"]').first()
+    .setInputFiles({ name: 'broken.zip', mimeType: 'application/zip', buffer: Buffer.from(broken) });
+  await page.locator('peft-panel-export', { hasText: 'adapter_model.safetensors' }).waitFor();
+  await eventually(() => notice(page, /./).count(), 0);
+  assert.equal(await lab(page, 'lab.status'), 'ready');
+  assertClean();
 });
 
 for (const how of ['crash', 'rejection']) {

@@ -7,6 +7,7 @@
 import { css, define, html, LabElement, nothing, playgroundAround, t } from './base.js';
 import './counter.js';
 import { settingsText } from './recommend.js';
+import { saidHere } from './work.js';
 import { PeftLabError } from '../engine/errors.js';
 import { significant, count, percent } from '../lib/format.js';
 import { hasText, language } from '../lib/i18n.js';
@@ -214,8 +215,7 @@ export class PeftLesson extends LabElement {
             await this.lab.ready();
             await ACTIONS[step.do](this.lab);
         } catch (thrown) {
-            const error = PeftLabError.from(thrown);
-            if (error.code !== 'aborted') this.problem = [error.message, error.hint].filter(Boolean).join(' ');
+            if (PeftLabError.from(thrown).code !== 'aborted') this.problem = saidHere(this, thrown);
         }
         this.requestUpdate();
     }

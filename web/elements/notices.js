@@ -39,10 +39,10 @@ class PeftNotices extends LabElement {
         else {
             const item = type === 'failure'
                 ? { text: detail.message, hint: detail.hint ?? '', code: detail.code, bad: true }
-                : { text: detail.text ?? String(detail), hint: '', code: '', bad: false };
+                : { text: detail.instead ? detail.text ?? '' : String(detail), hint: '', code: '', bad: false };
             const others = this.items.filter((other) => other.text !== detail.instead); // that is no longer so
-            if (others.some((other) => other.text === item.text)) return;
-            this.items = [...others, { ...item, corrections: [] }].slice(-4);
+            const more = !item.text || others.some((other) => other.text === item.text) ? [] : [{ ...item, corrections: [] }];
+            this.items = [...others, ...more].slice(-4);
         }
     }
 

@@ -4,6 +4,7 @@
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import './file-button.js';
+import { saidHere } from './work.js';
 import { DATA_LIMITS, decodeText, formatOf, parseData } from '../engine/data.js';
 import { PeftLabError } from '../engine/errors.js';
 import { byteSize, count, percent } from '../lib/format.js';
@@ -35,12 +36,6 @@ export function guessFormat(text) {
 function checkSize(size) {
     if (size <= DATA_LIMITS.bytes) return;
     throw new PeftLabError('range', t('data.too_large', { size: byteSize(size), limit: byteSize(DATA_LIMITS.bytes) }));
-}
-
-/** @param {unknown} thrown @returns {string} what went wrong, and what helps */
-function reason(thrown) {
-    const { message, hint } = PeftLabError.from(thrown);
-    return [message, hint].filter(Boolean).join(' ');
 }
 
 class PeftPanelData extends LabElement {
@@ -110,7 +105,7 @@ class PeftPanelData extends LabElement {
             this.say(t('data.say', { n: stats.examples, tokens: stats.tokens, problems: parsed.problems.length }));
         } catch (thrown) {
             if (ticket !== this.#ticket) return;
-            this.problem = reason(thrown);
+            this.problem = saidHere(this, thrown);
             this.say(this.problem);
         }
     }
@@ -126,7 +121,7 @@ class PeftPanelData extends LabElement {
             this.text = text.length > 20_000 ? '' : text;
             await this.#check(text, file.name, formatOf(file.name));
         } catch (thrown) {
-            Object.assign(this, { parsed: null, stats: null, problem: reason(thrown) });
+            Object.assign(this, { parsed: null, stats: null, problem: saidHere(this, thrown) });
             this.say(this.problem);
         }
     }
@@ -168,7 +163,7 @@ class PeftPanelData extends LabElement {
             this.say(t('data.used', { name }));
             if (train) await this.lab.train();
         } catch (thrown) {
-            this.problem = PeftLabError.from(thrown).message;
+            this.problem = saidHere(this, thrown);
         }
     }
 

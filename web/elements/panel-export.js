@@ -8,7 +8,7 @@ import { codeBlock } from './clipboard.js';
 import { said } from './engine-said.js';
 import { sharing } from './export-share.js';
 import './file-button.js';
-import { offer } from './work.js';
+import { offer, saidHere } from './work.js';
 import { PeftLabError } from '../engine/errors.js';
 import { shapeWords } from '../lib/engine-words.js';
 import { byteSize } from '../lib/format.js';
@@ -70,8 +70,7 @@ class PeftPanelExport extends LabElement {
             this.note = await work();
             this.say(this.note);
         } catch (thrown) {
-            const error = PeftLabError.from(thrown);
-            Object.assign(this, { note: '', problem: [error.message, error.hint].filter(Boolean).join(' ') });
+            Object.assign(this, { note: '', problem: saidHere(this, thrown) });
             this.say(this.problem);
         }
     }

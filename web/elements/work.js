@@ -9,6 +9,17 @@ export const taskTitle = (name, fallback = name) =>
     (name === 'own-data' ? t('task.own') : hasText(`task.${name}`) ? t(`task.${name}`) : fallback);
 
 /**
+ * What went wrong, in words, for a place of its own: it then need not stand among the page's notices, too, unless that is where one
+ * starts the engine again.
+ * @param {import('./base.js').LabElement} host @param {unknown} thrown
+ */
+export function saidHere(host, thrown) {
+    const { code, message, hint } = PeftLabError.from(thrown);
+    if (code !== 'worker-lost') host.lab.emit('notice', { instead: message });
+    return [message, hint].filter(Boolean).join(' ');
+}
+
+/**
  * @typedef {object} Hand
  * @property {(done?: number, label?: string) => void} tick progress; never throws
  * @property {() => void} check throws once cancelled
@@ -87,7 +98,7 @@ export class Work {
         } catch (thrown) {
             const error = PeftLabError.from(thrown);
             this.problem = abort.signal.aborted || error.code === 'aborted' ? this.#why || t('work.cancelled')
-                : [error.message, error.hint].filter(Boolean).join(' ');
+                : saidHere(this.host, error);
             this.host.say(this.problem);
             return null;
         } finally {
