@@ -15,7 +15,6 @@ const C_LAYERS = {
   account: ['base', 'model', 'peft', 'io'],
   advise: ['base', 'model', 'peft', 'io', 'account'],
   session: ['base', 'simd', 'kernels', 'model', 'peft', 'text', 'io', 'train', 'account', 'advise'],
-  wasm: ['base', 'session'],
   cli: ['base', 'simd', 'kernels', 'model', 'peft', 'text', 'io', 'train', 'account', 'advise', 'session'],
 };
 
@@ -69,7 +68,7 @@ export const cLayers = {
     'src/kernels/a.c': '#include "model/config.h"\n',
     'src/model/b.c': '#include "../vendor/cjson/cJSON.h"\n',
     'src/other/c.c': '',
-    'src/wasm/d.c': '#include "train/adamw.h"\n',
+    'src/io/d.c': '#include "train/trainer.h"\n',
   },
   good: {
     'src/kernels/a.c': '#include "base/real.h"\n/*\n#include "model/config.h"\n*/\n#include <math.h>\n#include "b.h"\n',

@@ -11,8 +11,8 @@ import { LANGUAGES } from './i18n.js';
  * @typedef {{key: string, values: Record<string, string>}} Correction
  */
 /**
- * @typedef {{kind: 'word' | 'int' | 'real' | 'choice' | 'words' | 'text' | 'bool', initial: any, min?: number,
- *   max?: number, choices?: readonly string[], link?: string}} Field
+ * @typedef {{kind: 'word' | 'int' | 'real' | 'choice' | 'words' | 'text', initial: any, min?: number, max?: number,
+ *   choices?: readonly string[], link?: string}} Field
  */
 
 /** The engine's methods; the page knows them before the engine is there. */
@@ -82,7 +82,6 @@ function readField(name, field, value, notices) {
         if (clamped !== number) notices.push(correction('range', name, number, { to: String(clamped) }));
         return clamped;
     }
-    if (field.kind === 'bool') return value === true || value === 'true' || value === '1';
     if (field.kind === 'words') {
         const list = new Set((Array.isArray(value) ? value : plain(value).split(',')).map(plain).filter(Boolean));
         const strange = [...list].filter((word) => !WORD.test(word));
