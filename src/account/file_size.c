@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "peft/bottleneck.h"
+#include "peft/file_names.h"
 
 typedef struct file_entry {
-    char name[2 * PL_NAME_SIZE];
+    char name[PL_FILE_NAME_SIZE];
     const pl_tensor *tensor;
 } file_entry;
 
@@ -19,25 +19,9 @@ static int by_name(const void *a, const void *b) {
     return strcmp(left->name, right->name);
 }
 
-/* How the tensor is called in the file: peft's prefix, AdapterHub's adapter name, or neither. */
-static void file_name(const pl_tensor *tensor, const char *adapter, bool full, file_entry *entry) {
-    const char *hole = strstr(tensor->name, PL_BOTTLENECK_NAME);
-    entry->tensor = tensor;
-    if (hole)
-        (void)snprintf(entry->name, sizeof entry->name, "%.*s%s%s", (int)(hole - tensor->name), tensor->name,
-                       adapter, hole + strlen(PL_BOTTLENECK_NAME));
-    else if (tensor->replaces && !full) /* norms: model.norm.weight -> model.norm.ln_tuning_layers.weight */
-        (void)snprintf(entry->name, sizeof entry->name, "base_model.model.%.*sln_tuning_layers.weight",
-                       (int)(strlen(tensor->name) - strlen("weight")), tensor->name);
-    else
-        (void)snprintf(entry->name, sizeof entry->name, "%s%s",
-                       full || strcmp(tensor->name, "prompt_embeddings") == 0 ? "" : "base_model.model.",
-                       tensor->name);
-}
-
 /* Length of ,"name":{"dtype":"F32","shape":[8,64],"data_offsets":[0,2048]} */
 static int64_t entry_length(const file_entry *entry, const char *dtype, int64_t from, int64_t to) {
-    char text[4 * PL_NAME_SIZE], shape[48];
+    char text[2 * PL_FILE_NAME_SIZE], shape[48];
     if (entry->tensor->dims == 2)
         (void)snprintf(shape, sizeof shape, "%" PRId64 ",%" PRId64, entry->tensor->rows, entry->tensor->cols);
     else
@@ -47,11 +31,10 @@ static int64_t entry_length(const file_entry *entry, const char *dtype, int64_t 
                     entry->name, dtype, shape, from, to);
 }
 
-static int64_t size_of(file_entry *entries, int32_t count, pl_format format) {
+/* bare: without __metadata__, as AdapterHub writes it */
+static int64_t size_of(file_entry *entries, int32_t count, pl_format format, bool bare) {
     static const char *const dtypes[] = {"F32", "F16", "BF16"};
-    bool peft =
-        strstr(entries[0].name, "_adapters.adapters.") == NULL; /* AdapterHub writes no __metadata__ */
-    int64_t header = 2 + (peft ? (int64_t)strlen("\"__metadata__\":{\"format\":\"pt\"},") : 0) - 1,
+    int64_t header = 2 + (bare ? 0 : (int64_t)strlen("\"__metadata__\":{\"format\":\"pt\"},")) - 1,
             offset = 0;
     qsort(entries, (size_t)count, sizeof *entries, by_name);
     for (int32_t i = 0; i < count; i++) {
@@ -76,14 +59,14 @@ pl_status pl_account_file_size(pl_memory *memory, const pl_config *config, const
     status = status == PL_OK ? layout.status : status;
     file_entry *entries =
         status == PL_OK ? pl_memory_alloc(memory, (size_t)layout.count, sizeof *entries) : NULL;
-    if (entries) {
-        bool full = strcmp(method->name, "full") == 0;
-        for (int32_t i = 0; i < layout.count; i++)
-            file_name(&layout.tensors[i], name, full, &entries[i]);
-        *bytes = size_of(entries, layout.count, format);
-    } else if (status == PL_OK) {
+    if (status == PL_OK && !entries)
         status = pl_fail(error, PL_ERR_MEMORY, "no memory to list the %d tensors of the file", layout.count);
+    for (int32_t i = 0; i < layout.count && status == PL_OK; i++) {
+        entries[i].tensor = &layout.tensors[i];
+        status = pl_file_name(options, &layout.tensors[i], name, entries[i].name, error);
     }
+    if (status == PL_OK)
+        *bytes = size_of(entries, layout.count, format, pl_file_is_hub(options));
     pl_memory_free(memory, entries);
     pl_layout_free(&layout);
     return status;

@@ -80,6 +80,7 @@ void pl_write_key(pl_text *out, const char *key);
 void pl_write_string(pl_text *out, const char *value); /* NULL writes null; escaped */
 void pl_write_string_n(pl_text *out, const char *value, size_t length);
 void pl_write_number(pl_text *out, double value); /* shortest text that reads back; non-finite writes null */
+void pl_write_numbers(pl_text *out, const double *values, int32_t count); /* an array of them */
 void pl_write_int(pl_text *out, int64_t value);
 void pl_write_bool(pl_text *out, bool value);
 void pl_write_null(pl_text *out);

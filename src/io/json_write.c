@@ -123,6 +123,13 @@ void pl_write_number(pl_text *out, double value) {
     raw(out, text);
 }
 
+void pl_write_numbers(pl_text *out, const double *values, int32_t count) {
+    pl_write_begin(out, '[');
+    for (int32_t i = 0; i < count; i++)
+        pl_write_number(out, values[i]);
+    pl_write_end(out, ']');
+}
+
 void pl_write_int(pl_text *out, int64_t value) {
     char text[32];
     (void)snprintf(text, sizeof text, "%" PRId64, value);

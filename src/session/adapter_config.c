@@ -267,7 +267,7 @@ bool adapter_file_known(const pl_method *method) { return writer_of(method) != N
 
 void adapter_write_config(pl_text *out, const pl_options *o, const char *name, const pl_config *model) {
     pl_write_begin(out, '{');
-    if (adapter_file_is_hub(o)) {
+    if (pl_file_is_hub(o)) {
         pl_write_key(out, "config");
         write_hub_config(out, o, model);
         pl_write_key_int(out, "hidden_size", model->hidden_size);

@@ -2,16 +2,8 @@
 #ifndef PL_SESSION_ADAPTER_FILE_H
 #define PL_SESSION_ADAPTER_FILE_H
 
+#include "peft/file_names.h"
 #include "session/internal.h"
-
-enum { PL_KEY_SIZE = 2 * PL_NAME_SIZE };
-
-/* Key of a tensor in the module's file without peft's "base_model.model." prefix. adapter_name fills AdapterHub's names. */
-pl_status adapter_file_key(const pl_method *method, const pl_tensor *tensor, const char *adapter_name,
-                           char key[PL_KEY_SIZE], pl_error *error);
-/* AdapterHub's keys have no prefix; everything of peft but prompts has. */
-bool adapter_file_has_prefix(const pl_options *options);
-bool adapter_file_is_hub(const pl_options *options); /* AdapterHub layout */
 
 /* adapter_config.c: has the method a folder format? */
 bool adapter_file_known(const pl_method *method);

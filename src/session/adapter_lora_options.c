@@ -284,7 +284,7 @@ pl_status adapter_read_lora(const pl_json *config, const pl_safetensors *file, c
     PL_TRY(read_patterns(config, "alpha_pattern", options, model, &regex, notes, error));
     memset(options->targets, 0, sizeof options->targets);
     for (int32_t i = 0; i < file->count; i++) {
-        char key[PL_KEY_SIZE];
+        char key[PL_FILE_NAME_SIZE];
         int32_t layer;
         pl_site site;
         const char *tail;

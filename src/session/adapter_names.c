@@ -33,7 +33,7 @@ static bool lists(const pl_json *names, const char *path) {
 /* The tensor path.tail of the file, NULL when there is none. */
 static const pl_file_tensor *find_tensor(const pl_safetensors *file, const char *path, const char *tail) {
     const size_t length = strlen(path);
-    char key[PL_KEY_SIZE];
+    char key[PL_FILE_NAME_SIZE];
     for (int32_t i = 0; i < file->count; i++)
         if (pl_tensor_name_normal(file->tensors[i].name, key, sizeof key, NULL) == PL_OK &&
             strncmp(key, path, length) == 0 && key[length] == '.' && strcmp(key + length + 1, tail) == 0)

@@ -8,13 +8,14 @@
 
 /* Index of the module tensor that a file key stands for, or PL_NONE. */
 static int32_t find_target(const pl_module *module, const char *file_name, const char *adapter_name) {
-    char wanted[PL_KEY_SIZE], key[PL_KEY_SIZE];
+    char wanted[PL_FILE_NAME_SIZE], name[PL_FILE_NAME_SIZE];
+    const size_t prefix = strlen(pl_file_prefix(&module->options)); /* the normal form has none */
     if (pl_tensor_name_normal(file_name, wanted, sizeof wanted, NULL) != PL_OK)
         return PL_NONE;
     for (int32_t i = 0; i < module->layout.count; i++) {
-        if (adapter_file_key(module->method, &module->layout.tensors[i], adapter_name, key, NULL) != PL_OK)
-            continue;
-        if (strcmp(key, wanted) == 0)
+        const pl_tensor *tensor = &module->layout.tensors[i];
+        if (pl_file_name(&module->options, tensor, adapter_name, name, NULL) == PL_OK &&
+            strcmp(name + prefix, wanted) == 0)
             return i;
     }
     return PL_NONE;

@@ -10,7 +10,7 @@
 /* Rows of the tensor whose normalised key ends with tail, or 0. */
 static int64_t rows_of(const pl_safetensors *file, const char *tail) {
     for (int32_t i = 0; i < file->count; i++) {
-        char key[PL_KEY_SIZE];
+        char key[PL_FILE_NAME_SIZE];
         if (pl_tensor_name_normal(file->tensors[i].name, key, sizeof key, NULL) != PL_OK)
             continue;
         size_t length = strlen(key), wanted = strlen(tail);
@@ -39,7 +39,7 @@ static pl_status targets_from_keys(const pl_safetensors *file, const pl_config *
                                    const char *tail_wanted, pl_options *options, pl_error *error) {
     memset(options->targets, 0, sizeof options->targets);
     for (int32_t i = 0; i < file->count; i++) {
-        char key[PL_KEY_SIZE];
+        char key[PL_FILE_NAME_SIZE];
         int32_t layer;
         pl_site site;
         const char *tail;

@@ -1,38 +1,9 @@
 /* Writing adapter folders that peft and AdapterHub load. Keys are sorted and indented by two, as peft writes them. */
-#include <stdio.h>
 #include <string.h>
 
-#include "peft/bottleneck.h"
 #include "peft/lora.h"
 #include "peft/virtual.h"
 #include "session/adapter_file.h"
-
-bool adapter_file_is_hub(const pl_options *options) {
-    return options->method == &PL_METHOD_BOTTLENECK &&
-           pl_bottleneck_variant_of(options) < PL_BOTTLENECK_PER_LINEAR;
-}
-
-bool adapter_file_has_prefix(const pl_options *options) {
-    return options->method != &PL_METHOD_PROMPT && options->method != &PL_METHOD_PREFIX &&
-           !adapter_file_is_hub(options);
-}
-
-pl_status adapter_file_key(const pl_method *method, const pl_tensor *tensor, const char *adapter_name,
-                           char key[PL_KEY_SIZE], pl_error *error) {
-    const char *hole = strstr(tensor->name, PL_BOTTLENECK_NAME), *tail = strrchr(tensor->name, '.');
-    int written;
-    if (hole)
-        written = snprintf(key, PL_KEY_SIZE, "%.*s%s%s", (int)(hole - tensor->name), tensor->name,
-                           adapter_name, hole + strlen(PL_BOTTLENECK_NAME));
-    else if (strcmp(method->name, "norms") == 0 && tail)
-        written = snprintf(key, PL_KEY_SIZE, "%.*s.ln_tuning_layers%s", (int)(tail - tensor->name),
-                           tensor->name, tail);
-    else
-        written = snprintf(key, PL_KEY_SIZE, "%s", tensor->name);
-    if (written < 0 || written >= PL_KEY_SIZE)
-        return pl_fail(error, PL_ERR_RANGE, "the name of tensor %s does not fit a file", tensor->name);
-    return PL_OK;
-}
 
 /* Compact JSON -> indented by two, as json.dumps(indent=2). */
 static void indent_json(pl_text *out, const char *json, size_t length) {
@@ -96,7 +67,7 @@ int32_t pl_module_export_config(pl_session *s, int32_t id) {
 /* The module's tensors as the file names them; names[count] and, for a projected prefix, the computed table are owned by memory. */
 typedef struct export_list {
     pl_save_tensor *tensors;
-    char (*names)[PL_KEY_SIZE];
+    char (*names)[PL_FILE_NAME_SIZE];
     real *table;
     int32_t count;
 } export_list;
@@ -125,12 +96,9 @@ static pl_status export_prefix(pl_session *s, const pl_module *module, export_li
 
 static pl_status export_tensors(pl_session *s, const pl_module *module, export_list *list) {
     const pl_layout *layout = &module->layout;
-    const char *prefix = adapter_file_has_prefix(&module->options) ? "base_model.model." : "";
     for (int32_t i = 0; i < layout->count; i++) {
         const pl_tensor *tensor = &layout->tensors[i];
-        char key[PL_KEY_SIZE];
-        PL_TRY(adapter_file_key(module->method, tensor, module->name, key, &s->error));
-        (void)snprintf(list->names[i], sizeof list->names[i], "%s%.*s", prefix, PL_KEY_SIZE - 20, key);
+        PL_TRY(pl_file_name(&module->options, tensor, module->name, list->names[i], &s->error));
         list->tensors[i] = (pl_save_tensor){.name = list->names[i],
                                             .dims = tensor->dims,
                                             .shape = {tensor->rows, tensor->cols},
@@ -155,8 +123,8 @@ static pl_status export_module(pl_session *s, const pl_module *module) {
                                                      : export_tensors(s, module, &list);
     if (status == PL_OK)
         status = pl_safetensors_write(&s->memory, list.tensors, list.count, PL_DTYPE_F32,
-                                      adapter_file_is_hub(&module->options) ? NULL : "{\"format\":\"pt\"}",
-                                      &bytes, &size, &s->error);
+                                      pl_file_is_hub(&module->options) ? NULL : "{\"format\":\"pt\"}", &bytes,
+                                      &size, &s->error);
     export_free(s, &list);
     if (status == PL_OK)
         pl_text_bytes(&s->result, (const char *)bytes, size);

@@ -130,10 +130,7 @@ static void write_spectrum(pl_session *s, const double *values, int32_t layer, p
     pl_write_key_int(&s->result, "rows", out);
     pl_write_key_int(&s->result, "cols", in);
     pl_write_key(&s->result, "singular_values");
-    pl_write_begin(&s->result, '[');
-    for (int32_t i = 0; i < count; i++)
-        pl_write_number(&s->result, values[i]);
-    pl_write_end(&s->result, ']');
+    pl_write_numbers(&s->result, values, count);
     pl_write_key_number(&s->result, "effective_rank", effective_rank(values, count));
     pl_write_key_number(&s->result, "frobenius", sqrt(square));
     pl_write_key_number(&s->result, "base_frobenius", base);

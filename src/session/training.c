@@ -228,10 +228,7 @@ int32_t pl_train_shard_costs(pl_session *s) {
         status = pl_trainer_shard_costs(s->trainer, costs, &s->error);
     if (status != PL_OK)
         return session_end(s, status);
-    pl_write_begin(&s->result, '[');
-    for (int32_t i = 0; i < s->trainer->shard_count; i++)
-        pl_write_number(&s->result, costs[i]);
-    pl_write_end(&s->result, ']');
+    pl_write_numbers(&s->result, costs, s->trainer->shard_count);
     return session_end(s, PL_OK);
 }
 

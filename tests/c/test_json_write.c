@@ -27,10 +27,14 @@ TEST(writer_structure_and_escapes) {
     pl_write_number(&out, (double)NAN);
     pl_write_number(&out, (double)INFINITY);
     pl_write_end(&out, ']');
+    pl_write_key(&out, "ns");
+    pl_write_numbers(&out, (const double[]){1, 0.5}, 2);
+    pl_write_key(&out, "no");
+    pl_write_numbers(&out, NULL, 0);
     pl_write_end(&out, '}');
     CHECK_STR(out.data, "{\"a\\\"b\":\"x\\\\y\\n\\t\\b\\f\\r\\u0001\\u001f\x7f\xc3\xa9/"
                         "\",\"none\":null,\"i\":-9223372036854775808,"
-                        "\"t\":true,\"n\":0.1,\"l\":[false,null,[],{},null,null]}");
+                        "\"t\":true,\"n\":0.1,\"l\":[false,null,[],{},null,null],\"ns\":[1,0.5],\"no\":[]}");
     CHECK_INT(out.length, strlen(out.data));
     pl_text_free(&out);
     CHECK_INT(memory.bytes, 0);
