@@ -205,6 +205,18 @@ int32_t pl_module_remove(pl_session *s, int32_t id) {
     return session_end(s, module_remove(s, id));
 }
 
+/* Names the methods that do have a weight, as the registry knows them. */
+static pl_status refuse_weight(const pl_method *method, pl_error *error) {
+    char names[200] = "";
+    for (int32_t i = 0; i < PL_METHOD_COUNT; i++) {
+        size_t used = strlen(names);
+        if (PL_METHODS[i]->can_scale)
+            (void)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", PL_METHODS[i]->label);
+    }
+    return pl_fail(error, PL_ERR_UNSUPPORTED, "%s has no weight other than 1; these methods have one: %s",
+                   method->label, names);
+}
+
 static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root) {
     bool active = entry->active, trainable = entry->trainable;
     double weight = (double)entry->module->weight;
@@ -214,8 +226,7 @@ static pl_status set_parsed(pl_session *s, pl_entry *entry, const pl_json *root)
     PL_TRY(pl_json_get_bool(root, "request", "trainable", false, &trainable, &s->error));
     PL_TRY(pl_json_get_number(root, "request", "weight", false, -100.0, 100.0, &weight, &s->error));
     if (weight != 1.0 && !entry->module->method->can_scale)
-        return pl_fail(&s->error, PL_ERR_UNSUPPORTED, "%s has no weight: only %s can be scaled",
-                       entry->module->method->label, "LoRA-like modules, whose contribution is a sum,");
+        return refuse_weight(entry->module->method, &s->error);
     if (entry->merged && (active != entry->active || weight != (double)entry->module->weight))
         return pl_fail(&s->error, PL_ERR_STATE,
                        "module %s is merged into the base: unmerge before changing it", entry->module->name);

@@ -135,6 +135,21 @@ test('bottleneck adapters combine into their average; equal ones into the same',
     session.close();
 });
 
+test('a weight: taken by the methods that are said to have one, refused by the others with the names of those', async () => {
+    const session = await stories();
+    const { methods } = await session.describeStatic();
+    const weighted = methods.filter((/** @type {any} */ m) => m.can_scale);
+    assert.deepEqual(weighted.map((/** @type {any} */ m) => m.name), ['lora', 'adapter', 'ia3']);
+    for (const { name, can_scale } of methods) {
+        const { id } = await session.addModule(name);
+        const half = session.setModule(id, { weight: 0.5 });
+        if (can_scale) assert.equal((await half).weight, 0.5, name);
+        else await refused(half, 'unsupported', /these methods have one: LoRA, Bottleneck adapters, \(IA\)3/);
+        await session.removeModule(id);
+    }
+    session.close();
+});
+
 test('a restore that is refused leaves the training it came into alone', async () => {
     for (const workers of [1, 2]) {
         const session = await stories({ inThread: false });
