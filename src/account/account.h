@@ -163,7 +163,6 @@ typedef struct pl_chapter_memory {
     const char *label, *shape;         /* "7B"; the shape we compute it for */
     const char *full, *lora, *savings; /* as printed: "~28GB", "~8GB", "3.5x" */
     double full_value, lora_value;     /* in bytes */
-    double parameters;                 /* the round number the chapter counts with */
     pl_format lora_format;             /* the hidden precision of the LoRA column */
     bool lora_activations;             /* whether checkpointed activations (batch 1, 2048 tokens) are in it */
     const char *explanation;
@@ -171,9 +170,6 @@ typedef struct pl_chapter_memory {
 
 extern const pl_chapter_memory PL_CHAPTER_MEMORY[];
 extern const int32_t PL_CHAPTER_MEMORY_COUNT;
-/* The two printed figures recomputed under the row's own hidden assumptions (bytes). */
-pl_status pl_chapter_memory_bytes(pl_memory *memory, const pl_chapter_memory *row, double *full, double *lora,
-                                  pl_error *error);
 /* The chapter's way of counting for any request: f32 weights alone for full fine-tuning; otherwise int8 base weights up to 20e9 parameters and
    nf4 above, the trained parameters' states, and checkpointed activations from 3e9 parameters on; no logits. */
 pl_status pl_account_memory_chapter(pl_memory *memory, const pl_memory_request *request,

@@ -28,14 +28,14 @@ const pl_chapter_method PL_CHAPTER_METHODS[] = {
 const int32_t PL_CHAPTER_METHOD_COUNT = (int32_t)(sizeof PL_CHAPTER_METHODS / sizeof *PL_CHAPTER_METHODS);
 
 const pl_chapter_memory PL_CHAPTER_MEMORY[] = {
-    {"1B", "tinyllama-1.1b", "~4GB", "~1GB", "4x", 4e9, 1e9, 1e9, PL_FORMAT_INT8, false,
+    {"1B", "tinyllama-1.1b", "~4GB", "~1GB", "4x", 4e9, 1e9, PL_FORMAT_INT8, false,
      "Full: 4 bytes per parameter, that is f32 weights alone, without gradients, optimiser states and "
      "activations. LoRA: 1 byte per parameter, "
      "an int8 base alone."},
-    {"7B", "llama-2-7b", "~28GB", "~8GB", "3.5x", 28e9, 8e9, 7e9, PL_FORMAT_INT8, true,
+    {"7B", "llama-2-7b", "~28GB", "~8GB", "3.5x", 28e9, 8e9, PL_FORMAT_INT8, true,
      "Full: f32 weights alone. LoRA: an int8 base (7 GB) and checkpointed activations of 2,048 tokens (0.85 "
      "GB)."},
-    {"70B", "llama-2-70b", "~280GB", "~40GB", "7x", 280e9, 40e9, 70e9, PL_FORMAT_NF4, true,
+    {"70B", "llama-2-70b", "~280GB", "~40GB", "7x", 280e9, 40e9, PL_FORMAT_NF4, true,
      "Full: f32 weights alone. LoRA: a 4-bit base (36 GB) and checkpointed activations (3.4 GB). The step "
      "from 3.5x to 7x comes from changing int8 "
      "to 4 bits, not from the size of the model."},
@@ -65,35 +65,6 @@ pl_status pl_settings_options(const char *method, const char *settings, const pl
 pl_status pl_chapter_options(const pl_chapter_method *row, const pl_config *config, pl_options *options,
                              pl_error *error) {
     return pl_settings_options(row->method, row->settings, config, options, error);
-}
-
-/* The chapter's LoRA (r = 8 on Q and V) on the row's shape, batch 1 of 2,048 tokens with checkpointing. */
-static pl_status estimate_row(pl_memory *memory, const pl_chapter_memory *row, pl_memory_estimate *estimate,
-                              pl_error *error) {
-    const pl_shape *shape = pl_shape_find(row->shape);
-    pl_options lora;
-    PL_TRY(pl_chapter_options(&PL_CHAPTER_METHODS[2], &shape->config, &lora, error));
-    const pl_options *methods[] = {&lora};
-    pl_memory_request request = {.config = &shape->config,
-                                 .methods = methods,
-                                 .method_count = 1,
-                                 .format = row->lora_format,
-                                 .optimizer = PL_OPTIMIZER_ADAMW,
-                                 .batch = 1,
-                                 .seq = 2048,
-                                 .checkpointing = true};
-    return pl_account_memory(memory, &request, estimate, error);
-}
-
-pl_status pl_chapter_memory_bytes(pl_memory *memory, const pl_chapter_memory *row, double *full, double *lora,
-                                  pl_error *error) {
-    pl_memory_estimate e;
-    PL_TRY(estimate_row(memory, row, &e, error));
-    *full = row->parameters * pl_format_bytes(PL_FORMAT_F32);
-    *lora = row->parameters * pl_format_bytes(row->lora_format);
-    if (row->lora_activations)
-        *lora += e.module_weights + e.gradients + e.optimizer + e.activations;
-    return PL_OK;
 }
 
 pl_status pl_account_memory_chapter(pl_memory *memory, const pl_memory_request *request,

@@ -84,11 +84,11 @@ typedef struct pl_extent {
 typedef struct pl_workspace pl_workspace;
 
 /* Plans and allocates every buffer of forward and backward in one block, for this model and this stack (learned rows, private inputs).
-   The stack may change later only if pl_workspace_fits still says so. Nothing is allocated during a pass. */
+   A pass with another stack is fine as long as it needs no more than that; the pass checks it, and the extent. Nothing is allocated during
+   a pass. Errors: PL_ERR_RANGE for an extent that no pass can have, PL_ERR_MEMORY. */
 pl_status pl_workspace_create(pl_memory *memory, const pl_model *model, const pl_stack *stack,
                               const pl_extent *extent, pl_workspace **workspace, pl_error *error);
 void pl_workspace_free(pl_workspace *workspace);
-bool pl_workspace_fits(const pl_workspace *workspace, const pl_stack *stack, const pl_extent *extent);
 
 /* ---- forward.c, backward.c -------------------------------------------------------------------------------------------------- */
 

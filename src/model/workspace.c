@@ -254,10 +254,3 @@ void pl_workspace_free(pl_workspace *workspace) {
     if (workspace)
         pl_memory_free(workspace->memory, workspace);
 }
-
-bool pl_workspace_fits(const pl_workspace *workspace, const pl_stack *stack, const pl_extent *extent) {
-    pl_stack_needs needs = pl_stack_collect(stack);
-    return extent->rows <= workspace->extent.rows && extent->seqs <= workspace->extent.seqs &&
-           extent->labels <= workspace->extent.labels && (workspace->extent.training || !extent->training) &&
-           needs.memory_tokens <= workspace->past_max && (needs.input_sites & ~workspace->input_sites) == 0;
-}
