@@ -226,24 +226,27 @@ test('what lies there in place of weights is told by its first bytes, with what 
     const whole = (await readModelFolder(`${GOLDEN}gqa-odd`)).weights[0];
     /** @type {[Uint8Array, RegExp][]} */
     const cases = [
-        [bytes(`version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 628856\n`), /git lfs pull/],
-        [bytes('<!DOCTYPE html><html><body>Not found</body></html>'), /web page/],
-        [bytes('PK\x03\x04\x14\0\0\0\x08\x08archive/data.pkl'), /pickle.*safe_serialization/],
-        [bytes('\x80\x02}q\0.'), /pickle.*safe_serialization/],
-        [new Uint8Array(), /damaged or incomplete.*again/],
-        [whole.subarray(0, 5000), /damaged or incomplete.*again/],
+        [bytes(`version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 628856\n`), /this is a pointer of Git LFS.*git lfs pull/],
+        [bytes('<!DOCTYPE html><html>Not found</html>'), /this is a web page, not a safetensors file \(.*Download/],
+        [bytes('PK\x03\x04\x14\0\0\0\x08\x08archive/data.pkl'), /this is a pickle.*safe_serialization/],
+        [bytes('\x80\x02}q\0.'), /this is a pickle.*safe_serialization/],
+        [new Uint8Array(), /the file is damaged or incomplete \(0 bytes.*again/],
+        [whole.subarray(0, 5000), /the file is damaged or incomplete \(.*again/],
     ];
+    /** Right behind the file's name, and in front of what the reader found. @param {any} error @param {RegExp} says */
+    const leads = (error, says) => error.code === 'format' && /\.$/.test(error.message) &&
+        new RegExp(`^[\\w. ]+: ${says.source}`).test(`${error.message} ${error.hint}`);
     const session = await tiny();
     const before = sha((await session.logits({ tokens: [1, 2] })).logits);
     const config = utf8(JSON.stringify({ peft_type: 'LORA', r: 2, lora_alpha: 2, target_modules: ['q_proj'] }));
     for (const [weights, says] of cases) {
         await assert.rejects(changedFolder((files) => { files.weights = [weights]; }).then((files) => PeftLab.open(files, { inThread: true })),
-            (/** @type {any} */ error) => error.code === 'format' && /[.?]$/.test(error.message) && says.test(error.hint));
+            (/** @type {any} */ error) => leads(error, says));
         await assert.rejects(session.importAdapter({ 'adapter_config.json': config, 'adapter_model.safetensors': weights }),
-            (/** @type {any} */ error) => error.code === 'format' && says.test(error.hint));
+            (/** @type {any} */ error) => leads(error, says));
     }
     const page = bytes('<!DOCTYPE html><html><body>Not found</body></html>');
-    const isPage = (/** @type {any} */ error) => error.code === 'format' && /json:1:1/.test(error.message) && /web page/.test(error.hint);
+    const isPage = (/** @type {any} */ error) => error.code === 'format' && /json:1:1: this is a web page, not JSON \(/.test(error.message);
     for (const name of /** @type {const} */ (['config', 'tokenizer'])) {
         await assert.rejects(changedFolder((files) => { files[name] = page; }).then((files) => PeftLab.open(files, { inThread: true })), isPage);
     }
