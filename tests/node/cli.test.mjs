@@ -78,6 +78,14 @@ test('help of train: what is used where neither the line nor a preset says it, f
         assert.match(out, new RegExp(said));
 });
 
+test('help of combine names every type', async () => {
+    const { out } = await cli('combine', '--help');
+    const families = ['ties', 'dare_linear', 'dare_ties', 'magnitude_prune'];
+    const types = ['cat', 'linear', 'svd', ...families, ...families.map((family) => `${family}_svd`)];
+    const said = /--type +one of ([\w, ]+), as in peft/.exec(out)?.[1].split(', ');
+    assert.deepEqual(said?.sort(), types.sort());
+});
+
 test("count: the chapter's default on Llama-2-7B", async () => {
     const counted = await json('count', '--shape', 'llama-2-7b', '--method', 'lora', '--rank', '8', '--target-modules', 'q_proj,v_proj');
     assert.equal(counted.trainable, 4194304);

@@ -1,14 +1,14 @@
 import { basename } from 'node:path';
 
 import { helpText, parse, snake, usage } from '../args.mjs';
-import { adapterFolders, findModel, importFolder, MODEL_SPEC, print, splitWeight } from '../context.mjs';
+import { adapterFolders, findModel, importFolder, MODEL_SPEC, openCalculator, print, splitWeight } from '../context.mjs';
 import { prepareFolder, writeFolder } from '../output.mjs';
 import { PeftLab } from '../../engine/index.js';
 
 const SPEC = /** @type {import('../args.mjs').Spec} */ ({
     model: { kind: 'string', help: `the base model the adapters were trained on: ${MODEL_SPEC.model.help}` },
     adapter: { kind: 'list', help: 'DIR:weight; at least one, may be repeated' },
-    type: { kind: 'string', help: 'cat (exact) or peft-compatible linear, svd, ties, dare_linear, …; adapters: linear (average)', default: 'cat' },
+    type: { kind: 'string', help: 'how', default: 'cat' },
     density: { kind: 'number', help: 'share of entries kept (ties, dare, magnitude_prune; default 0.5)' },
     'majority-sign-method': { kind: 'string', help: 'how ties and dare_ties elect a sign: total or frequency (default total)' },
     'svd-rank': { kind: 'int', help: 'rank of the svd types (default: the largest of the adapters)', min: 1, max: 1024 },
@@ -31,7 +31,12 @@ function checkOptions(values, types) {
     }
 }
 
-export const help = () => helpText('combine', 'several LoRAs, or several bottleneck adapters, into one', SPEC);
+export async function help() {
+    const { mix_types: types } = await (await openCalculator()).describeStatic();
+    const all = types.map((/** @type {any} */ t) => t.name).join(', ');
+    const type = { ...SPEC.type, help: `one of ${all}, as in peft (cat is exact); for bottleneck adapters linear, their average` };
+    return helpText('combine', 'several LoRAs, or several bottleneck adapters, into one', { ...SPEC, type });
+}
 
 /** @param {string[]} argv */
 export async function run(argv) {
