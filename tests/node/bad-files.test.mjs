@@ -226,7 +226,7 @@ test('what lies there in place of weights is told by its first bytes, with what 
     const whole = (await readModelFolder(`${GOLDEN}gqa-odd`)).weights[0];
     /** @type {[Uint8Array, RegExp][]} */
     const cases = [
-        [bytes(`version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 628856\n`), /this is a pointer of Git LFS.*git lfs pull/],
+        [bytes(`version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 628856\n`), /this is a pointer of Git LFS.*lfs pull/],
         [bytes('<!DOCTYPE html><html>Not found</html>'), /this is a web page, not a safetensors file \(.*Download/],
         [bytes('PK\x03\x04\x14\0\0\0\x08\x08archive/data.pkl'), /this is a pickle.*safe_serialization/],
         [bytes('\x80\x02}q\0.'), /this is a pickle.*safe_serialization/],
