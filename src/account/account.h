@@ -89,7 +89,8 @@ void pl_account_flops(const pl_config *config, const pl_options *const *methods,
 /* ---- file_size.c: the exact size of an adapter file --------------------------------------------------------------------------------- */
 
 /* Size in bytes of the safetensors file this method is saved as, to the byte: header with sorted names and offsets, padding, data. name:
-   the adapter's name (it is part of AdapterHub's tensor names). format: f32, f16 or bf16. */
+   the adapter's name (it is part of AdapterHub's tensor names). format: f32, f16 or bf16. Errors: PL_ERR_UNSUPPORTED for another format,
+   those of pl_options_check and pl_file_name, PL_ERR_MEMORY. */
 pl_status pl_account_file_size(pl_memory *memory, const pl_config *config, const pl_options *options,
                                const char *name, pl_format format, int64_t *bytes, pl_error *error);
 
@@ -154,7 +155,7 @@ typedef struct pl_chapter_method {
 
 extern const pl_chapter_method PL_CHAPTER_METHODS[];
 extern const int32_t PL_CHAPTER_METHOD_COUNT;
-/* The row's method with its settings, for any model. */
+/* The row's method with its settings, for any model. Errors: those of pl_settings_options. */
 pl_status pl_chapter_options(const pl_chapter_method *row, const pl_config *config, pl_options *options,
                              pl_error *error);
 
@@ -171,7 +172,7 @@ typedef struct pl_chapter_memory {
 extern const pl_chapter_memory PL_CHAPTER_MEMORY[];
 extern const int32_t PL_CHAPTER_MEMORY_COUNT;
 /* The chapter's way of counting for any request: f32 weights alone for full fine-tuning; otherwise int8 base weights up to 20e9 parameters and
-   nf4 above, the trained parameters' states, and checkpointed activations from 3e9 parameters on; no logits. */
+   nf4 above, the trained parameters' states, and checkpointed activations from 3e9 parameters on; no logits. Errors: as pl_account_memory. */
 pl_status pl_account_memory_chapter(pl_memory *memory, const pl_memory_request *request,
                                     pl_memory_estimate *estimate, pl_error *error);
 

@@ -16,7 +16,7 @@ typedef struct pl_json pl_json; /* one node of a parsed, immutable document */
 enum { PL_JSON_DEPTH = 16 };
 
 /* Parses text[length]. what names the document in messages ("adapter_config.json"). The root is freed by
-   pl_json_free. */
+   pl_json_free. Errors: PL_ERR_FORMAT with "what:line:column: …", PL_ERR_MEMORY. */
 pl_status pl_json_parse(const char *text, size_t length, const char *what, pl_json **root, pl_error *error);
 void pl_json_free(pl_json *root);
 
@@ -40,14 +40,14 @@ const pl_json *pl_json_get(const pl_json *object, const char *key);
 
 /* Typed access with a sentence on failure ("config.json: hidden_size must be an integer from 1 to 65536,
    not 3.5"). When the key is absent or null: *value keeps the caller's default, or, if required,
-   PL_ERR_FORMAT. */
+   PL_ERR_FORMAT, as for a value of another type or outside the limits. */
 pl_status pl_json_get_int(const pl_json *object, const char *what, const char *key, bool required,
                           int64_t minimum, int64_t maximum, int64_t *value, pl_error *error);
 pl_status pl_json_get_number(const pl_json *object, const char *what, const char *key, bool required,
                              double minimum, double maximum, double *value, pl_error *error);
 pl_status pl_json_get_bool(const pl_json *object, const char *what, const char *key, bool required,
                            bool *value, pl_error *error);
-/* Refuses a member whose key is none of known[count], so that a misspelt option is not quietly left out. */
+/* Refuses a member whose key is none of known[count], so that a misspelt option is not quietly left out: PL_ERR_ARGUMENT. */
 pl_status pl_json_only(const pl_json *object, const char *what, const char *const *known, int32_t count,
                        pl_error *error);
 /* A text that may be left out; it lives as long as the root. */

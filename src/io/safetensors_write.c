@@ -1,4 +1,4 @@
-/* Writer of safetensors files, equal byte for byte to the reference (PEFT.md 2.2): __metadata__ first,
+/* Writer of safetensors files, equal byte for byte to the reference's: __metadata__ first,
  * tensors by name in byte order, header padded with spaces to a multiple of 8, data without gaps. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Names of the tensors in adapter files, as peft writes them and as people dump them, brought to one form:
- * the form of PEFT.md 2.1 without the prefix "base_model.model." (what pl_tensor.name holds). */
+ * what peft saves without the prefix "base_model.model." and without the adapter's name (what pl_tensor.name holds). */
 #ifndef PL_IO_TENSOR_NAMES_H
 #define PL_IO_TENSOR_NAMES_H
 

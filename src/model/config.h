@@ -54,7 +54,8 @@ int32_t pl_site_out(const pl_config *config, pl_site site); /* output width */
 /* Does this token end a text? */
 bool pl_config_ends(const pl_config *config, int32_t token);
 
-/* Checks every dimension and their relations; the message names the field, its value and the limit. */
+/* Checks every dimension and their relations; the message names the field, its value and the limit. Errors: PL_ERR_RANGE;
+   PL_ERR_UNSUPPORTED for a kind of RoPE that is not offered. */
 pl_status pl_config_check(const pl_config *config, pl_error *error);
 
 /* Inverse RoPE frequencies[head_dim / 2] in double, as transformers computes them for this rope_kind. */

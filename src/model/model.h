@@ -45,10 +45,10 @@ typedef struct pl_model {
     real *rope_cosine, *rope_sine; /* [max_position_embeddings, head_dim/2] */
 } pl_model;
 
-/* Lists the base tensors: the one declaration that loading, counting, saving and full fine-tuning share. */
+/* Lists the base tensors: the one declaration that loading, counting, saving and full fine-tuning share. Errors: the layout's. */
 pl_status pl_model_declare(const pl_config *config, pl_layout *layout);
 
-/* Allocates a model with zero weights; fill model->values by layout, then call pl_model_pack. */
+/* Allocates a model with zero weights; fill model->values by layout, then call pl_model_pack. Errors: those of pl_config_check, PL_ERR_MEMORY. */
 pl_status pl_model_create(pl_memory *memory, const pl_config *config, pl_model **model, pl_error *error);
 void pl_model_free(pl_model *model);
 
@@ -99,17 +99,20 @@ typedef struct pl_loss {
 
 /* Runs the batch and the loss over its targets. With training true everything for pl_backward is kept and dropout (of modules) is on,
    unless dropout_key is 0; gradient_scale is d(objective)/d(sum), normally 1 / (labelled tokens of the whole optimiser step).
-   Errors: PL_ERR_RANGE for a token outside the vocabulary or a sequence longer than max_position_embeddings (says which). */
+   Errors: PL_ERR_RANGE for a token outside the vocabulary, a sequence longer than max_position_embeddings (says which) or a batch beyond
+   the workspace's extent; PL_ERR_ARGUMENT for a batch with an empty sequence, or a gradient_scale of 0 when training; PL_ERR_STATE for a
+   workspace that was planned without training or for modules that need more than it was planned for. */
 pl_status pl_forward_loss(pl_model *model, const pl_stack *stack, pl_workspace *workspace,
                           const pl_batch *batch, bool training, uint64_t dropout_key, real gradient_scale,
                           pl_loss *loss, pl_error *error);
 
 /* Adds the gradients of the last pl_forward_loss(training) to every module that trains and every base tensor with a gradient. Stops at
-   the lowest place that trains anything. */
+   the lowest place that trains anything. Errors: PL_ERR_STATE unless such a forward pass came just before. */
 pl_status pl_backward(pl_model *model, const pl_stack *stack, pl_workspace *workspace, const pl_batch *batch,
                       pl_error *error);
 
-/* logits[row_count, vocab_size] of every token row (virtual rows are left out). Same arithmetic as pl_forward_loss, bit for bit. */
+/* logits[row_count, vocab_size] of every token row (virtual rows are left out). Same arithmetic as pl_forward_loss, bit for bit, and the same
+   errors. */
 pl_status pl_forward_logits(pl_model *model, const pl_stack *stack, pl_workspace *workspace,
                             const pl_batch *batch, real *logits, pl_error *error);
 
@@ -121,13 +124,15 @@ typedef struct pl_decoder pl_decoder;
 enum { PL_DECODE_ROWS = 32 };
 
 /* capacity: positions the cache can hold, learned rows included (<= max_position_embeddings). The stack is copied; its modules stay the
-   caller's and are asked for their learned rows at create, reset and the first feed. */
+   caller's and are asked for their learned rows at create, reset and the first feed. Errors: PL_ERR_RANGE for a capacity that the model or
+   the learned rows do not allow, PL_ERR_MEMORY. */
 pl_status pl_decoder_create(pl_memory *memory, const pl_model *model, const pl_stack *stack, int32_t capacity,
                             pl_decoder **decoder, pl_error *error);
 void pl_decoder_free(pl_decoder *decoder);
 /* Back to the state before the first token: learned key/value rows in the cache, nothing else. */
 void pl_decoder_reset(pl_decoder *decoder);
-/* Feeds tokens[count] (the virtual rows go first on the first call); logits[vocab_size] of the last one (NULL: not wanted). */
+/* Feeds tokens[count] (the virtual rows go first on the first call); logits[vocab_size] of the last one (NULL: not wanted). Errors, and then
+   nothing was fed: PL_ERR_ARGUMENT for no token, PL_ERR_RANGE for one outside the vocabulary or no room for all. */
 pl_status pl_decoder_feed(pl_decoder *decoder, const int32_t *tokens, int32_t count, real *logits,
                           pl_error *error);
 int32_t pl_decoder_length(const pl_decoder *decoder); /* positions used */

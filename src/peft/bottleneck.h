@@ -2,6 +2,10 @@
  *
  *     A(u) = dropout(scale * (W_up f(W_down u + b_down) + b_up)),  W_down [m, in], W_up [out, m]
  *
+ * m is much smaller than in and out, so there are few numbers, 2 m hidden_size for one. f is what LoRA does not have: with it the network can
+ * do what no matrix can, and without it (f = identity) it could be merged. What goes round the network unchanged (h + …) makes the start
+ * harmless: with W_up at or near 0 the layer is the base's.
+ *
  * variant        where (per layer)                output                      file format
  * houlsby        after attention, after FFN       h + A(h)                    AdapterHub double_seq_bn
  * pfeiffer       after FFN                        h + A(x + h)                AdapterHub seq_bn

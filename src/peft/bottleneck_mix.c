@@ -1,4 +1,6 @@
-/* Averaging adapters: what AdapterHub calls average_adapter (Chronopoulou et al. 2023, arXiv:2302.07027). */
+/* Averaging adapters: what AdapterHub calls average_adapter (Chronopoulou et al. 2023, arXiv:2302.07027). The mean of the numbers is not the
+   mean of what the networks do, as there is a non-linearity between them; it works as far as the adapters began alike and lie near each
+   other. */
 #include "peft/bottleneck.h"
 
 #include <string.h>

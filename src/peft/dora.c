@@ -1,10 +1,12 @@
 /* DoRA: weight-decomposed low-rank adaptation. Liu et al. 2024, arXiv:2402.09353.
  *
- * LoRA's changed matrix V = W + s B A gives each output row its direction; the row's length is trained separately:
+ * The authors took apart what full fine-tuning does to each row of W: its length and its direction change independently, while LoRA changes
+ * both in step. So LoRA's changed matrix V = W + s B A gives each output row its direction here; the row's length is trained separately:
  *
  *      y = g * (V x),    g[o] = m[o] / ||V[o, :]||          m[out] trained, starting at ||W[o, :]||, so g == 1 exactly
  *
- * As in the paper (section 4.3) and in peft the norm is a constant in the backward pass:
+ * As in the paper (section 4.3) and in peft the norm is a constant in the backward pass, which saves memory and, by their
+ * measurements, costs next to no accuracy. (So finite differences disagree with these gradients unless they hold the norm still, too.)
  *
  *      z  = W x + s B A x       [n, out]   kept
  *      dm = sum over rows of dy * z / norm

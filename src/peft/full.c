@@ -1,5 +1,6 @@
 /* Full fine-tuning: every base tensor is trained, on a copy. The same module machinery as for the small methods, so that the comparison is
-   fair: parameters, optimiser memory and file size are counted in the same way. No hooks; see pl_module_attach. */
+   fair: parameters, optimiser memory and file size are counted in the same way. No hooks: the model itself knows how to train its tensors,
+   it only gets other values and somewhere to put gradients (pl_module_attach). */
 #include "peft/methods.h"
 
 static pl_status full_declare(const pl_options *options, const pl_config *config, pl_layout *layout) {

@@ -1,9 +1,12 @@
 /* (IA)3: infused adapter by inhibiting and amplifying inner activations. Liu et al. 2022, arXiv:2205.05638.
  *
- * One trained factor per channel, starting at 1:
+ * No new directions at all: what the model computes already is made louder or softer, channel by channel. One trained factor per channel,
+ * starting at 1, so that the start is the base model:
  *
  *      k, v:            y = l * (W x)      l[out, 1]     dl = sum over rows of dy * (W x),   dy <- l * dy
  *      feed-forward:    y = W (l * x)      l[1, in]      dl = sum over rows of dx * x,       dx <- l * dx
+ *
+ * The paper scales keys, values and the activations inside the feed-forward layer; these are the input of down_proj, hence the second form.
  *
  * Merging multiplies rows or columns of W. Two active (IA)3 modules multiply. A module's weight w fades it in: the factor
  * in use is 1 + w (l - 1).

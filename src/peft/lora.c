@@ -4,19 +4,35 @@
  *
  *      y = W x + s * B (A drop(x))         A[r, in], B[out, r], s = alpha / r
  *
- * Only A and B are trained: r (in + out) numbers in place of in * out. B starts at zero, so training starts exactly at the
- * base model; the detour can be multiplied out (W + s B A) and then costs nothing. Rows are tokens here, so with x[n, in]
+ * Only A and B are trained: r (in + out) numbers in place of in * out. Full fine-tuning may change W by any matrix; here the change is
+ * s B A, of rank r at most: r directions of the input (rows of A) are looked at, r directions of the output (columns of B) answer.
+ *
+ * The start. B = 0, so the first step begins exactly at the base model. A must not be 0, too: each is the factor of the other's gradient
+ * (below), and from A = B = 0 neither would ever move. A random, B zero: B moves at once, A as soon as B has.
+ *
+ * The scale. A change of r adds terms to the sum B A; dividing by r makes up for that, so that, say the authors, the learning rate need not be
+ * found anew for every r. With Adam tuning alpha is much like tuning the learning rate, so they set it once and leave it alone.
+ *
+ * Rows are tokens here, n of them, so with x[n, in] and the intermediate u and du, which are only r wide,
  *
  *      u = drop(x) A^T            [n, r]      kept for the backward pass
  *      y = x W^T + s * u B^T      [n, out]
  *
  *      du = dy B                  [n, r]
  *      dB += s * dy^T u           [out, r]
- *      dA += s * du^T drop(x)     [r, in]     zero while B is zero: B moves first. The mask is drawn again, not stored
+ *      dA += s * du^T drop(x)     [r, in]     zero while B is zero. The mask is drawn again, not stored
  *      dx += s * drop(du A)       [n, in]
  *
- * rsLoRA (Kalajdzievski 2023, arXiv:2312.03732): s = alpha / sqrt(r). LoRA+ (Hayou et al. 2024, arXiv:2402.12354): B learns faster
- * than A by loraplus_lr_ratio. DoRA (Liu et al. 2024, arXiv:2402.09353): dora.c.
+ * In this order, (x A^T) B^T, the detour costs r (in + out) multiply-adds per token; B A first would cost as much as W once more, and would
+ * have to be stored. W itself needs no gradient and no optimiser state: its part of the backward pass is dx += dy W alone
+ * (model/backward.c). Yet the whole of it is multiplied with, forward and backward: LoRA saves memory far more than time.
+ *
+ * Merging. W + s B A is a matrix of W's shape, so after training the detour can be multiplied out (lora_merge) and costs nothing any more.
+ * In 16 bits that rounds; here it is done on a copy in full precision, and the old W is kept (merge.c). A module's weight w (a slider from
+ * "base" to "trained" and beyond) stands beside s everywhere: s <- w alpha / r.
+ *
+ * rsLoRA (Kalajdzievski 2023, arXiv:2312.03732): s = alpha / sqrt(r), as with alpha / r the gradients die away when r grows. LoRA+ (Hayou
+ * et al. 2024, arXiv:2402.12354): B learns faster than A by loraplus_lr_ratio. DoRA (Liu et al. 2024, arXiv:2402.09353): dora.c.
  *
  * PiSSA and OLoRA (lora_init.c) start at some B0 A0 != 0 and take it out of the base, so that the start is the base model again:
  *
@@ -48,12 +64,13 @@ const real *pl_lora_input(const pl_module *module, const pl_linear_at *at, const
     return dropped;
 }
 
+/* Training needs u of every map at once, when backward comes; otherwise one buffer serves them all. */
 static real *saved_u(const pl_module *module, const pl_linear_at *at) {
     real *u = pl_module_buffer(module, at->layer, (int32_t)at->site, PL_LORA_U);
     return u ? u : pl_module_buffer(module, PL_NONE, PL_NONE, PL_LORA_U);
 }
 
-/* Both of these reckon with [rows, rank] numbers in the same buffer. */
+/* These two work in the same shared buffer of [rows, rank] numbers: neither leaves anything in it. */
 void pl_lora_origin_forward(const pl_module *module, const pl_linear_at *at, const real *x, real sign,
                             real *y) {
     const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
@@ -117,6 +134,8 @@ static void lora_input_gradient(const pl_module *module, const pl_linear_at *at,
     pl_add_scaled(masked, s->scale, dx, (size_t)at->rows * (size_t)s->in);
 }
 
+/* Runs before the base map's own backward (hooks.h), which then reads dy as this leaves it: changed by DoRA, else untouched. dx NULL: nothing
+   below trains. gradients NULL: the module is frozen, and only passes the gradient on. */
 static void lora_backward(void *self, const pl_linear_at *at, const real *x, real *dy, real *dx) {
     pl_module *module = self;
     const pl_lora_site *s = pl_lora_site_at(module, at->layer, at->site);
@@ -143,6 +162,7 @@ static void lora_backward(void *self, const pl_linear_at *at, const real *x, rea
 
 /* ---- merging -------------------------------------------------------------------------------------------------------------- */
 
+/* Row o of B A is B[o, 0] A[0, :] + … + B[o, r-1] A[r-1, :]: no caller needs B A as a whole. With an origin the form of lora_init.c. */
 void pl_lora_row(const pl_module *module, int32_t layer, pl_site site, int32_t o, real factor, real *row) {
     const pl_lora_site *s = pl_lora_site_at(module, layer, site);
     size_t in = (size_t)s->in, first = (size_t)o * (size_t)s->rank;
@@ -191,6 +211,7 @@ static void lora_unmerge(const pl_module *module, const pl_model *model, int32_t
         pl_lora_add_delta(module, layer, site, -1, w);
 }
 
+/* LoRA adds s B A x whatever else stands at the map; DoRA scales by the norms of W + s B A, so W must not change under it. */
 static pl_effect lora_effect(const pl_options *options, int32_t layer, pl_site site) {
     (void)layer, (void)site;
     return pl_option_number(options, "use_dora") != 0.0 ? PL_EFFECT_NORMS : PL_EFFECT_ADDS;

@@ -59,7 +59,7 @@ double pl_lora_scale(const pl_options *options, int32_t layer, pl_site site);
 
 /* The dropped input of this site: x itself when nothing is dropped, else PL_LORA_X drawn again from the same mask. */
 const real *pl_lora_input(const pl_module *module, const pl_linear_at *at, const real *x);
-bool pl_lora_drops(const pl_module *module, const pl_pass *pass);
+bool pl_lora_drops(const pl_module *module, const pl_pass *pass);      /* is dropout on, and more than 0? */
 uint64_t pl_lora_tag(const pl_module *module, const pl_linear_at *at); /* dropout stream of this site */
 
 /* y += s B A x, or with an origin s (B A x - B0 A0 base), for u = x A^T and the input base of the frozen part. */
@@ -76,7 +76,7 @@ void pl_lora_row(const pl_module *module, int32_t layer, pl_site site, int32_t o
 /* w[out, in] += sign * s B A (with an origin: s (B A - B0 A0)), row by row: the product first, then the scale, as peft merges. */
 void pl_lora_add_delta(const pl_module *module, int32_t layer, pl_site site, real sign, real *w);
 
-/* ---- lora_tensors.c: members of PL_METHOD_LORA ---- */
+/* ---- lora_tensors.c: members of PL_METHOD_LORA; what each has to do is said in methods.h ---- */
 
 enum { PL_LORA_OPTION_COUNT = 10 };
 extern const pl_option PL_LORA_OPTIONS[];
@@ -93,15 +93,18 @@ double pl_lora_flops(const pl_options *options, const pl_config *config, int32_t
 
 pl_lora_init pl_lora_init_of(const pl_options *options);
 bool pl_lora_keeps_origin(const pl_options *options); /* PiSSA, OLoRA */
+/* Errors: PL_ERR_RANGE for an odd rank with orthogonal, and with PiSSA and OLoRA for one that the matrix does not have, or that is beyond the
+   limits when doubled (pl_lora_plain). */
 pl_status pl_lora_init_check(const pl_options *options, const pl_config *config, pl_error *error);
-/* Fills A, B and, if it keeps one, the origin of one targeted map; nothing where the layout has drawn them. */
+/* Fills A, B and, if it keeps one, the origin of one targeted map; nothing where the layout has drawn them. Errors: PL_ERR_MEMORY. */
 pl_status pl_lora_init_site(pl_module *module, const pl_model *model, int32_t layer, pl_site site,
                             uint64_t seed, pl_error *error);
 /* A module with an origin as a LoRA of twice the rank without one that changes the same: what its file holds and what mixing works on. The
-   new module is the caller's. */
+   new module is the caller's. Errors: those of pl_module_create. */
 pl_status pl_lora_plain(pl_memory *memory, pl_model *model, const pl_module *module, pl_module **plain,
                         pl_error *error);
 void pl_lora_plain_options(const pl_options *options, pl_options *plain); /* unchanged without an origin */
+/* The tensors of the file: those of the plain LoRA. */
 pl_status pl_lora_file_declare(const pl_options *options, const pl_config *config, pl_layout *layout);
 
 /* ---- dora.c: the four places where DoRA differs (site->g != NULL) ---- */

@@ -59,7 +59,7 @@ double pl_option_number(const pl_options *options, const char *name);      /* th
 /* Value of a pattern option for one site: first key that equals the path or is its dotted tail wins; else fallback. */
 double pl_option_pattern(const pl_options *options, const char *name, int32_t layer, pl_site site,
                          double fallback);
-/* Range check of every number against the table, then the method's own check(). */
+/* Range check of every number against the table (PL_ERR_RANGE), then the method's own check(). */
 pl_status pl_options_check(const pl_options *options, const pl_config *config, pl_error *error);
 bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site);
 
@@ -74,7 +74,7 @@ pl_status pl_options_set_text(pl_options *options, const pl_config *config, cons
 pl_status pl_options_set_pattern(pl_options *options, const pl_config *config, const char *name,
                                  const char *key, double value, pl_error *error);
 /* Narrows the targets: to these layers (layers_to_transform; count 0: all), and without the maps in the comma list exclude (exclude_modules;
-   NULL: none). */
+   NULL: none). Errors: PL_ERR_RANGE for a layer that the model does not have, PL_ERR_ARGUMENT for a word that names no map. */
 pl_status pl_options_limit(pl_options *options, const pl_config *config, const int32_t *layers, int32_t count,
                            const char *exclude, pl_error *error);
 
@@ -109,7 +109,8 @@ typedef struct pl_module {
     pl_layout scratch; /* buffers for passes up to extent */
     real *buffers;     /* block of scratch */
     pl_extent extent;  /* what buffers were planned for */
-    /* factor on the module's contribution (1 by default); needs method->can_scale; takes effect in prepare() */
+    /* Factor on what the module does (1 by default); needs method->can_scale; takes effect in prepare(). LoRA: s (with DoRA, where V = W + s B A
+       is normed, too); bottleneck adapters: the scale of the output; (IA)3: factors 1 + weight (l - 1). */
     real weight;
     void *state; /* the method's own: one block from memory, freed with the module */
     /* {layers+1, sites+1, slots} then [(layer+1), (site+1), slot] -> tensor, see pl_module_shape */
@@ -137,7 +138,7 @@ typedef struct pl_method {
     const pl_option *options;
     int32_t option_count;
     const char *cannot_merge; /* NULL when merge works; else the reason, for people */
-    bool can_scale;           /* pl_module.weight may differ from 1 */
+    bool can_scale; /* pl_module.weight may differ from 1: 0: the base model (with DoRA but for m) */
 
     /* Of the functions below only declare() and flops() must be there; any other may be NULL: nothing to do. */
 
@@ -191,13 +192,14 @@ const pl_method *pl_method_find(const char *name);
 
 /* ---- module.c ---- */
 
-/* Checks options, declares, allocates, initialises (layout fill + start). */
+/* Checks options, declares, allocates, initialises (layout fill + start). Errors: PL_ERR_ARGUMENT for a name of no or 64 and more bytes, those of
+   pl_options_check and start(), PL_ERR_MEMORY; then there is no module. */
 pl_status pl_module_create(pl_memory *memory, pl_model *model, const pl_options *options, const char *name,
                            uint64_t seed, pl_module **module, pl_error *error);
 void pl_module_free(pl_module *module);
-/* Allocates (or releases) the gradient block. */
+/* Allocates (or releases) the gradient block. Errors: PL_ERR_MEMORY. */
 pl_status pl_module_trainable(pl_module *module, bool trainable, pl_error *error);
-/* Makes buffers large enough for passes of this extent. */
+/* Makes buffers large enough for passes of this extent; those there are stay if memory is refused (PL_ERR_MEMORY). */
 pl_status pl_module_plan(pl_module *module, const pl_extent *extent, pl_error *error);
 /* Values of tensor (layer, site, slot); layer/site may be PL_NONE. NULL when not declared. */
 real *pl_module_values(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
@@ -213,12 +215,15 @@ pl_status pl_module_attach(pl_model *model, pl_module *module, pl_error *error);
 void pl_module_refresh(pl_model *model, const pl_module *module);
 void pl_module_detach(pl_model *model, const pl_module *module);
 bool pl_module_replaces(const pl_module *module); /* has such tensors */
-/* start() of such methods: copies the model's present values into every replacing tensor. */
+/* start() of such methods: copies the model's present values into every replacing tensor. Errors: PL_ERR_MISMATCH for a tensor that the model
+   does not have. */
 pl_status pl_module_copy_base(pl_module *module, const pl_model *model, pl_error *error);
 
 /* ---- stack.c ---- */
 
-/* Fills hooks for the model from active modules in order. Two owners of one place either add up or are refused with a sentence. */
+/* Fills hooks for the model from active modules in order. Two owners of one place either add up or are refused with a sentence. Errors:
+   PL_ERR_RANGE for too many modules or learned rows, PL_ERR_ARGUMENT for one that is listed twice, PL_ERR_UNSUPPORTED for a weight that a
+   method cannot have, two modules that replace the same tensor, and prefixes that disagree about where tokens begin. */
 pl_status pl_stack_build(pl_module *const *modules, int32_t count, pl_stack *stack, pl_error *error);
 /* prepare()/finish() of every module of the list. */
 void pl_stack_prepare(pl_module *const *modules, int32_t count, const pl_model *model);
@@ -228,12 +233,14 @@ void pl_stack_finish(pl_module *const *modules, int32_t count);
 
 typedef struct pl_merged pl_merged; /* the kept base values of every changed map */
 
-/* Merges modules (in stack order) into the model: prepare, scratch copy, finite check, commit, repack. On error the model is untouched.
-   Values of modules that replace tensors are taken over first (they are what the other modules' changes come on top of); such modules are
-   detached by the merge, attach them again after pl_unmerge. No site of a tied head is ever changed alone, so nothing needs untying. */
 /* Would those active modules that are not merged do beside the merged weights what they do now? active[count] is in stack order.
    PL_ERR_STATE names the first that would not. */
 pl_status pl_merge_check_beside(pl_module *const *active, const bool *merged, int32_t count, pl_error *error);
+/* Merges modules (in stack order) into the model: prepare, scratch copy, finite check, commit, repack. On error the model is untouched.
+   Values of modules that replace tensors are taken over first (they are what the other modules' changes come on top of); such modules are
+   detached by the merge, attach them again after pl_unmerge. No site of a tied head is ever changed alone, so nothing needs untying.
+   Errors: those of pl_stack_build; PL_ERR_UNSUPPORTED for a method that cannot be merged; PL_ERR_STATE where another module stands in for a
+   tensor that would change; PL_ERR_NUMERIC where NaN or infinity would come out; PL_ERR_MEMORY. */
 pl_status pl_merge(pl_memory *memory, pl_model *model, pl_module *const *modules, int32_t count,
                    pl_merged **merged, pl_error *error);
 /* Exchanges the model's values with the kept ones: the base is back and merged holds the merged values, or the other way round. */

@@ -39,6 +39,7 @@ typedef enum pl_mix_type {
 
 const char *pl_mix_name(pl_mix_type type);    /* "dare_ties_svd" */
 const char *pl_mix_summary(pl_mix_type type); /* one sentence for people */
+/* Errors: PL_ERR_ARGUMENT for an unknown name (lists those there are). */
 pl_status pl_mix_find(const char *name, pl_mix_type *type, pl_error *error);
 
 typedef struct pl_mix_options {
@@ -91,12 +92,12 @@ void pl_mix_elect(double *const *x, const double *c, int32_t count, size_t n, bo
 pl_status pl_delta(pl_module *module, const pl_model *model, int32_t layer, pl_site site, real *delta,
                    pl_error *error);
 
-/* Singular values of a matrix[rows, cols], descending: values[min(rows, cols)]. */
+/* Singular values of a matrix[rows, cols], descending: values[min(rows, cols)]. Errors: PL_ERR_MEMORY. */
 pl_status pl_singular_values(pl_memory *memory, const real *matrix, int32_t rows, int32_t cols,
                              double *values, pl_error *error);
 
 /* Singular values of pl_delta: values[min(in, out)], those beyond the rank are 0. For LoRA without DoRA from the factors, which takes
-   microseconds; otherwise from the full matrix. */
+   microseconds; otherwise from the full matrix. Errors: those of pl_delta, PL_ERR_MEMORY. */
 pl_status pl_delta_spectrum(pl_module *module, const pl_model *model, int32_t layer, pl_site site,
                             double *values, pl_error *error);
 

@@ -1,4 +1,5 @@
-/* Norm tuning: only the gains of the RMSNorm layers are trained. Zhao et al. 2024, arXiv:2312.11420 (peft: LN_TUNING). The tensors stand
+/* Norm tuning: only the gains g of the RMSNorm layers, y = g * x / rms(x), are trained. Zhao et al. 2024, arXiv:2312.11420 (peft:
+   LN_TUNING). A gain in front of a map scales the columns of all maps that read it, as (IA)3 does for one. The tensors stand
    in for the base tensors of the same name, so there is no hook at all: pl_module_attach lends them to the model, whose own backward pass
    has their gradient. Merging copies them. */
 #include <stdio.h>

@@ -4,9 +4,17 @@
  *
  *      attention(q, [K_l; k], [V_l; v])        K_l, V_l [n, kv] trained, one pair per layer l
  *
+ * Seen from one query q, softmax over both parts is a mixture (He et al. 2022, arXiv:2110.04366, section 3.1):
+ *
+ *      (1 - g) attention(q, k, v) + g attention(q, K_l, V_l)        g: the share of q's attention that the prefix gets
+ *
+ * g depends on the token, so no fixed change of weights does the same, and a prefix cannot be merged. K_l = 0 is no no-op either: a score
+ * of 0 still takes its share. The keys are used as they are, without RoPE: they are entries of the cache, where keys lie rotated already.
+ *
  * The attention kernel has their gradients, as for any keys and values (kernels/attention.c). The model reads them per layer as
  * contiguous [n, kv] blocks; the file (and peft) has one row per virtual token, table[n, layers * 2 * kv]. prepare() and finish()
- * translate, and run the optional re-parameterisation network, which the authors found to train more steadily than the rows themselves:
+ * translate, and run the optional re-parameterisation network, which the authors found to train more steadily than the rows themselves (one
+ * weight of it moves the rows of every layer). Only its result is kept in the file:
  *
  *      table = tanh(E W0^T + b0) W2^T + b2     E [n, kv], W0 [e, kv], W2 [layers * 2 * kv, e], e = encoder_hidden_size
  */
@@ -79,7 +87,7 @@ static const pl_option OPTIONS[OPTION_COUNT] = {
 /* One allocation: this header, then the arrays it points into. */
 typedef struct prefix_state {
     real *rows, *drows; /* [layer][k, v][n, kv]: what memory_kv hands out, and its gradients */
-    real *z, *hidden, *table, *dhidden;      /* projection: [n, E], [n, E], [n, columns], [n, E] */
+    real *z, *hidden, *table, *dhidden;      /* projection: [n, e], [n, e], [n, columns], [n, e] */
     real *in, *in_t, *out, *out_t, *scratch; /* packed weights; of pl_gemm_outer */
 } prefix_state;
 

@@ -4,7 +4,9 @@
  *
  *      x = [P; E[tokens]]     [n + T, hidden_size]        dP += dx[0 .. n)     summed over the sequences
  *
- * The frozen model does the rest: this is its own backward pass carried on down to the input. Real tokens start at position n; the
+ * The frozen model does the rest: this is its own backward pass carried on down to the input, past every layer. So few
+ * numbers do not make a cheap step. Rows of the vocabulary are a better start than random ones, the authors found, except in the
+ * largest models; and the method catches up with full fine-tuning only there. Real tokens start at position n; the
  * learned rows are never a loss target, and the last one predicts nothing (all methods have the same targets). */
 #include <math.h>
 #include <string.h>

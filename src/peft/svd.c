@@ -54,7 +54,8 @@ static bool orthogonalise(double *w, double *v, double *squares, int32_t p, int3
     return true;
 }
 
-/* Rotates the rows of w[n, m], n <= m, until they are orthogonal: w = v_before^T ..., so that a = v^T w. */
+/* Rotates the rows of w[n, m], n <= m, until they are orthogonal. w begins as a and v as the identity, and both get every rotation, so that
+   a = v^T w all the time. */
 static void jacobi(double *w, double *v, double *squares, int32_t n, int32_t m) {
     bool turned = true;
     for (int32_t sweep = 0; turned && sweep < SWEEPS_MAX; sweep++) {

@@ -72,7 +72,8 @@ int32_t pl_model_config(pl_session *s, const char *dtype);
    Unknown options are an error that lists the known ones. Text options that need tokens (init text) are encoded here. */
 int32_t pl_module_add(pl_session *s, const char *json, int32_t length);
 int32_t pl_module_remove(pl_session *s, int32_t id);
-/* {"active":bool,"weight":number,"trainable":bool}: any of them */
+/* {"active":bool,"weight":number,"trainable":bool}: any of them -> as in pl_describe. A weight other than 1 needs can_scale
+   (pl_describe_static): LoRA, bottleneck adapters, (IA)3. */
 int32_t pl_module_set(pl_session *s, int32_t id, const char *json, int32_t length);
 /* Order in which active modules run: JSON array of ids. */
 int32_t pl_module_order(pl_session *s, const char *json, int32_t length);

@@ -21,7 +21,8 @@
 
 typedef struct pl_tokenizer pl_tokenizer;
 
-/* Parses tokenizer.json (<= 32 MiB). */
+/* Parses tokenizer.json (<= 32 MiB). Errors: PL_ERR_RANGE beyond that, PL_ERR_FORMAT, PL_ERR_UNSUPPORTED for a part that is not known here,
+ * PL_ERR_MEMORY. */
 pl_status pl_tokenizer_load(pl_memory *memory, const char *json, size_t length, pl_tokenizer **tokenizer,
                             pl_error *error);
 void pl_tokenizer_free(pl_tokenizer *tokenizer);
@@ -30,13 +31,14 @@ int32_t pl_tokenizer_vocab_size(const pl_tokenizer *tokenizer); /* largest id + 
 
 /* Encodes UTF-8 text[length] (invalid bytes are treated as U+FFFD). add_special: apply the file's
  * post-processor (BOS …). tokens[*count] belongs to memory. Equal to tokenizers.Tokenizer.encode(text,
- * add_special_tokens).ids. */
+ * add_special_tokens).ids. Errors: PL_ERR_RANGE for too long a text, PL_ERR_MEMORY. */
 pl_status pl_tokenizer_encode(const pl_tokenizer *tokenizer, pl_memory *memory, const char *text,
                               size_t length, bool add_special, int32_t **tokens, int32_t *count,
                               pl_error *error);
 
 /* Text of tokens[count]; bytes may end inside a UTF-8 character (streaming decoders keep the tail).
-   skip_special leaves special tokens out. */
+   skip_special leaves special tokens out. *text[*length] belongs to memory. Errors: PL_ERR_RANGE for a token outside the
+   vocabulary or too long a text, PL_ERR_MEMORY. */
 pl_status pl_tokenizer_decode(const pl_tokenizer *tokenizer, pl_memory *memory, const int32_t *tokens,
                               int32_t count, bool skip_special, char **text, size_t *length, pl_error *error);
 

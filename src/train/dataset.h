@@ -34,6 +34,7 @@ typedef struct pl_dataset {
     int32_t seen_capacity;
 } pl_dataset;
 
+/* An empty data set. Errors: PL_ERR_RANGE for a max_length below 2, PL_ERR_MEMORY. */
 pl_status pl_dataset_create(pl_memory *memory, int32_t max_length, int32_t vocab_size, pl_dataset **dataset,
                             pl_error *error);
 void pl_dataset_free(pl_dataset *dataset);
@@ -41,7 +42,7 @@ void pl_dataset_free(pl_dataset *dataset);
 /* Adds tokens[count] with targets from label_from on. Longer than max_length: when label_from <= 1 (plain text) it is split into windows that
    overlap by one token, so that every token is a target exactly once; otherwise the completion is cut and counted as truncated.
    Errors: fewer than 2 tokens or no target left (PL_ERR_ARGUMENT), token outside the vocabulary (PL_ERR_RANGE), prompt alone longer than the
-   limit (PL_ERR_RANGE). The data set is unchanged after an error. */
+   limit or too many examples or tokens in all (PL_ERR_RANGE), PL_ERR_MEMORY. The data set is unchanged after an error. */
 pl_status pl_dataset_add(pl_dataset *dataset, const int32_t *tokens, int32_t count, int32_t label_from,
                          int32_t bytes, pl_error *error);
 
@@ -61,6 +62,7 @@ typedef struct pl_batch_buffer {
     int64_t bytes;  /* text bytes they stand for */
 } pl_batch_buffer;
 
+/* Errors: PL_ERR_MEMORY. */
 pl_status pl_batch_buffer_create(pl_memory *memory, int32_t seqs, int32_t rows, pl_batch_buffer *buffer,
                                  pl_error *error);
 void pl_batch_buffer_free(pl_memory *memory, pl_batch_buffer *buffer);

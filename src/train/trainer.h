@@ -23,6 +23,7 @@ typedef struct pl_train_options {
 
 /* Values that work for a start: 100 steps of 8 sequences in 4 shards, lr 1e-3, cosine, AdamW (0.9, 0.999, 1e-8), no decay, clipping at 1. */
 pl_train_options pl_train_options_default(void);
+/* Errors: PL_ERR_RANGE, naming the option and its limits. */
 pl_status pl_train_options_check(const pl_train_options *options, pl_error *error);
 
 typedef struct pl_step_report {
@@ -64,17 +65,20 @@ typedef struct pl_trainer {
 } pl_trainer;
 
 /* Plans everything a step needs; steps allocate nothing. The modules must stay alive and unchanged in number while the trainer lives.
-   Errors: nothing trainable, empty data set, options out of range, memory. */
+   Errors: PL_ERR_STATE when nothing is trainable or the data set is empty; PL_ERR_RANGE for options out of range or too many modules;
+   PL_ERR_MEMORY. */
 pl_status pl_trainer_create(pl_memory *memory, pl_model *model, pl_module *const *modules,
                             int32_t module_count, const pl_dataset *dataset, const pl_train_options *options,
                             pl_trainer **trainer, pl_error *error);
 void pl_trainer_free(pl_trainer *trainer);
 
 /* Computes shard (0 .. shard_count-1) of the coming step: gradients of the mean loss over ALL targets of the step end up in the
-   modules' gradient blocks. Does not change weights, so shards can be computed anywhere in any order. */
+   modules' gradient blocks. Does not change weights, so shards can be computed anywhere in any order. Errors: PL_ERR_RANGE where there is
+   no such shard, PL_ERR_STATE when all steps are done. */
 pl_status pl_trainer_shard(pl_trainer *trainer, int32_t shard, pl_shard *result, pl_error *error);
 /* How much work each shard of the coming step is, in multiply-adds of a forward pass through the base model: costs[shard_count].
-   For sharing shards out to workers; sequences differ in length, so equal numbers of shards can be unequal work. */
+   For sharing shards out to workers; sequences differ in length, so equal numbers of shards can be unequal work. Errors: PL_ERR_STATE when
+   all steps are done. */
 pl_status pl_trainer_shard_costs(pl_trainer *trainer, double *costs, pl_error *error);
 /* Copies the modules' gradient blocks, one behind the other, to gradients[size]. */
 void pl_trainer_copy_gradients(const pl_trainer *trainer, real *gradients);
@@ -101,7 +105,7 @@ pl_status pl_trainer_apply(pl_trainer *trainer, const int32_t *shards, int32_t c
 void pl_trainer_release_kept(pl_trainer *trainer); /* their step is over: the blocks are spare */
 void pl_trainer_free_kept(pl_trainer *trainer);
 
-/* One whole step in this process: all shards, sum, update. */
+/* One whole step in this process: all shards, sum, update. Errors: those of pl_trainer_shard and pl_trainer_update. */
 pl_status pl_trainer_step(pl_trainer *trainer, pl_step_report *report, pl_error *error);
 
 /* Gradients of examples [from, to) into the modules' blocks, normalised by their own targets; no dropout, no update. For tests and inspection. */

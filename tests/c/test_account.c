@@ -100,7 +100,7 @@ TEST(trainable_parameters_of_peft) {
     pl_json_free(root);
 }
 
-/* PEFT.md section 6, and totals published with the models. */
+/* Counts worked out by hand, and totals published with the models. */
 TEST(known_totals) {
     CHECK_INT(count_of("smollm2-135m", "prompt", "").base, 134515008);
     CHECK_INT(count_of("smollm2-360m", "prompt", "").base, 361821120);

@@ -1,4 +1,4 @@
-/* The memory model against the hand-computed table (PEFT.md 6.1), and the chapter's scaling table under its own assumptions. */
+/* The memory model against a table computed by hand, and the chapter's scaling table under its own assumptions. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -43,7 +43,7 @@ static real *bare_logits(merging *m) {
     return logits;
 }
 
-/* PEFT.md 10.4: merged == unmerged; unmerging restores every bit; attached again, the logits are those of before. */
+/* Merged == unmerged; unmerging restores every bit; attached again, the logits are those of before. */
 static void check_stack(pl_config config, const char *const (*modules)[2], int32_t count,
                         const real *weights) {
     merging m;

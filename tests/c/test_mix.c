@@ -87,7 +87,7 @@ TEST(sources_that_cancel_are_exact) {
     close_pair(&p);
 }
 
-/* PEFT.md 10.7: cat == several active adapters with weights. */
+/* cat == several active adapters with weights. */
 TEST(cat_is_the_stack) {
     pair p;
     open_pair(&p, "rank=2;alpha=3", "rank=3;target_modules=all-linear;rank_pattern.v_proj=5");
