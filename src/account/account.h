@@ -51,6 +51,7 @@ typedef struct pl_sentences {
     int32_t count;
 } pl_sentences;
 
+/* Adds one, printf-style; cut at its size, left out beyond the last or where sentences is NULL. */
 void pl_sentence(pl_sentences *sentences, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 typedef struct pl_counts {

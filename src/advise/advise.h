@@ -142,6 +142,7 @@ typedef struct pl_coach_report {
     double gap;        /* (validation - training) / training, now; 0 without validation */
 } pl_coach_report;
 
+/* Tries the rules in their order; one of them always holds. */
 void pl_coach(const pl_coach_input *input, pl_coach_report *report);
 
 #endif

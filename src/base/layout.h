@@ -53,10 +53,11 @@ typedef struct pl_layout {
 /* A counting layout (memory NULL) or a listing one. */
 pl_layout pl_layout_make(pl_memory *memory, pl_error *error);
 
-/* Appends a copy of t, setting its offset. Fills in dims/lr_scale/decay defaults via the helpers below. */
+/* Appends a copy of the tensor, made by one of the helpers below, and sets its offset. Errors: PL_ERR_RANGE for a dimension that is not positive
+   or a product beyond 64 bits, PL_ERR_MEMORY; both stay in layout->status. */
 pl_status pl_layout_add(pl_layout *layout, const pl_tensor *tensor);
 
-/* [rows, cols] with a printf-style name; returns the prepared tensor to adjust and add. */
+/* A matrix [rows, cols] or a vector [size] with the usual lr_scale and decay, to be named, adjusted and added. */
 pl_tensor pl_tensor_matrix(int32_t layer, int32_t site, int32_t slot, int64_t rows, int64_t cols,
                            pl_init init, double scale);
 pl_tensor pl_tensor_vector(int32_t layer, int32_t site, int32_t slot, int64_t size, pl_init init,

@@ -17,6 +17,7 @@ uint64_t pl_rng_mix(uint64_t a, uint64_t b);
 /* Stream number `stream` of `seed`. */
 pl_rng pl_rng_stream(uint64_t seed, uint64_t stream);
 
+/* The next 64 random bits. */
 uint64_t pl_rng_u64(pl_rng *rng);
 
 /* Uniform in [0, 1) with 53 bits. */

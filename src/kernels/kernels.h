@@ -123,6 +123,7 @@ typedef struct pl_attention_gradients {
     real *dpast_k, *dpast_v;        /* += ; NULL when the past is frozen */
 } pl_attention_gradients;
 
+/* scratch as in the forward pass. The probabilities are computed again from q, k and stats: nothing of size rows x rows is kept. */
 void pl_attention_backward(const pl_attention *a, const pl_attention_gradients *g, real *scratch);
 
 /* ---- swiglu.c ---------------------------------------------------------------------------------------------------------- */

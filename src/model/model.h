@@ -64,7 +64,7 @@ void pl_model_redirect(pl_model *model, int32_t index, real *values, real *gradi
 /* Current values of base tensor `index` (own or redirected). */
 real *pl_model_tensor(const pl_model *model, int32_t index);
 
-/* Index in model->layout of the weight of one linear map. */
+/* Index in model->layout of the weight of one linear map, and the map itself (layer and site must be the model's). */
 int32_t pl_model_linear_index(int32_t layer, pl_site site);
 pl_linear *pl_model_linear(const pl_model *model, int32_t layer, pl_site site);
 

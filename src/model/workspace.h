@@ -102,11 +102,12 @@ void pl_memory_gather(const pl_model *model, const pl_stack *stack, int32_t laye
 /* The pass that sub-layers behind attention see in this layer. */
 const pl_pass *pl_tail_pass(const pl_model *model, const pl_workspace *workspace, int32_t layer);
 
+/* What the hooks of this map get. */
 pl_linear_at pl_at_linear(const pl_model *model, const pl_pass *pass, int32_t layer, pl_site site);
 
-/* Final norm and logits of tail rows first .. first+count-1. */
+/* The final norm of all tail rows, and from it logits[count, vocab_size] of tail rows first .. first+count-1. */
+void pl_head_norm(const pl_model *model, pl_workspace *workspace);
 void pl_head_logits(const pl_model *model, const pl_workspace *workspace, int32_t first, int32_t count,
                     real *logits);
-void pl_head_norm(const pl_model *model, pl_workspace *workspace);
 
 #endif

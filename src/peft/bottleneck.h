@@ -76,7 +76,13 @@ enum {
     PL_BOTTLENECK_UP_BIAS,
     PL_BOTTLENECK_SCALING
 }; /* tensor slots */
-/* Buffer slots: kept per place for backward, or shared (layer and site PL_NONE) by all places. */
+/* Buffers of a pass: kept per place for backward, or shared (layer and site PL_NONE) by all places.
+ *   U         [rows, in]   the input, where it is overwritten afterwards (not parallel, per_linear_parallel); per place when training
+ *   Z, ACT    [rows, m]    in front of and behind the non-linearity; per place when training
+ *   OUT       [rows, out]  shared: the output, and in backward its gradient
+ *   DACT      [rows, m]    shared: the gradient of ACT, then of Z
+ *   DU        [rows, in]   shared: the gradient of U
+ *   OUTER                  shared: scratch of pl_gemm_outer */
 enum {
     PL_BOTTLENECK_U,
     PL_BOTTLENECK_Z,
@@ -87,6 +93,7 @@ enum {
     PL_BOTTLENECK_OUTER
 };
 
+/* Members of PL_METHOD_BOTTLENECK; what each has to do is said in methods.h. */
 pl_status pl_bottleneck_declare(const pl_options *options, const pl_config *config, pl_layout *layout);
 pl_status pl_bottleneck_scratch(const pl_options *options, const pl_config *config, const pl_extent *extent,
                                 pl_layout *layout);

@@ -52,6 +52,7 @@ typedef struct pl_lora {
  *   U0     [rows, rank]  shared, with an origin: x A0^T and u - x A0^T; dy B0 */
 enum { PL_LORA_U, PL_LORA_DU, PL_LORA_X, PL_LORA_OUTER, PL_LORA_Z, PL_LORA_DY, PL_LORA_U0 };
 
+/* The site's state; its rank is 0 where the map is not targeted. */
 pl_lora_site *pl_lora_site_at(const pl_module *module, int32_t layer, pl_site site);
 int32_t pl_lora_rank(const pl_options *options, int32_t layer, pl_site site); /* rank_pattern or rank */
 /* s = alpha / rank (rsLoRA: alpha / sqrt(rank)), without the module's weight. */
@@ -116,6 +117,7 @@ void pl_dora_forward(const pl_module *module, const pl_linear_at *at, const real
                      const real *u, real *y);
 /* Adds dm and, with dropout, the share of dx that does not pass through A. Returns the gradient for s u B^T. */
 const real *pl_dora_backward(pl_module *module, const pl_linear_at *at, real *dy, real *dx);
+/* w <- g (w + s B A), and back by w / g - s B A. */
 void pl_dora_merge(const pl_module *module, int32_t layer, pl_site site, real *w);
 void pl_dora_unmerge(const pl_module *module, int32_t layer, pl_site site, real *w);
 

@@ -61,7 +61,7 @@ double pl_option_pattern(const pl_options *options, const char *name, int32_t la
                          double fallback);
 /* Range check of every number against the table (PL_ERR_RANGE), then the method's own check(). */
 pl_status pl_options_check(const pl_options *options, const pl_config *config, pl_error *error);
-bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site);
+bool pl_options_targets(const pl_options *options, int32_t layer, pl_site site); /* is the map targeted? */
 
 /* Setting options, every failure with a sentence: PL_ERR_ARGUMENT for an unknown name or word, PL_ERR_RANGE for a number outside the table.
    Numbers, switches (0 or 1) and choices (by index). */
@@ -185,7 +185,7 @@ typedef struct pl_method {
     pl_status (*file_declare)(const pl_options *options, const pl_config *config, pl_layout *layout);
 } pl_method;
 
-/* The registry, in the order the page shows. */
+/* The registry, in the order the page shows; find gives NULL for an unknown name. */
 extern const pl_method *const PL_METHODS[];
 extern const int32_t PL_METHOD_COUNT;
 const pl_method *pl_method_find(const char *name);
@@ -203,7 +203,7 @@ pl_status pl_module_trainable(pl_module *module, bool trainable, pl_error *error
 pl_status pl_module_plan(pl_module *module, const pl_extent *extent, pl_error *error);
 /* Values of tensor (layer, site, slot); layer/site may be PL_NONE. NULL when not declared. */
 real *pl_module_values(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
-/* Likewise; NULL also when frozen. */
+/* Likewise; gradients are NULL also when frozen, a buffer where scratch() asked for none for the planned extent. */
 real *pl_module_gradients(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 real *pl_module_buffer(const pl_module *module, int32_t layer, int32_t site, int32_t slot);
 const pl_tensor *pl_module_shape(const pl_module *module, int32_t layer, int32_t site, int32_t slot);

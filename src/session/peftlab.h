@@ -58,7 +58,7 @@ int32_t pl_model_weights(pl_session *s, const uint8_t *safetensors, int32_t size
 int32_t pl_model_tokenizer(pl_session *s, const char *tokenizer_json, int32_t length); /* optional */
 /* Missing or unexpected tensors are an error that lists them. -> {"parameters":…,"ignored":[…]} */
 int32_t pl_model_commit(pl_session *s);
-void pl_model_cancel(pl_session *s);
+void pl_model_cancel(pl_session *s); /* drops what was read since pl_model_begin */
 /* Current weights (merged modules included; a full fine-tuning module that is active counts as the weights) as
    model.safetensors. dtype "F32", "F16", "BF16". */
 int32_t pl_model_export(pl_session *s, const char *dtype);
@@ -71,6 +71,7 @@ int32_t pl_model_config(pl_session *s, const char *dtype);
    -> {"id":1,…as in pl_describe}.
    Unknown options are an error that lists the known ones. Text options that need tokens (init text) are encoded here. */
 int32_t pl_module_add(pl_session *s, const char *json, int32_t length);
+/* Not while a run is going on, nor one that is merged (PL_ERR_STATE). */
 int32_t pl_module_remove(pl_session *s, int32_t id);
 /* {"active":bool,"weight":number,"trainable":bool}: any of them -> as in pl_describe. A weight other than 1 needs can_scale
    (pl_describe_static): LoRA, bottleneck adapters, (IA)3. */

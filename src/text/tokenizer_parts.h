@@ -84,6 +84,7 @@ pl_status pl_load_refuse(const char *what, const char *name, pl_error *error);
 
 /* ---- added tokens ---- */
 
+/* Room for tokens of so many bytes together. Errors: PL_ERR_MEMORY. */
 pl_status pl_trie_make(pl_trie *trie, pl_memory *memory, size_t bytes, pl_error *error);
 void pl_trie_free(pl_trie *trie);
 /* The first token put under a text stays. text is not empty. */
@@ -137,6 +138,8 @@ typedef struct pl_bpe {
 } pl_bpe;
 
 void pl_bpe_free(pl_bpe *bpe);
+/* Appends the ids of one piece: merges in order of their rank, the leftmost first among equals (Sennrich, Haddow, Birch 2016,
+   arXiv:1508.07909). bpe->failed or ids->failed when memory is refused. */
 void pl_bpe_encode(const pl_tokenizer *tokenizer, pl_bpe *bpe, const char *text, size_t length, pl_ids *ids);
 
 #endif
