@@ -149,16 +149,13 @@ typedef struct pl_chapter_method {
     const char *label;                  /* "Adapters (bottleneck=64)" */
     const char *params, *storage;       /* as printed: "~50M", "~200MB" */
     double params_value, storage_value; /* the printed figures as numbers, storage in bytes */
-    const char *method;                 /* method and settings ("a=b;c=d") that reproduce it on Llama-2-7B */
+    const char *method; /* method and settings (for pl_settings_options) that reproduce it on Llama-2-7B */
     const char *settings;
     const char *explanation; /* where the exact figure differs, and why */
 } pl_chapter_method;
 
 extern const pl_chapter_method PL_CHAPTER_METHODS[];
 extern const int32_t PL_CHAPTER_METHOD_COUNT;
-/* The row's method with its settings, for any model. Errors: those of pl_settings_options. */
-pl_status pl_chapter_options(const pl_chapter_method *row, const pl_config *config, pl_options *options,
-                             pl_error *error);
 
 /* One row of "Scaling Behavior". */
 typedef struct pl_chapter_memory {

@@ -62,11 +62,6 @@ pl_status pl_settings_options(const char *method, const char *settings, const pl
     return PL_OK;
 }
 
-pl_status pl_chapter_options(const pl_chapter_method *row, const pl_config *config, pl_options *options,
-                             pl_error *error) {
-    return pl_settings_options(row->method, row->settings, config, options, error);
-}
-
 pl_status pl_account_memory_chapter(pl_memory *memory, const pl_memory_request *request,
                                     pl_memory_estimate *estimate, pl_error *error) {
     pl_memory_request hidden = *request;

@@ -143,7 +143,8 @@ TEST(chapter_rows) {
         pl_options options;
         pl_counts counts;
         const pl_options *methods[] = {&options};
-        CHECK_MSG(pl_chapter_options(row, &shape->config, &options, &error) == PL_OK, "%s", error.message);
+        CHECK_MSG(pl_settings_options(row->method, row->settings, &shape->config, &options, &error) == PL_OK,
+                  "%s", error.message);
         CHECK(pl_account_count(&memory, &shape->config, methods, 1, &counts, NULL, &error) == PL_OK);
         double bytes = (double)pl_account_file_data(&counts, PL_FORMAT_F32);
         /* The chapter rounds to one or two digits: within 10 %. */

@@ -154,7 +154,7 @@ TEST(chapter_scaling_table) {
         pl_memory_estimate e;
         pl_options options;
         const pl_options *methods[] = {&options};
-        CHECK(pl_chapter_options(&PL_CHAPTER_METHODS[2], config, &options, &error) == PL_OK);
+        CHECK(pl_settings_options("lora", PL_CHAPTER_METHODS[2].settings, config, &options, &error) == PL_OK);
         pl_memory_request request = {
             .config = config, .methods = methods, .method_count = 1, .batch = 1, .seq = 2048};
         CHECK(pl_account_memory_chapter(&memory, &request, &e, &error) == PL_OK);
@@ -175,7 +175,7 @@ TEST(chapter_assumptions_for_any_request) {
     const pl_config *config = &pl_shape_find("llama-2-7b")->config;
     const pl_options *full_only[] = {&full}, *lora_only[] = {&lora};
     pl_options_default(pl_method_find("full"), config, &full);
-    CHECK(pl_chapter_options(&PL_CHAPTER_METHODS[2], config, &lora, &error) == PL_OK);
+    CHECK(pl_settings_options("lora", PL_CHAPTER_METHODS[2].settings, config, &lora, &error) == PL_OK);
     pl_memory_request request = {
         .config = config, .methods = full_only, .method_count = 1, .batch = 1, .seq = 2048};
     CHECK(pl_account_memory_chapter(&memory, &request, &e, &error) == PL_OK);

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "model_golden.h"
 #include "peft/bottleneck.h"
+#include "peft/file_names.h"
 #include "peft/virtual.h"
 
 enum { MODULES_MAX = 2 };
@@ -44,15 +45,13 @@ static void apply(pl_options *options, const pl_config *config, const char *sett
     }
 }
 
-/* The key of the tensor in the file. */
-static void file_key(const pl_tensor *tensor, const char *adapter, char key[256]) {
-    const char *hole = strstr(tensor->name, PL_BOTTLENECK_NAME);
-    bool plain = tensor->transient || strcmp(tensor->name, "prompt_embeddings") == 0;
-    if (hole)
-        (void)snprintf(key, 256, "%.*s%s%s", (int)(hole - tensor->name), tensor->name, adapter,
-                       hole + strlen(PL_BOTTLENECK_NAME));
+/* The key of the tensor in the file; that of a projection network has plain ones. */
+static void file_key(const pl_module *module, const pl_tensor *tensor, const char *adapter,
+                     char key[PL_FILE_NAME_SIZE]) {
+    if (tensor->transient)
+        (void)snprintf(key, PL_FILE_NAME_SIZE, "%s", tensor->name);
     else
-        (void)snprintf(key, 256, "%s%s", plain ? "" : "base_model.model.", tensor->name);
+        CHECK(pl_file_name(&module->options, tensor, adapter, key, NULL) == PL_OK);
 }
 
 static bool open_file(golden_run *run, const char *path, pl_safetensors *file) {
@@ -64,7 +63,7 @@ static bool open_file(golden_run *run, const char *path, pl_safetensors *file) {
 }
 
 static void load_module(golden_run *run, const golden_case *c, int32_t i, const char *folder) {
-    char path[256], key[256];
+    char path[256], key[PL_FILE_NAME_SIZE];
     pl_safetensors file;
     pl_error error = {0};
     pl_module *module = run->modules[i];
@@ -79,7 +78,7 @@ static void load_module(golden_run *run, const golden_case *c, int32_t i, const 
     CHECK_INT(file.count, module->layout.count);
     for (int32_t t = 0; t < module->layout.count; t++) {
         const pl_tensor *tensor = &module->layout.tensors[t];
-        file_key(tensor, run->names[i], key);
+        file_key(module, tensor, run->names[i], key);
         const pl_file_tensor *stored = pl_safetensors_find(&file, key);
         if (CHECK_MSG(stored && stored->elements == tensor->rows * tensor->cols, "%s: %s", c->name, key))
             CHECK(pl_safetensors_read(stored, path, module->values + tensor->offset, &error) == PL_OK);
@@ -172,9 +171,9 @@ static void check_tensors(golden_run *run, const char *name, const char *kind) {
     for (int32_t i = 0; i < run->count; i++)
         for (int32_t t = 0; t < run->modules[i]->layout.count; t++) {
             const pl_tensor *tensor = &run->modules[i]->layout.tensors[t];
-            char key[256], full[400];
+            char key[PL_FILE_NAME_SIZE], full[400];
             int64_t count = 0;
-            file_key(tensor, run->names[i], key);
+            file_key(run->modules[i], tensor, run->names[i], key);
             (void)snprintf(full, sizeof full, "%s/%s/%s", kind, run->names[i], key);
             const real *want = golden_values(&run->g, full, &count);
             if (!CHECK_MSG(want && count == tensor->rows * tensor->cols, "%s: no %s", name, full))
