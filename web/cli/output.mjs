@@ -7,7 +7,7 @@ import { usage, warn } from './args.mjs';
 import { isFile, isFolder } from './paths.mjs';
 
 /** Lists the folders of an adapter stack: what a joint training run wrote. */
-export const MANIFEST = 'peftlab.json';
+const MANIFEST = 'peftlab.json';
 const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors', 'adapter.safetensors'];
 /** A model's weights, whole or in shards. */
 const MODEL_WEIGHTS = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/;

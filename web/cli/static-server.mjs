@@ -15,7 +15,7 @@ const TYPES = {
 };
 
 /** The page asks nobody else for anything; wasm needs its own word, workers of an embedded page are blobs. */
-export const CONTENT_SECURITY_POLICY = [
+const CONTENT_SECURITY_POLICY = [
   "default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "worker-src 'self' blob:", "connect-src 'self' data: blob:",
   "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "font-src 'self' data:", "manifest-src 'self'",
   "base-uri 'self'", "form-action 'self'",

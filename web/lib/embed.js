@@ -28,7 +28,7 @@ export function onlyHere(page) {
 const tag = (element) => (element === 'playground' ? 'peft-playground' : `peft-panel-${element}`);
 
 /** @param {Wish} wish @returns {string} */
-export const frameAddress = ({ page, element, link }) =>
+const frameAddress = ({ page, element, link }) =>
     `${page}embed.html${element === 'playground' ? '' : `?element=${encodeURIComponent(element)}`}${link}`;
 
 /** @param {Wish} wish */

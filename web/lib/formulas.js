@@ -17,7 +17,7 @@ const SITES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', '
 const NORMS = ['input_layernorm', 'post_attention_layernorm', 'norm'];
 
 /** Inputs and outputs of each linear map. @param {Dimensions} c @returns {Record<string, [number, number]>} */
-export function siteShapes(c) {
+function siteShapes(c) {
     const d = c.hidden_size;
     const q = c.num_attention_heads * c.head_dim;
     const kv = c.num_key_value_heads * c.head_dim;

@@ -2,7 +2,7 @@
 import { PeftLabError } from '../engine/index.js';
 
 /** The engine's memory cannot grow beyond this (MAXIMUM_MEMORY in src/Makefile). */
-export const ENGINE_LIMIT = 2 ** 31;
+const ENGINE_LIMIT = 2 ** 31;
 /** A tab that takes more than this share of the device's memory may be ended by the browser. */
 const SHARE = 0.25;
 const MB = 2 ** 20;

@@ -22,7 +22,7 @@ export const PANELS = Object.freeze([
     '', 'inspect', 'merge', 'compare', 'mix', 'combine', 'choose', 'calculator', 'chapter', 'data', 'export', 'lessons',
     'proof',
 ]);
-export const LINK_VERSION = 1;
+const LINK_VERSION = 1;
 export const LINK_MAX = 2000;
 
 /** Short names keep links readable: #v=1&m=lora&r=8&a=16&t=qv&task=pirate&seed=7&n=120 */

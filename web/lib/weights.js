@@ -8,7 +8,7 @@ import { checkMemory } from './need.js';
 /** @typedef {import('./runs.js').Run} Run */
 
 /** Bytes held at most, in the tab and in its storage. */
-export const LIMIT = 96 * 2 ** 20;
+const LIMIT = 96 * 2 ** 20;
 /** Weights at the best step up to this size stay with their run; of larger ones only the latest run's are kept, and not over a reload. */
 const SMALL = 2 ** 20;
 /** Weights are 32-bit numbers. */
