@@ -55,7 +55,7 @@ void pl_options_default(const struct pl_method *method, const pl_config *config,
 /* As pl_option_index, with an error that names the options there are. */
 pl_status pl_options_find(const pl_options *options, const char *name, int32_t *index, pl_error *error);
 int32_t pl_option_index(const struct pl_method *method, const char *name); /* PL_NONE when unknown */
-double pl_option_number(const pl_options *options, const char *name);      /* the option must exist */
+double pl_option_number(const pl_options *options, const char *name); /* 0 where there is no such option */
 /* Value of a pattern option for one site: first key that equals the path or is its dotted tail wins; else fallback. */
 double pl_option_pattern(const pl_options *options, const char *name, int32_t layer, pl_site site,
                          double fallback);

@@ -68,7 +68,8 @@ typedef struct pl_mix_report {
    sources target gets their share alone. alpha equals the rank, so the result's own scale is 1. PiSSA's and OLoRA's count as the plain LoRAs
    of twice the rank that they amount to.
    Errors: PL_ERR_UNSUPPORTED for other methods and DoRA, PL_ERR_MISMATCH for unequal ranks where the rule needs equal ones (linear, ties,
-   dare_*, magnitude_prune without _svd), PL_ERR_RANGE for density, svd_rank or the rank of the result. */
+   dare_*, magnitude_prune without _svd), PL_ERR_RANGE for count, a weight that is not finite, density, svd_rank or the rank of the result,
+   PL_ERR_MEMORY. */
 pl_status pl_mix(pl_memory *memory, pl_model *model, pl_module *const *modules, const double *weights,
                  int32_t count, const pl_mix_options *options, const char *name, pl_module **result,
                  pl_mix_report *report, pl_error *error);
