@@ -183,18 +183,24 @@ int32_t pl_module_gradient(pl_session *s, int32_t id, const char *name); /* floa
    "flops_per_token":{base,attention,extra,extra_percent},"virtual_tokens":…,"memory_tokens":…,"assumptions":[…]} */
 int32_t pl_count(pl_session *s, const char *json, int32_t length);
 /* … plus "dtype":"bf16","optimizer":"adamw","batch":1,"seq":2048,"checkpointing":false,"assume":"chapter"|absent
-   -> breakdown in bytes with assumptions.
+   -> in bytes {"base_weights","module_weights","gradients","optimizer","activations","logits", "training": the sum of these,
+   "states": of the first four,"kv_cache","inference"}, and in the same object "dtype","trainable","total","assumptions":[…].
    Checkpointing with prefix tuning, which peft refuses, is not counted, and the assumptions say so. */
 int32_t pl_estimate_memory(pl_session *s, const char *json, int32_t length);
-/* The chapter's tables "Parameter Efficiency" and "Scaling Behavior": printed figures, hidden assumptions, explanations. */
+/* The chapter's tables "Parameter Efficiency" and "Scaling Behavior": printed figures, hidden assumptions, explanations (account.h).
+   -> {"methods":[{label,params,storage,params_value,storage_value,method,settings,explanation}],
+   "memory":[{label,shape,full,lora,savings,full_value,lora_value,lora_dtype,lora_activations,explanation}]} */
 int32_t pl_chapter(pl_session *s);
 /* The chapter's decision tree: {"latency":"no","compute":"limited","task":"classification","multitask":"no"}
    -> {"method","label","settings","options","merge","quote","other","why":[…],"path":[…],"task"} */
 int32_t pl_advise(pl_session *s, const char *json, int32_t length);
-/* The chapter's tree, task recommendations, quick reference, summary and pitfalls as data. */
+/* The chapter's tree, task recommendations, quick reference, summary and pitfalls as data.
+   -> {"tree":[{key,question,reason, and a recommendation as in pl_advise}],"tasks":[{key,heading,task,best,reasons:[…], likewise}],
+   "quick_reference":[{when,use}],"summary":[{when,use}],"pitfalls":[{when,use,why}]} */
 int32_t pl_guide(pl_session *s);
-/* The coach: {"history":[{"step","loss","val_loss"}…],"options":{…},"method":…}
-   -> {"state":"underfitting|…","why":…,"advice":…,"suggestion":{…}|null,"best_step":…,"gap":…,"recent":…,
+/* The coach: {"history":[{"step","loss","val_loss"}…],"steps":planned,"lr":…,"method":…,"options":{…}}; history's losses are nats per label,
+   null for one that was no number, val_loss where there was one; all the rest may be left out
+   -> {"state":"underfitting|…","why":…,"advice":…,"suggestion":{option,from,to}|null,"best_step":…,"gap":…,"recent":…,
    "rules":[{state,condition,advice,applies}]} */
 int32_t pl_coach_history(pl_session *s, const char *json, int32_t length);
 
