@@ -69,6 +69,10 @@ def pretrain_command(name, tokenizer, x, more=""):
     return f"python pretrain.py --model {name} --clean WORK/clean --tokenizer {tokenizer} --out WORK/{x['name']}{more} {x['budget']}{x['flags']}"
 
 
+def export_command(run, tokenizer, name):
+    return f"python export.py --run WORK/{run} --tokenizer {tokenizer} --clean WORK/clean --out ../{name}"
+
+
 def helpers(f):
     """Commands of the teachers and of the text they wrote, as far as a sitting used them."""
     tokenizer = "WORK/tokenizer-2048"
@@ -89,10 +93,14 @@ def commands(f):
     start = ""
     for i, x in enumerate(f["sittings"]):
         out = f"{name}" + (f"-{i + 1}" if i else "")
+        if "refined" in x:
+            lines.append(f"python refine.py --init {start} --teacher ../{x['refined']['teacher']} --clean WORK/clean --out WORK/{out}{x['flags']}")
+            lines.append(export_command(out, tokenizer, name))
+            continue
         init = f" --init {start} --seed {x['seed']}" if start else ""
         teachers = "".join(f" --teacher WORK/{t['name']}" for t in x.get("teachers", []))
         lines.append(pretrain_command(name, tokenizer, {**x, "name": out}, init + teachers))
-        lines.append(f"python export.py --run WORK/{out} --tokenizer {tokenizer} --clean WORK/clean --out ../{name}")
+        lines.append(export_command(out, tokenizer, name))
         start = f"../{name}"
     return "\n".join(lines)
 
@@ -111,6 +119,14 @@ def taught(f):
         text += (f"\nThe mix has the stories {f['mix'].split(',').count('stories')} times and {w['documents']:,} texts ({w['tokens'] / 1e6:.1f} M tokens) sampled from "
                  f"{' and '.join(t['name'] for t in w['teachers'])} at temperature {w['temperature']}; {w['unusable']} more were dropped by the rules of `clean.py`, {w['repeated']} as repeated.\n")
     return text
+
+
+def refined(f):
+    """What a card says of refine.py; empty where it was not used."""
+    return "".join(
+        f"\n### On its own stories\nIn the last sitting it wrote {r['stories']:,} stories itself (temperature {r['temperature']}, {r['own_tokens'] / 1e6:.1f} M tokens), and at each of "
+        f"their tokens was drawn to what `{r['teacher']}` would say there (`refine.py`: on-policy distillation); the other {r['text_share']:.0%} of the loss stayed on the text above. "
+        f"That costs bits per byte and buys stories that hold together.\n" for r in (x["refined"] for x in f["sittings"] if "refined" in x))
 
 
 def model_card(f, samples, models):
@@ -158,7 +174,7 @@ python train_tokenizer.py --clean WORK/clean --vocab {s['vocab']} --out WORK/tok
 
 Documents with slurs or period racism are dropped whole; the old children's books are cleaned but not part of this mix.
 The raw text is not in this project.
-{taught(f)}
+{taught(f)}{refined(f)}
 ### Curve
 | step | tokens | minutes | held-out bits per byte (100 stories) |
 |---|---|---|---|
@@ -176,7 +192,7 @@ patterns of TinyStories (and their names). Numbers and letters were seen only in
 
 
 def windows(f):
-    every = " --window 512" in f["sittings"][-1]["flags"]
+    every = " --window 512" in [x for x in f["sittings"] if "refined" not in x][-1]["flags"]
     return "trained on windows of 512" if every else "trained on windows of 256, in the decay phase of 512"
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Step 4 of 4: checkpoint -> Hugging Face folder, checked against transformers, measured, with its card.
+"""Step 4 of 4: checkpoint of pretrain.py or refine.py -> Hugging Face folder, checked against transformers, measured, with its card.
 
     python export.py --run WORK/stories-1m --tokenizer WORK/tokenizer-2048 --clean WORK/clean --out ../stories-1m
 
@@ -34,6 +34,21 @@ def sample(model, tokenizer, seed, prompt="", temperature=0.7, top_k=40, longest
         if ids[-1] == 0:
             break
     return tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def sitting_of(saved):
+    """Checkpoint of pretrain.py or refine.py -> (what a card says of this sitting, whether its budget was used up)."""
+    done, start, arguments = saved["done"], saved["start"], saved["arguments"]
+    spent = {k: done[k] - start[k] for k in done}
+    sitting = {"minutes": round(spent["seconds"] / 60, 1), "processor_minutes": round(spent["processor"] / 60, 1), "tokens": spent["tokens"],
+               "threads": int(arguments["threads"]), "seed": int(arguments["seed"]), "device": saved["device"]}
+    if "refined" in saved:
+        bf16 = " --bf16" if arguments["bf16"] == "True" else ""
+        return ({**sitting, "refined": saved["refined"], "flags": f" --rounds {arguments['rounds']} --threads {arguments['threads']}{bf16}"},
+                saved["refined"]["rounds"] >= int(arguments["rounds"]))
+    wanted = arguments["tokens"] if arguments["tokens"] != "None" else arguments["minutes"]
+    share = (spent["tokens"] if arguments["tokens"] != "None" else spent["seconds"] / 60) / float(wanted)
+    return {**sitting, "budget": budget(arguments), "flags": flags(arguments), "teachers": saved["teachers"]}, share >= 1
 
 
 def main():
@@ -81,14 +96,9 @@ def main():
     print("largest difference to transformers' logits:", gap)
     assert gap < 1e-4
 
-    done, start, arguments = saved["done"], saved["start"], saved["arguments"]
-    spent = {k: done[k] - start[k] for k in done}
-    wanted = arguments["tokens"] if arguments["tokens"] != "None" else arguments["minutes"]
-    share = (spent["tokens"] if arguments["tokens"] != "None" else spent["seconds"] / 60) / float(wanted)
-    sitting = {"minutes": round(spent["seconds"] / 60, 1), "processor_minutes": round(spent["processor"] / 60, 1), "tokens": spent["tokens"],
-               "threads": int(arguments["threads"]), "seed": int(arguments["seed"]), "budget": budget(arguments), "flags": flags(arguments),
-               "device": saved["device"], "teachers": saved["teachers"]}
-    if "written" in saved["mix"]:
+    done = saved["done"]
+    sitting, complete = sitting_of(saved)
+    if "written" in saved["mix"] and "refined" not in saved:
         sitting["written"] = json.loads((args.clean / "written.json").read_text())
     samples = [{"seed": s, "text": sample(ours, tokenizer, s)} for s in range(1, 11)]
     (args.out / "samples.json").write_text(json.dumps(
@@ -98,7 +108,7 @@ def main():
              "bits_per_byte": round(other[args.dtype], 4), "bits_per_byte_float32": round(exact, 4),
              "heldout_stories": args.stories, "tokens": done["tokens"], "steps": done["step"], "minutes": round(done["seconds"] / 60, 1),
              "processor_minutes": round(done["processor"] / 60, 1), "mix": saved["mix"],
-             "sittings": saved["sittings"] + [sitting], "decayed": share >= 1,
+             "sittings": saved["sittings"] + [sitting], "decayed": complete,
              "data": json.loads((args.clean / "stats.json").read_text()),
              "curve": saved["curve"] + [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()
                        if "heldout" in line]}

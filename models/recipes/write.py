@@ -67,16 +67,16 @@ def check(model):
 
 
 @torch.no_grad()
-def write(model, batch, generator):
-    """Samples `batch` documents side by side. -> ids of each that ended within the context, without <|endoftext|> at either end."""
+def write(model, batch, generator, temperature=1.0, longest=None):
+    """Samples `batch` documents side by side. -> ids of each that ended within `longest` tokens (None: the context), without <|endoftext|> at either end."""
     device = model.cos.device
     decoder, ids, done = Decoder(model, batch), torch.zeros(batch, model.c["context"], dtype=torch.long, device=device), []
-    for at in range(model.c["context"] - 1):
+    for at in range(longest or model.c["context"] - 1):
         with torch.autocast(device.type, torch.bfloat16):
             logits = decoder.step(ids[:, at], at)
         # the exponential trick: argmax of p/e, e exponential, is a sample of p
         noise = torch.empty_like(logits).exponential_(generator=generator)
-        ids[:, at + 1] = (logits.softmax(-1) / noise).argmax(-1)
+        ids[:, at + 1] = ((logits / temperature).softmax(-1) / noise).argmax(-1)
         if at % TIDY == TIDY - 1:
             ended = (ids[:, 1:at + 2] == 0).any(1)
             done += [row[1:].tolist() for row in ids[ended, :at + 2].cpu()]
