@@ -86,6 +86,14 @@ test('a step with training; own lessons; broken ones are refused', { timeout: 40
   await panel.getByText('Right.').waitFor();
   await panel.getByRole('button', { name: 'Finish' }).click();
   await panel.getByText('Finished: <b>Mine</b>').waitFor();
+  // Once more: what was trained before does not count.
+  const next = panel.getByRole('button', { name: 'Next', exact: true });
+  await panel.getByRole('button', { name: 'Once more' }).click();
+  await panel.getByText('<b>Mine</b> – step 1 of 2').waitFor();
+  await until(page, 'lab.status === "ready" && lab.run?.status === "done"');
+  assert.equal(await next.isDisabled(), true, 'not trained in this round');
+  await panel.getByRole('button', { name: 'Train', exact: true }).click();
+  await eventually(() => next.isDisabled(), false);
 });
 
 test('alone, a question about the counter has one beside it; in the bar, the verdict is in sight; the next lesson follows', async () => {

@@ -1,8 +1,9 @@
 // Which run is the experiment a claim of the chapter asks for, and what two runs say about it.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CLAIMS, TRY, UNNAMED } from '../../web/elements/chapter-data.js';
-import { complete, figures, JUDGES, ranking, recordedRanking, runOf, verdictOf } from '../../web/lib/evidence.js';
+import { complete, figures, JUDGES, ranking, recordedRanking, runOf, SAME_LOSS, verdictOf } from '../../web/lib/evidence.js';
 import { PeftLab } from '../../web/engine/index.js';
 
 const QV = ['q_proj', 'v_proj'];
@@ -32,6 +33,17 @@ function run({ options, train, held = 2, training = 2, ...more } = {}) {
 const full = (/** @type {Record<string, any>} */ more) => ({ ...run({ train: { lr: 0.001 }, ...more }), method: 'full', options: {} });
 /** @param {any[]} runs @param {Record<string, any>} [more] @returns {any} */
 const labOf = (runs, more = {}) => ({ runs, state: { model: 'm', task: 'pirate' }, task: { name: 'pirate', presets }, engine, ...more });
+
+test('what seeds alone change in the recorded comparisons counts as no difference', () => {
+  for (const task of ['mood', 'pirate']) {
+    const { runs } = JSON.parse(readFileSync(new URL(`../../web/content/recorded/compare-${task}.json`, import.meta.url), 'utf8'));
+    for (const { method, size } of runs) {
+      const losses = runs.filter((/** @type {any} */ r) => r.method === method && r.size === size).map((/** @type {any} */ r) => r.loss);
+      assert.equal(losses.length, 3);
+      assert.ok(Math.max(...losses) - Math.min(...losses) < SAME_LOSS, `${task} ${method}: ${losses}`);
+    }
+  }
+});
 
 test('an experiment is a run of the same method, options, rate, task and model', () => {
   const found = (/** @type {any} */ of, wish = /** @type {any} */ (LORA)) => Boolean(runOf(labOf([of]), wish));

@@ -76,6 +76,8 @@ export class PeftLesson extends LabElement {
 
     /** @type {(() => Promise<void>) | null} puts back what was before the lesson */
     #putBack = null;
+    /** The run that was there before the lesson: who is to train has not trained yet. @type {import('../lib/runs.js').Run | null} */
+    #before = null;
     /** The step's condition held when the player was last drawn. */
     #met = false;
 
@@ -118,7 +120,11 @@ export class PeftLesson extends LabElement {
     }
 
     /** @param {import('../lib/lessons.js').Step | undefined} step @param {any} known facts */
-    #holds(step, known) { return holds(known, step?.wait?.cond) && !BUSY.includes(this.lab.status); }
+    #holds(step, known) {
+        const { lab } = this;
+        const trained = step?.do !== 'train' || lab.run !== this.#before;
+        return trained && holds(known, step?.wait?.cond) && !BUSY.includes(lab.status);
+    }
 
     get step() {
         return this.lesson?.steps[this.at];
@@ -129,6 +135,7 @@ export class PeftLesson extends LabElement {
         if (!this.lesson || index < 0 || index > this.lesson.steps.length) return;
         Object.assign(this, { at: index, given: '', verdict: '', problem: '', folded: false });
         const { step, lesson } = this;
+        if (index === 0) this.#begin();
         if (!step) {
             finished.add(lesson.id);
             this.following = null;
@@ -147,6 +154,13 @@ export class PeftLesson extends LabElement {
             this.renderRoot.querySelector('.lesson')?.scrollTo(0, 0);
             /** @type {HTMLElement | null} */ (this.renderRoot.querySelector('h3'))?.focus({ preventScroll: true });
         });
+    }
+
+    /** What was found out and trained before does not count, also when the lesson is begun again. */
+    #begin() {
+        const lab = /** @type {any} */ (this.lab);
+        delete lab.lesson_facts;
+        this.#before = lab.run;
     }
 
     /** @param {import('../lib/lessons.js').Step} step */
