@@ -52,7 +52,7 @@ test('an adapter that cannot be read: said once, where it was asked for', SLOW, 
   const broken = zipSync({ 'adapter_config.json': config, 'adapter_model.safetensors': strToU8('this is no tensor at all') });
   await page.locator('peft-panel-export input[type="file"]').first()
     .setInputFiles({ name: 'broken.zip', mimeType: 'application/zip', buffer: Buffer.from(broken) });
-  await page.locator('peft-panel-export', { hasText: 'adapter_model.safetensors' }).waitFor();
+  await page.locator('peft-panel-export', { hasText: /adapter weights: the file is damaged or incomplete/ }).waitFor();
   await eventually(() => notice(page, /./).count(), 0);
   assert.equal(await lab(page, 'lab.status'), 'ready');
   assertClean();

@@ -55,25 +55,6 @@ async function stored() {
 }
 
 /**
- * This tab saves nothing as long as another one does; when that is closed, this one goes on from what it left.
- * @param {import('../lib/lab.js').Lab} lab @returns {Promise<ReturnType<typeof stored>>}
- */
-async function waitForTurn(lab) {
-    lab.emit('notice', 'notice.other_tab');
-    const { inherit, left } = await import('./inherit.js');
-    do await left(lockHeld); while (!(await takeLock()));
-    const there = await stored();
-    lab.own ??= there.kept;
-    const weights = await inherit(lab, there.runs, placeOf);
-    follow(lab, there.kept, []);
-    for (const { run, bytes } of weights) lab.emit('weights', { run, bytes, gone: lab.weights.keep(run, bytes, lab.runs) });
-    lab.emit('runs'); // what this tab has done so far is to be kept, too
-    await usePanelTexts().catch(() => {}); // the next words are among them
-    lab.emit('notice', { instead: 'notice.other_tab', text: 'notice.this_tab' });
-    return there;
-}
-
-/**
  * @param {import('../lib/lab.js').Lab} lab
  * @returns {Promise<{settings: Record<string, any> | null, open: Promise<OpenRun | null>}>} what an earlier visit left; runs go to
  *   the lab
@@ -91,7 +72,11 @@ export async function startAutosave(lab) {
     if (storageProblem) lab.emit('notice', 'notice.storage');
     const open = lock.then(async (mine) => {
         if (mine) follow(lab, before.kept, runs);
-        const { left, kept } = mine ? before : await waitForTurn(lab);
+        else lab.emit('notice', 'notice.other_tab');
+        const { left, kept } = mine ? before
+            : await (await import('./inherit.js')).waitForTurn(lab, {
+                lockHeld, takeLock, stored, placeOf, follow, load, remove, usePanelTexts,
+            });
         const usable = left?.bytes && (left.run.task !== OWN || kept); // without its text a run cannot go on
         return usable && !['training', 'paused'].includes(lab.status) ? left : null;
     });
