@@ -96,9 +96,13 @@ export async function benchDecode(report, rounds) {
   };
   /** @type {Record<string, number[]>} */
   const times = { base: [], lora: [], merged: [], bound: [] };
+  const names = Object.keys(sides);
   for (let round = 0; round < rounds * 4; round++) {
-    for (const [name, run] of Object.entries(sides)) times[name].push(...run());
-    core.call('pl_unmerge_modules');
+    for (const i of names.keys()) { // each round begins with another side, so that none always follows the same one
+      const name = names[(round + i) % names.length];
+      times[name].push(...sides[name]());
+      core.call('pl_unmerge_modules');
+    }
   }
   const typical = (/** @type {string} */ name) => times[name].sort((x, y) => x - y)[times[name].length >> 2];
   const base = typical('base');
