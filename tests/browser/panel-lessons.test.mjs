@@ -92,6 +92,8 @@ test('a step with training; own lessons; broken ones are refused', { timeout: 40
   await panel.getByText('<b>Mine</b> – step 1 of 2').waitFor();
   await until(page, 'lab.status === "ready" && lab.run?.status === "done"');
   assert.equal(await next.isDisabled(), true, 'not trained in this round');
+  await page.evaluate('lab.load(lab.runs[0])');
+  assert.equal(await next.isDisabled(), true, 'nor is it when an earlier run is loaded');
   await panel.getByRole('button', { name: 'Train', exact: true }).click();
   await eventually(() => next.isDisabled(), false);
 });

@@ -1,5 +1,6 @@
 // What can go wrong under the page: each time one message that says what happened, whether work is safe and what to do; and nothing is lost.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { strToU8, zipSync } from 'fflate';
 import { eventually, lab, LINK, says, siteAndBrowser, trainToSnapshot, until } from './lib/qa-site.mjs';
@@ -7,6 +8,7 @@ import { eventually, lab, LINK, says, siteAndBrowser, trainToSnapshot, until } f
 const SLOW = { timeout: 400_000 };
 
 const own = siteAndBrowser();
+const GERMAN = JSON.parse(readFileSync(new URL('../../web/content/texts/de.json', import.meta.url), 'utf8'));
 
 const notice = (/** @type {import('playwright-core').Page} */ page, /** @type {string | RegExp} */ hasText) =>
   page.locator('peft-notices .item', { hasText });
@@ -45,17 +47,24 @@ test('WebAssembly forbidden by a policy: the directive is named; the calculator 
   await calculatorCounts(page);
 });
 
-test('an adapter that cannot be read: said once, where it was asked for', SLOW, async (context) => {
-  const { page, assertClean } = await prepared(context, `${LINK}&panel=export`, async () => {});
-  await until(page, 'lab.status === "ready"');
+test('an adapter that cannot be read: said once, where it was asked for, in words of the page', SLOW, async (context) => {
   const config = strToU8('{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}');
   const broken = zipSync({ 'adapter_config.json': config, 'adapter_model.safetensors': strToU8('this is no tensor at all') });
-  await page.locator('peft-panel-export input[type="file"]').first()
-    .setInputFiles({ name: 'broken.zip', mimeType: 'application/zip', buffer: Buffer.from(broken) });
-  await page.locator('peft-panel-export', { hasText: /adapter weights: the file is damaged or incomplete/ }).waitFor();
-  await eventually(() => notice(page, /./).count(), 0);
-  assert.equal(await lab(page, 'lab.status'), 'ready');
-  assertClean();
+  const files = { name: 'broken.zip', mimeType: 'application/zip', buffer: Buffer.from(broken) };
+  for (const lang of ['en', 'de']) {
+    const { page, assertClean } = await prepared(context, `${LINK}&panel=export&lang=${lang}`, async () => {});
+    await until(page, 'lab.status === "ready"');
+    await page.locator('peft-panel-export input[type="file"]').first().setInputFiles(files);
+    const told = page.locator('peft-panel-export [role="alert"]');
+    await says(() => told.innerText(), /adapter weights: the file is damaged or incomplete/);
+    if (lang === 'de') {
+      await says(() => told.innerText(), new RegExp(`^${GERMAN['failure.code.format']}`));
+      assert.match(await told.locator('[lang="en"]').innerText(), /^adapter weights/, 'what is English is said to be');
+    }
+    await eventually(() => notice(page, /./).count(), 0);
+    assert.equal(await lab(page, 'lab.status'), 'ready');
+    assertClean();
+  }
 });
 
 for (const how of ['crash', 'rejection']) {

@@ -4,6 +4,7 @@
  * best step. Shows nothing before there is a run.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 import { calculator } from './calculator-engine.js';
 import { optionLabel } from './options.js';
 import { usePanelTexts } from './texts.js';
@@ -81,7 +82,8 @@ class PeftCoach extends LabElement {
         /** @type {any} */
         this.report = null;
         this.applied = '';
-        this.problem = '';
+        /** @type {Error | null} */
+        this.problem = null;
         this.about = 0;
     }
 
@@ -108,9 +110,9 @@ class PeftCoach extends LabElement {
             const report = await calculator(this.lab, (session) => session.coach(coachRequest(run)));
             if (ticket !== this.#ticket) return;
             if (report.state !== this.report?.state || run.id !== this.about) this.applied = '';
-            Object.assign(this, { report, about: run.id, problem: '' });
+            Object.assign(this, { report, about: run.id, problem: null });
         } catch (error) {
-            if (ticket === this.#ticket) this.problem = /** @type {Error} */ (error).message;
+            if (ticket === this.#ticket) this.problem = /** @type {Error} */ (error);
         }
     }
 
@@ -193,7 +195,7 @@ class PeftCoach extends LabElement {
 
     render() {
         const { report, lab } = this;
-        if (this.problem) return html`<p class="small warn">${this.problem}</p>`;
+        if (this.problem) return html`<p class="small warn">${wrong(this.problem)}</p>`;
         // Settings that rebuild the trained part put the run away: what was applied stays said until the next run.
         if (!report || !lab.run) return this.applied ? html`<p class="small" role="status">${this.applied}</p>` : nothing;
         const { run } = lab;

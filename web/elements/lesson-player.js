@@ -6,6 +6,7 @@
  */
 import { css, define, html, LabElement, nothing, playgroundAround, t } from './base.js';
 import './counter.js';
+import { wrong } from './engine-said.js';
 import { settingsText } from './recommend.js';
 import { saidHere } from './work.js';
 import { PeftLabError } from '../engine/errors.js';
@@ -76,8 +77,8 @@ export class PeftLesson extends LabElement {
 
     /** @type {(() => Promise<void>) | null} puts back what was before the lesson */
     #putBack = null;
-    /** The run that was there before the lesson: who is to train has not trained yet. @type {import('../lib/runs.js').Run | null} */
-    #before = null;
+    /** The runs that were there before the lesson: who loads one of them has not trained. @type {Set<import('../lib/runs.js').Run>} */
+    #before = new Set();
     /** The step's condition held when the player was last drawn. */
     #met = false;
 
@@ -93,7 +94,8 @@ export class PeftLesson extends LabElement {
         this.at = -1;
         this.given = '';
         this.verdict = '';
-        this.problem = '';
+        /** @type {import('./work.js').Problem | null} */
+        this.problem = null;
     }
 
     /** @param {Map<string, unknown>} changed */
@@ -102,9 +104,9 @@ export class PeftLesson extends LabElement {
             fetch(new URL(this.src, document.baseURI)).then((answer) => answer.json())
                 .then(
                     (raw) => { this.lesson = readLesson(raw); },
-                    (error) => { this.problem = t('lessons.unreadable', { why: error.message }); },
+                    (error) => { this.problem = { message: t('lessons.unreadable', { why: error.message }) }; },
                 )
-                .catch((error) => { this.problem = error.message; });
+                .catch((error) => { this.problem = PeftLabError.from(error); });
         }
         if (changed.has('lesson') && this.lesson) this.go(0);
     }
@@ -122,8 +124,8 @@ export class PeftLesson extends LabElement {
     /** @param {import('../lib/lessons.js').Step | undefined} step @param {any} known facts */
     #holds(step, known) {
         const { lab } = this;
-        const trained = step?.do !== 'train' || lab.run !== this.#before;
-        return trained && holds(known, step?.wait?.cond) && !BUSY.includes(lab.status);
+        const trained = step?.do !== 'train' || (lab.run && !this.#before.has(lab.run));
+        return Boolean(trained) && holds(known, step?.wait?.cond) && !BUSY.includes(lab.status);
     }
 
     get step() {
@@ -133,7 +135,7 @@ export class PeftLesson extends LabElement {
     /** @param {number} index */
     go(index) {
         if (!this.lesson || index < 0 || index > this.lesson.steps.length) return;
-        Object.assign(this, { at: index, given: '', verdict: '', problem: '', folded: false });
+        Object.assign(this, { at: index, given: '', verdict: '', problem: null, folded: false });
         const { step, lesson } = this;
         if (index === 0) this.#begin();
         if (!step) {
@@ -160,7 +162,7 @@ export class PeftLesson extends LabElement {
     #begin() {
         const lab = /** @type {any} */ (this.lab);
         delete lab.lesson_facts;
-        this.#before = lab.run;
+        this.#before = new Set(lab.runs);
     }
 
     /** @param {import('../lib/lessons.js').Step} step */
@@ -223,7 +225,7 @@ export class PeftLesson extends LabElement {
     async #act() {
         const { step } = this;
         if (!step?.do) return;
-        this.problem = '';
+        this.problem = null;
         this.#outline(step.focus);
         try {
             await this.lab.ready();
@@ -281,7 +283,7 @@ export class PeftLesson extends LabElement {
 
     render() {
         const { lesson, step } = this;
-        if (!lesson) return this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing;
+        if (!lesson) return this.problem ? html`<p class="warn" role="alert">${wrong(this.problem)}</p>` : nothing;
         const words = say(lesson.title, language());
         if (!step) {
             return html`<div class="card lesson stack"><h3 tabindex="-1">${t('lessons.done', { title: words })}</h3><div class="row">
@@ -347,7 +349,7 @@ export class PeftLesson extends LabElement {
         const { steps } = /** @type {import('../lib/lessons.js').Lesson} */ (this.lesson);
         return html`<div class="body"><div class="stack"><p>${say(step.text, language())}</p>
             ${step.set ? html`<p class="small muted">${t('lessons.sets', { settings: this.#settings(step.set) })}</p>` : nothing}
-            ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
+            ${this.problem ? html`<p class="warn" role="alert">${wrong(this.problem)}</p>` : nothing}
             ${step.do ? html`<div class="row">
                 <button type="button" class=${met ? '' : 'primary'} ?disabled=${busy}
                     @click=${this.#act}>${t(`lessons.do.${step.do}`)}</button>

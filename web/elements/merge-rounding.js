@@ -5,6 +5,7 @@
 import { percent, significant } from '../lib/format.js';
 import { realised, toBf16, toF16 } from '../lib/merging.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 import { onSliderKey } from './options.js';
 
 const FORMATS = /** @type {const} */ ([['fp32', Math.fround], ['fp16', toF16], ['bf16', toBf16]]);
@@ -19,7 +20,8 @@ class PeftMergeRounding extends LabElement {
         this.exponent = 0;
         /** @type {{base: Float32Array, delta: Float32Array}[] | null} */
         this.maps = null;
-        this.problem = '';
+        /** @type {Error | null} */
+        this.problem = null;
         this.key = '';
     }
 
@@ -46,7 +48,7 @@ class PeftMergeRounding extends LabElement {
                 return maps;
             });
         } catch (error) {
-            this.problem = error instanceof Error ? error.message : String(error);
+            this.problem = /** @type {Error} */ (error);
         }
     }
 
@@ -56,7 +58,7 @@ class PeftMergeRounding extends LabElement {
         const slider = { value: exponent, min: -4, max: 0, step: 0.25, fine: 0.05, big: 1 };
         const set = (/** @type {number} */ value) => { this.exponent = value; };
         return html`<div class="stack"><p>${t('merge.rounding.about')}</p>
-            ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
+            ${this.problem ? html`<p role="alert">${wrong(this.problem)}</p>` : nothing}
             ${maps ? html`<label>${t('merge.rounding.scale', { scale: significant(scale, 2) })}<input id="scale" type="range"
                 min="-4" max="0" step="0.05" .value=${String(exponent)}
                 @input=${(/** @type {any} */ e) => set(Number(e.target.value))}

@@ -4,6 +4,7 @@ import { fixed, percent, significant, splitWords } from '../lib/format.js';
 import { number } from '../lib/i18n.js';
 import { PRUNES, SCORED, SUM } from '../lib/mixing.js';
 import { badge, html, nothing, t } from './base.js';
+import { said } from './engine-said.js';
 import './chart.js';
 import { stripPlot, stripTable } from './mix-plot.js';
 import { taskTitle } from './work.js';
@@ -97,6 +98,6 @@ export function errorsTable(errors, types) {
                 <th scope="col" class="num">${t('mix.rules.rank')}</th><th scope="col">${t('mix.rules.what')}</th></tr></thead>
             <tbody>${errors.map((row) => html`<tr>
                 <th scope="row">${row.type}</th><td class="num">${lost(row)}</td><td class="num">${row.rank || '–'}</td>
-                <td class="small">${row.message || mixSummary(types, row.type)}</td></tr>`)}</tbody></table>`)}
+                <td class="small">${row.message ? said(row.message) : mixSummary(types, row.type)}</td></tr>`)}</tbody></table>`)}
         <p class="small muted">${t('mix.rules.about')}</p>`;
 }

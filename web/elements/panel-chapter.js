@@ -3,6 +3,7 @@
  * button that runs it.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 import { chapterNumbers, memoryTable, methodsTable, shapesTable } from './calculator-chapter.js';
 import { table } from './calculator-engine.js';
 import { CHAPTER_CODE, CLAIMS, JOINT_JS, JOINT_PYTHON, SECTIONS, UNNAMED } from './chapter-data.js';
@@ -62,7 +63,8 @@ class PeftPanelChapter extends LabElement {
         this.numbers = null;
         /** @type {Record<string, import('../lib/bullets.js').Recorded> | null} */
         this.recorded = null;
-        this.problem = '';
+        /** @type {Error | null} */
+        this.problem = null;
         this.copied = '';
     }
 
@@ -76,7 +78,7 @@ class PeftPanelChapter extends LabElement {
     #ask() {
         Promise.all([table(this.lab, 'guide'), chapterNumbers(this.lab)]).then(
             ([guide, numbers]) => Object.assign(this, { guide, numbers }),
-            (error) => { this.problem = [error.message, error.hint].filter(Boolean).join(' '); },
+            (error) => { this.problem = error; },
         );
     }
 
@@ -187,7 +189,7 @@ class PeftPanelChapter extends LabElement {
         const tally = /** @type {(keyof typeof MARKS)[]} */ (Object.keys(MARKS))
             .map((verdict) => ({ verdict, n: CLAIMS.filter((claim) => claim.verdict === verdict).length }));
         return html`<div class="stack"><h2>${t('chapter.title')}</h2><p>${t('chapter.about')}</p>
-            ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
+            ${this.problem ? html`<p role="alert">${wrong(this.problem)}</p>` : nothing}
             <p class="row small">${tally.map(({ verdict, n }) => html`<span
                 class="verdict ${verdict}">${MARKS[verdict]} ${t(`chapter.verdict.${verdict}`)}: ${count(n)}</span>`)}</p>
             <nav aria-label=${t('chapter.sections')}>

@@ -1,5 +1,6 @@
 /** <peft-choose>: the chapter's four questions, its tree beside them, what it recommends and why, and its tables of advice. */
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 import { table, calculator } from './calculator-engine.js';
 import { adviceTable, measured } from './chapter-runs.js';
 import { drawTree } from './choose-tree.js';
@@ -59,7 +60,8 @@ class PeftPanelChoose extends LabElement {
         this.given = {};
         /** The visitor's own choice of a task; null: none yet, the answers decide. @type {string | null} */
         this.task = null;
-        this.problem = '';
+        /** @type {Error | null} */
+        this.problem = null;
     }
 
     connectedCallback() {
@@ -68,7 +70,7 @@ class PeftPanelChoose extends LabElement {
         table(this.lab, 'guide').then((guide) => {
             this.guide = guide;
             this.#advise();
-        }, (error) => { this.problem = `${error.message} ${error.hint ?? ''}`; });
+        }, (error) => { this.problem = error; });
     }
 
     /** @param {string} type @param {any} detail */
@@ -134,7 +136,7 @@ class PeftPanelChoose extends LabElement {
     /** @param {string} key @param {string} answer */
     #answer(key, answer) {
         this.given = { ...this.given, [key]: answer };
-        this.#advise().catch((error) => { this.problem = error.message; });
+        this.#advise().catch((error) => { this.problem = error; });
     }
 
     /** @param {any} node @param {number} i @param {number} until */
@@ -204,7 +206,7 @@ class PeftPanelChoose extends LabElement {
     }
 
     render() {
-        if (this.problem) return html`<h2>${t('choose.title')}</h2><p role="alert">${this.problem}</p>`;
+        if (this.problem) return html`<h2>${t('choose.title')}</h2><p role="alert">${wrong(this.problem)}</p>`;
         if (!this.guide) return html`<h2>${t('choose.title')}</h2><p class="muted" role="status">${t('next.loading')}</p>`;
         const { questions, until } = this.open;
         const again = () => { this.given = {}; this.advice = null; this.task = null; };

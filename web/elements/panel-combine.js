@@ -4,6 +4,7 @@ import { ablation, putFresh, putTogether, runAblation, spread } from '../lib/com
 import { metricWords } from '../lib/engine-words.js';
 import { count, duration, fixed, percent, significant, splitWords } from '../lib/format.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 import './diagram.js';
 import { methodColor, methodShape } from './look.js';
 import { wholeNumber } from './options.js';
@@ -41,7 +42,8 @@ class PeftPanelCombine extends LabElement {
         this.fresh = null;
         /** @type {{alone: import('../lib/combine.js').Alone, rows: import('../lib/combine.js').Row[]} | null} */
         this.result = null;
-        this.problem = '';
+        /** @type {Error | null} */
+        this.problem = null;
         this.put = false;
         this.work = new Work(this);
         /** @type {Promise<import('../lib/lab.js').Lab> | null} */
@@ -118,9 +120,9 @@ class PeftPanelCombine extends LabElement {
             const parts = ablation(this.lab, this.methods)[2].parts;
             const made = await own.during(null, () => putFresh(own, parts, this.lab.state.seed));
             if (own === this.own) this.fresh = made;
-            this.problem = '';
+            this.problem = null;
         } catch (error) {
-            this.problem = error instanceof Error ? error.message : String(error);
+            this.problem = /** @type {Error} */ (error);
         }
     }
 
@@ -152,7 +154,7 @@ class PeftPanelCombine extends LabElement {
             this.put = true;
             this.say(t('combine.put.done'));
         } catch (error) {
-            this.problem = error instanceof Error ? error.message : String(error);
+            this.problem = /** @type {Error} */ (error);
         }
     }
 
@@ -177,7 +179,7 @@ class PeftPanelCombine extends LabElement {
             ${!lab.engine
                 ? html`<p role="status">${t(`status.${lab.status}`)}</p>`
                 : html`${this.#settings()}
-                    ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
+                    ${this.problem ? html`<p role="alert">${wrong(this.problem)}</p>` : nothing}
                     ${this.#counter()}${this.work.bar()}${this.result ? this.#table(this.result) : nothing}`}</section>`;
     }
 

@@ -6,6 +6,7 @@ import { CHAPTER_SKETCH, pareto, plan, points, sweep, workOf } from '../lib/swee
 import { number } from '../lib/i18n.js';
 import { csv } from '../lib/table-file.js';
 import { badge, css, define, html, LabElement, nothing, t } from './base.js';
+import { said } from './engine-said.js';
 import './chart.js';
 import { gains, percentTick, scatterPlot } from './compare-plot.js';
 import { methodShape } from './look.js';
@@ -330,7 +331,7 @@ class PeftPanelCompare extends LabElement {
                         <td class="num">${show(/** @type {number} */ (result.base[of]))}</td>
                         <td></td><td></td><td></td></tr>`}</tbody></table></div>
             ${failed.length ? html`<ul class="small">${failed.map((run) =>
-                html`<li>${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${run.message}</li>`)}</ul>` : nothing}
+                html`<li>${t(`method.${run.method}`)} ${run.size} · ${run.seed}: ${said(run.message ?? '')}</li>`)}</ul>` : nothing}
             <p class="small muted">${t('compare.pareto.about')} ${badge(kind)}</p>`;
     }
 }

@@ -3,6 +3,7 @@
  * tab.
  */
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 import './file-button.js';
 import { saidHere } from './work.js';
 import { DATA_LIMITS, decodeText, formatOf, parseData } from '../engine/data.js';
@@ -74,7 +75,8 @@ class PeftPanelData extends LabElement {
         this.parsed = null;
         /** @type {Stats | null} */
         this.stats = null;
-        this.problem = '';
+        /** @type {import('./work.js').Problem | null} */
+        this.problem = null;
         this.over = false;
         this.progress = 0;
         this.used = '';
@@ -89,7 +91,7 @@ class PeftPanelData extends LabElement {
     async #check(text, name, format) {
         clearTimeout(this.#typing);
         const ticket = ++this.#ticket;
-        Object.assign(this, { name, format, parsed: null, stats: null, problem: '', used: '', progress: 0 });
+        Object.assign(this, { name, format, parsed: null, stats: null, problem: null, used: '', progress: 0 });
         try {
             checkSize(new Blob([text]).size);
             const parsed = parseData(text, format, name);
@@ -106,7 +108,6 @@ class PeftPanelData extends LabElement {
         } catch (thrown) {
             if (ticket !== this.#ticket) return;
             this.problem = saidHere(this, thrown);
-            this.say(this.problem);
         }
     }
 
@@ -122,7 +123,6 @@ class PeftPanelData extends LabElement {
             await this.#check(text, file.name, formatOf(file.name));
         } catch (thrown) {
             Object.assign(this, { parsed: null, stats: null, problem: saidHere(this, thrown) });
-            this.say(this.problem);
         }
     }
 
@@ -151,7 +151,7 @@ class PeftPanelData extends LabElement {
         this.text = text;
         this.#ticket++; // an answer about the text before is no longer wanted
         if (text.trim()) this.#check(text, t('data.pasted'), guessFormat(text));
-        else Object.assign(this, { parsed: null, stats: null, problem: '' });
+        else Object.assign(this, { parsed: null, stats: null, problem: null });
     }
 
     async #use(train = false) {
@@ -233,7 +233,7 @@ ${text === undefined ? html`${cut(prompt ?? '')}<mark>${cut(completion ?? '')}</
                     ${others.map((format) => html`<button type="button" class="link"
                         @click=${() => again(format)}>${t('data.read_instead', { format })}</button> `)}</p>` : nothing}</div>
             ${training && this.parsed && !this.stats ? html`<p class="small">${t('data.waits')}</p>` : nothing}
-            ${this.problem ? html`<p class="warn" role="alert">${this.problem}</p>` : nothing}
+            ${this.problem ? html`<p class="warn" role="alert">${wrong(this.problem)}</p>` : nothing}
             ${this.#statistics()}${this.#problems()}${this.#preview()}
             <div class="row"><button type="button" class="primary" ?disabled=${!ready}
                 @click=${() => this.#use(true)}>${t('data.train')}</button>

@@ -5,7 +5,7 @@
 import { css, define, html, LabElement, nothing, t } from './base.js';
 import { table } from './calculator-engine.js';
 import { codeBlock } from './clipboard.js';
-import { said } from './engine-said.js';
+import { said, wrong } from './engine-said.js';
 import { sharing } from './export-share.js';
 import './file-button.js';
 import { offer, saidHere } from './work.js';
@@ -52,7 +52,8 @@ class PeftPanelExport extends LabElement {
         this.element = 'playground';
         this.dtype = 'F16';
         this.note = '';
-        this.problem = '';
+        /** @type {import('./work.js').Problem | null} */
+        this.problem = null;
         this.over = false;
         /** @type {any} methods and shapes */
         this.known = null;
@@ -65,13 +66,12 @@ class PeftPanelExport extends LabElement {
 
     /** Work whose result, or failure, is said in words. @param {() => Promise<string>} work */
     async #do(work) {
-        Object.assign(this, { note: t('export.working'), problem: '' });
+        Object.assign(this, { note: t('export.working'), problem: null });
         try {
             this.note = await work();
             this.say(this.note);
         } catch (thrown) {
             Object.assign(this, { note: '', problem: saidHere(this, thrown) });
-            this.say(this.problem);
         }
     }
 
@@ -193,7 +193,7 @@ class PeftPanelExport extends LabElement {
 
     render() {
         return html`<div class="stack"><h2>${t('export.title')}</h2>
-            ${this.problem ? html`<p class="warn" role="alert">${this.problem} ${t('export.safe')}</p>` : nothing}
+            ${this.problem ? html`<p class="warn" role="alert">${wrong(this.problem)} ${t('export.safe')}</p>` : nothing}
             ${this.note ? html`<p role="status" class="note">${this.note}</p>` : nothing}
             ${this.#adapter()}${this.#model()}${this.#script()}${this.#session()}${sharing(this)}</div>`;
     }

@@ -3,6 +3,7 @@ import { count, fixed, percent, significant } from '../lib/format.js';
 import { aside, recipe, trainFresh } from '../lib/aside.js';
 import { trainHere } from './alone.js';
 import { css, define, html, LabElement, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 import './chart.js';
 import { placeOf } from './diagram-parts.js';
 import { largest } from './heatmap.js';
@@ -57,7 +58,8 @@ class PeftPanelInspect extends LabElement {
         this.overview = [];
         /** Spectra of a full training, by "layer site". @type {Map<string, Spectrum> | null} */
         this.full = null;
-        this.problem = '';
+        /** @type {Error | null} */
+        this.problem = null;
         this.work = new Work(this);
         this.stale = true;
         this.ticket = 0;
@@ -128,7 +130,7 @@ class PeftPanelInspect extends LabElement {
             const view = await turn(() => (place ? this.#readMap(module, place) : this.#readTensor(module)));
             if (!view) return;
             this.view = view;
-            this.problem = '';
+            this.problem = null;
             const overview = [];
             for (const at of places) {
                 const spectrum = await turn(() => /** @type {any} */ (this.lab.session).spectrum(module.id, at.layer, at.site));
@@ -137,7 +139,7 @@ class PeftPanelInspect extends LabElement {
             }
             this.overview = overview;
         } catch (error) {
-            if (ticket === this.ticket) this.problem = error instanceof Error ? error.message : String(error);
+            if (ticket === this.ticket) this.problem = /** @type {Error} */ (error);
         }
     }
 
@@ -220,7 +222,7 @@ class PeftPanelInspect extends LabElement {
         return html`<section class="stack">${head}
             ${trained ? nothing : html`<p class="note">${t('inspect.untrained', { method: t(`method.${module.method}`) })}</p>`}
             ${lab.status === 'training' ? html`<p class="muted small" role="status">${t('inspect.waits')}</p>` : nothing}
-            ${this.problem ? html`<p class="bad" role="alert">${this.problem}</p>` : nothing}
+            ${this.problem ? html`<p class="bad" role="alert">${wrong(this.problem)}</p>` : nothing}
             ${this.#picker()}
             ${view ? this.#maps(view) : nothing}
             ${view?.spectrum ? html`<div class="two">${this.#spectrum(view, view.spectrum)}${this.#overviewTable()}</div>` : nothing}

@@ -1,22 +1,27 @@
 /** Long work in a panel: progress, time left, cancel. A panel makes one Work, runs it, and puts bar() into its template. */
 import { PeftLabError } from '../engine/index.js';
 import { duration } from '../lib/format.js';
-import { hasText } from '../lib/i18n.js';
+import { hasText, language } from '../lib/i18n.js';
 import { html, nothing, t } from './base.js';
+import { wrong } from './engine-said.js';
 
 /** A task's name for people. @param {string} name @param {string} [fallback] */
 export const taskTitle = (name, fallback = name) =>
     (name === 'own-data' ? t('task.own') : hasText(`task.${name}`) ? t(`task.${name}`) : fallback);
 
+/** @typedef {{message: string, hint?: string, code?: string}} Problem what wrong() puts into words of the page */
+
 /**
- * What went wrong, in words, for a place of its own: it then need not stand among the page's notices, too, unless that is where one
- * starts the engine again.
- * @param {import('./base.js').LabElement} host @param {unknown} thrown
+ * What went wrong, for a place of its own, and for who only listens: it then need not stand among the page's notices, too, unless that is
+ * where one starts the engine again.
+ * @param {import('./base.js').LabElement} host @param {unknown} thrown @returns {Problem}
  */
 export function saidHere(host, thrown) {
     const { code, message, hint } = PeftLabError.from(thrown);
     if (code !== 'worker-lost') host.lab.emit('notice', { instead: message });
-    return [message, hint].filter(Boolean).join(' ');
+    const own = language() !== 'en' && hasText(`failure.code.${code}`) ? t(`failure.code.${code}`) : '';
+    host.say(own || [message, hint].filter(Boolean).join(' '));
+    return { message, hint, code };
 }
 
 /**
@@ -31,8 +36,8 @@ export class Work {
     done = 0;
     total = 0;
     label = '';
-    /** What went wrong, in words. */
-    problem = '';
+    /** @type {Problem | null} */
+    problem = null;
     #began = 0;
     #shown = 0;
     /** @type {AbortController | null} */
@@ -79,7 +84,7 @@ export class Work {
         if (this.running || !this.host.isConnected) return null; // nobody could cancel it
         const abort = new AbortController();
         this.#abort = abort;
-        Object.assign(this, { done: 0, total, label, problem: '' });
+        Object.assign(this, { done: 0, total, label, problem: null });
         this.#began = performance.now();
         this.host.requestUpdate();
         const refocus = this.#focus();
@@ -97,9 +102,9 @@ export class Work {
             return await work({ signal: abort.signal, tick, check, begin: () => { this.#began = performance.now(); } });
         } catch (thrown) {
             const error = PeftLabError.from(thrown);
-            this.problem = abort.signal.aborted || error.code === 'aborted' ? this.#why || t('work.cancelled')
-                : saidHere(this.host, error);
-            this.host.say(this.problem);
+            const cancelled = abort.signal.aborted || error.code === 'aborted' ? this.#why || t('work.cancelled') : '';
+            this.problem = cancelled ? { message: cancelled } : saidHere(this.host, error);
+            if (cancelled) this.host.say(cancelled);
             return null;
         } finally {
             this.#abort = null;
@@ -114,7 +119,7 @@ export class Work {
     }
 
     bar() {
-        if (!this.running) return this.problem ? html`<p class="small" role="status">${this.problem}</p>` : nothing;
+        if (!this.running) return this.problem ? html`<p class="small" role="status">${wrong(this.problem)}</p>` : nothing;
         const left = Number.isFinite(this.left) ? t('train.eta', { time: duration(this.left) }) : t('work.estimating');
         const stopping = this.#abort?.signal.aborted;
         return html`<div class="row work"><span class="grow"><progress
