@@ -126,7 +126,7 @@ def refined(f):
     return "".join(
         f"\n### On its own stories\nIn the last sitting it wrote {r['stories']:,} stories itself (temperature {r['temperature']}, {r['own_tokens'] / 1e6:.1f} M tokens), and at each of "
         f"their tokens was drawn to what `{r['teacher']}` would say there (`refine.py`: on-policy distillation); the other {r['text_share']:.0%} of the loss stayed on the text above. "
-        f"That costs bits per byte and buys stories that hold together.\n" for r in (x["refined"] for x in f["sittings"] if "refined" in x))
+        f"What that cost and brought is measured in `../README.md`.\n" for r in (x["refined"] for x in f["sittings"] if "refined" in x))
 
 
 def model_card(f, samples, models):

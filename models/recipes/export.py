@@ -43,9 +43,7 @@ def sitting_of(saved):
     sitting = {"minutes": round(spent["seconds"] / 60, 1), "processor_minutes": round(spent["processor"] / 60, 1), "tokens": spent["tokens"],
                "threads": int(arguments["threads"]), "seed": int(arguments["seed"]), "device": saved["device"]}
     if "refined" in saved:
-        bf16 = " --bf16" if arguments["bf16"] == "True" else ""
-        return ({**sitting, "refined": saved["refined"], "flags": f" --rounds {arguments['rounds']} --threads {arguments['threads']}{bf16}"},
-                saved["refined"]["rounds"] >= int(arguments["rounds"]))
+        return {**sitting, "refined": saved["refined"], "flags": saved["flags"]}, saved["refined"]["rounds"] >= int(arguments["rounds"])
     wanted = arguments["tokens"] if arguments["tokens"] != "None" else arguments["minutes"]
     share = (spent["tokens"] if arguments["tokens"] != "None" else spent["seconds"] / 60) / float(wanted)
     return {**sitting, "budget": budget(arguments), "flags": flags(arguments), "teachers": saved["teachers"]}, share >= 1

@@ -20,7 +20,7 @@ AT_ONCE = 32
 
 @torch.no_grad()
 def nats(judge, stories):
-    """Mean over all tokens of the stories, their ends included."""
+    """stories: lists of ids, without <|endoftext|>. -> mean over their tokens and ends of what the judge needs, nats."""
     total = count = 0
     for at in range(0, len(stories), AT_ONCE):
         ids, mask = padded(stories[at:at + AT_ONCE])
@@ -39,6 +39,7 @@ def main():
     torch.set_num_threads(args.threads)
     judge, _ = exported(args.judge)
     for folder in args.models:
+        assert (folder / "tokenizer.json").read_text() == (args.judge / "tokenizer.json").read_text(), f"{folder} has another tokenizer"
         model, _ = exported(folder)
         stories = sorted(write(model.eval(), args.stories, torch.Generator().manual_seed(1), 0.7, LONGEST), key=len)
         print(f"{folder.name}: {nats(judge, stories):.3f} nats a token in {len(stories)} stories", flush=True)

@@ -53,7 +53,7 @@ def padded(stories):
 
 
 def own_loss(model, teacher, stories, bf16):
-    """Mean over the tokens of the model's own stories of KL(model || teacher)."""
+    """stories: lists of ids, without <|endoftext|>. -> mean over their tokens and ends of KL(model || teacher), nats."""
     ids, mask = padded(stories)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         with torch.no_grad():
@@ -63,11 +63,17 @@ def own_loss(model, teacher, stories, bf16):
 
 
 def text_loss(model, teacher, x, y, teacher_share, bf16):
-    """The loss of pretrain.py with one teacher. x, y: [batch, window], ids and the ids after them."""
+    """x, y: [batch, window], ids and the ids after them. -> the loss of pretrain.py with one teacher, nats a token."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         logits = model(x).flatten(0, 1)
         wanted = teachers_mean([teacher], x).flatten(0, 1)
     return torch.lerp(F.cross_entropy(logits.float(), y.reshape(-1)), F.cross_entropy(logits.float(), wanted), teacher_share)
+
+
+def as_typed(cli, args):
+    """Options that are not the defaults, as a card repeats them; the folders are the card's business."""
+    other = {k: v for k, v in vars(args).items() if v != cli.get_default(k) and not isinstance(v, Path)}
+    return "".join(f" --{k.replace('_', '-')}" + ("" if v is True else f" {v}") for k, v in other.items())
 
 
 def main():
@@ -114,7 +120,7 @@ def main():
     def save(heldout):
         torch.save({"heldout": heldout, "device": "cpu", "teachers": [], "model": model.state_dict(), "optimizers": [optimizer.state_dict()],
                     "data": texts.state(), "generator": generator.get_state(), "done": done, "start": start, "sittings": sittings, "curve": curve,
-                    "shape": facts["shape"], "name": facts["name"], "mix": facts["mix"], "refined": refined,
+                    "shape": facts["shape"], "name": facts["name"], "mix": facts["mix"], "refined": refined, "flags": as_typed(cli, args),
                     "arguments": {k: str(v) for k, v in vars(args).items()}}, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
 
